@@ -1,0 +1,1 @@
+"""Chest X-ray findings with exact, additive evidence, served over HTTP."""

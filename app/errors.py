@@ -1,0 +1,170 @@
+"""The domain errors of the service, each with a stable code.
+
+No HTTP here (``app.api.problems`` maps codes to statuses) and no patient data: ``detail`` goes to clients and logs as it
+is, so it may name formats, sizes and attribute values that are codes (a modality), never free text of an image.
+"""
+
+from typing import ClassVar
+
+
+class MedPatchNetError(Exception):
+    """Base of all domain errors. ``code`` is stable; ``detail`` is safe to show to a client."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class RequestError(MedPatchNetError):
+    """The caller's request cannot be answered as sent."""
+
+
+class EmptyBody(RequestError):
+    """No bytes were sent."""
+
+    code = "empty_body"
+
+
+class MalformedRequest(RequestError):
+    """The request's framing is broken: multipart, JSON or headers."""
+
+    code = "malformed_request"
+
+
+class InvalidQuery(RequestError):
+    """A query value or a body field is outside what is accepted."""
+
+    code = "invalid_query"
+
+
+class UnknownFinding(RequestError):
+    """A finding was asked for that the model does not score."""
+
+    code = "unknown_finding"
+
+
+class UnknownModel(RequestError):
+    """An artefact was asked for by a name that is not loaded."""
+
+    code = "unknown_model"
+
+
+class ResultNotFound(RequestError):
+    """A recent result was asked for by an id that is not, or no longer, remembered."""
+
+    code = "result_not_found"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body's declared media type is none the service reads."""
+
+    code = "unsupported_media_type"
+
+
+class NotAcceptable(RequestError):
+    """The asked-for media type is none the service writes."""
+
+    code = "not_acceptable"
+
+
+class BodyTooLarge(RequestError):
+    """More bytes were sent than the limit."""
+
+    code = "body_too_large"
+
+
+class ImageError(MedPatchNetError):
+    """The bytes were received, but no prediction can be made from them."""
+
+
+class ImageTooLarge(ImageError):
+    """The image has, or claims, more pixels than the limit, or inflates to more bytes than the limit."""
+
+    code = "image_too_large"
+
+
+class UnreadableImage(ImageError):
+    """The bytes are no image that can be decoded."""
+
+    code = "unreadable_image"
+
+
+class NoPixels(ImageError):
+    """A DICOM object without an image (a report, a presentation state)."""
+
+    code = "no_pixels"
+
+
+class NotAChestRadiograph(ImageError):
+    """An image, but not a single-frame grayscale chest radiograph."""
+
+    code = "not_a_chest_radiograph"
+
+
+class DecodeTimeout(ImageError):
+    """Decoding took longer than the limit; the worker was stopped."""
+
+    code = "decode_timeout"
+
+
+class DecoderCrashed(ImageError):
+    """The decoder process died on these bytes; it was replaced."""
+
+    code = "decoder_crashed"
+
+
+class CapacityError(MedPatchNetError):
+    """The service cannot take this request now. ``retry_after`` is in seconds."""
+
+    retry_after: ClassVar[int] = 1
+
+
+class QueueFull(CapacityError):
+    """As much work waits as is allowed."""
+
+    code = "queue_full"
+
+
+class Draining(CapacityError):
+    """The service is shutting down and takes no new work."""
+
+    code = "draining"
+    retry_after = 5
+
+
+class NotReady(CapacityError):
+    """The model is not loaded or not warmed up."""
+
+    code = "not_ready"
+
+
+class DeadlineExceeded(MedPatchNetError):
+    """The request's deadline passed before its answer was ready."""
+
+    code = "deadline_exceeded"
+
+
+class InferenceFailed(MedPatchNetError):
+    """The engine raised an error; nothing was predicted."""
+
+    code = "inference_failed"
+
+
+class InvalidModelOutput(InferenceFailed):
+    """The engine returned values that are not finite; they are never served."""
+
+    code = "invalid_model_output"
+
+
+class ArtifactError(MedPatchNetError):
+    """An artefact is missing, damaged, or does not fit this version."""
+
+    code = "artifact_error"
+
+
+class ConfigurationError(MedPatchNetError):
+    """The settings contradict each other or the machine."""
+
+    code = "configuration_error"

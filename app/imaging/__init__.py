@@ -1,0 +1,1 @@
+"""Bytes → Radiograph, and saliency → picture. Knows neither torch nor HTTP."""

@@ -1,0 +1,1 @@
+"""Training, evaluation and import of the artefacts that the service loads."""
