@@ -1,7 +1,7 @@
 """The domain errors of the service, each with a stable code.
 
-No HTTP here (``app.api.problems`` maps codes to statuses) and no patient data: ``detail`` goes to clients and logs as it
-is, so it may name formats, sizes and attribute values that are codes (a modality), never free text of an image.
+No HTTP here (``app.api.problems`` maps codes to statuses) and no patient data: ``detail`` goes to clients and logs as
+it is, so it may name formats, sizes and attribute values that are codes (a modality), never free text of an image.
 """
 
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Display-ready pixels → model image, and the way back for coordinates. The only copy; serving and training share it."""
+"""Display-ready pixels → model image, and the way back for coordinates. Serving and training share this one copy."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ PREPROCESSING = "center-crop/antialiased-bilinear/unit-range/1"
 class CropGeometry:
     """Where the model image lies in the source image: a centred square, scaled to the model's size.
 
-    All lengths are in pixels, order is always (row, column). ``rows`` × ``columns`` is the source, the crop is the square
-    at (``row``, ``column``) of side ``size``, the model image has side ``image_size``. Coordinates are continuous: the
-    corner of the first pixel is (0, 0).
+    All lengths are in pixels, order is always (row, column). ``rows`` × ``columns`` is the source, the crop is the
+    square at (``row``, ``column``) of side ``size``, the model image has side ``image_size``. Coordinates are
+    continuous: the corner of the first pixel is (0, 0).
     """
 
     rows: int

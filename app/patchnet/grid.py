@@ -1,0 +1,84 @@
+"""Lattices of patch origins: where the grids of a saliency map lie."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def axis_shifts(patch_size: int, offset: int) -> list[int]:
+    """Shifts of the grid along one axis, in pixels, ascending; 0 is always among them.
+
+    ``ceil(patch_size / offset)`` multiples of ``offset``, symmetric about 0: [-p/2, p/2) where the offset divides p
+    evenly. ``offset == patch_size`` gives [0], the plain grid. Raises ValueError unless 1 <= offset <= patch_size.
+    Source: the authors' symmetric shifts.
+    """
+    if not 1 <= offset <= patch_size:
+        raise ValueError(f"offset must be between 1 and {patch_size} px, got {offset}")
+    count = math.ceil(patch_size / offset)
+    return [offset * step for step in range(-(count // 2), count - count // 2)]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """All patch origins of all shifts of one map, as the product of the same positions in rows and columns.
+
+    ``starts`` are the n = P · ceil(p / offset) origins along one axis, ascending, in pixels of the unpadded image; they
+    can be negative or reach past the image (zero padding). Origins are ordered row-major.
+    """
+
+    image_size: int
+    patch_size: int
+    offset: int
+    starts: tuple[int, ...]
+
+    @classmethod
+    def regular(cls, image_size: int, patch_size: int, offset: int) -> "Lattice":
+        """The lattice of the shift-averaged map with ``offset``.
+
+        The plain grid moved by every shift: origins at i·p + s, all of them distinct.
+        Raises ValueError unless 1 <= offset <= patch_size.
+        """
+        shifts = axis_shifts(patch_size, offset)
+        corners = range(0, image_size, patch_size)
+        starts = sorted(corner + shift for corner in corners for shift in shifts)
+        return cls(image_size, patch_size, offset, tuple(starts))
+
+    @property
+    def per_axis(self) -> int:
+        """n: number of positions along one axis."""
+        return len(self.starts)
+
+    @property
+    def patches(self) -> int:
+        """n²: number of patches, and of network evaluations, of one map."""
+        return self.per_axis**2
+
+
+def shift_origins(image_size: int, patch_size: int, offset: int) -> Tensor:
+    """Top-left corners of all patches of all shifts, in pixels of the unpadded image.
+
+    Returns [N, 2] int64 (row, column), N = ((image_size // patch_size) * ceil(patch_size / offset)) ** 2; corners can
+    be negative (zero padding). Raises ValueError unless 1 <= offset <= patch_size. Source: paper, "MedicalPatchNet".
+    """
+    starts = torch.tensor(Lattice.regular(image_size, patch_size, offset).starts)
+    return torch.cartesian_prod(starts, starts)
+
+
+def cut_patches(image: Tensor, patch_size: int, origins: Tensor) -> Tensor:
+    """Cut patches at any origins out of one image; what lies outside the image is 0.
+
+    Args:
+        image: [1, S, S].
+        patch_size: p, pixels.
+        origins: [N, 2] int64 (row, column) in pixels; every patch must touch the image extended by p on each side.
+
+    Returns:
+        [N, 1, p, p].
+    """
+    padded = functional.pad(image, (patch_size,) * 4)[0]  # [S + 2p, S + 2p]
+    windows = padded.unfold(0, patch_size, 1).unfold(1, patch_size, 1)  # [S + p + 1, S + p + 1, p, p], a view
+    rows, columns = (origins + patch_size).unbind(1)
+    return windows[rows, columns][:, None]

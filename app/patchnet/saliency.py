@@ -1,0 +1,81 @@
+"""Saliency maps from patch logits. Pure functions, no colours.
+
+The plain grid (offset = patch size, raw) is the decision itself: its mean is the global logit. Every other map here is
+a smoothed view of the same evidence and is not called exact.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from app.patchnet.grid import Lattice
+
+MapKind = Literal["raw", "scaled"]
+Border = Literal["coverage", "zero"]
+
+
+def patch_grid(patch_logits: Tensor) -> Tensor:
+    """Patch logits in space: [B, P², C] → [B, C, P, P]."""
+    batch, patches, findings = patch_logits.shape
+    side = round(patches**0.5)
+    return patch_logits.transpose(1, 2).reshape(batch, findings, side, side)
+
+
+def scale_evidence(evidence: Tensor, probabilities: Tensor) -> Tensor:
+    """Scaled evidence: patch logits [..., C] times the image's probabilities [C].
+
+    Source: paper, ẑ_i = ŷ ⊙ z_i, with ŷ the probability of the unshifted image.
+    """
+    return evidence * probabilities
+
+
+def expand_grid(grid: Tensor, patch_size: int) -> Tensor:
+    """Each cell drawn over its patch: [..., P, P] → [..., P·p, P·p]."""
+    return grid.repeat_interleave(patch_size, dim=-2).repeat_interleave(patch_size, dim=-1)
+
+
+def shift_averaged_map(evidence: Tensor, lattice: Lattice, border: Border = "coverage") -> Tensor:
+    """The mean evidence of all patches that cover each pixel.
+
+    Args:
+        evidence: [n², C] logits of the patches at the lattice's origins, row-major (n = ``lattice.per_axis``).
+        lattice: where the patches lie.
+        border: ``coverage`` divides by the number of grids that cover the pixel, so constant evidence gives a constant
+            map; ``zero`` divides by the number of all shifts, as the authors' code does, which dilutes the borders.
+
+    Returns:
+        [C, S, S] in logits, float32.
+
+    Raises:
+        ValueError: if ``evidence`` does not have one row per origin.
+
+    A zero-padded box filter over the field of patch logits; computed by cumulative sums in float64.
+    Source: paper, "MedicalPatchNet", shifted saliency maps.
+    """
+    count = lattice.per_axis
+    if evidence.shape[0] != lattice.patches:
+        raise ValueError(f"expected {lattice.patches} patches, got {evidence.shape[0]}")
+    field = evidence.to(torch.float64).reshape(count, count, -1).permute(2, 0, 1)  # [C, n, n]
+    total = _box_sum(_box_sum(field, lattice).transpose(1, 2), lattice).transpose(1, 2)  # [C, S, S]
+    if border == "zero":
+        shifts = count // (lattice.image_size // lattice.patch_size)
+        return (total / shifts**2).to(torch.float32)
+    return (total / coverage(lattice)).to(torch.float32)
+
+
+def coverage(lattice: Lattice) -> Tensor:
+    """How many patches of the lattice cover each pixel: [S, S] float64, at least 1 everywhere."""
+    ones = torch.ones(1, lattice.per_axis, 1, dtype=torch.float64)
+    along = _box_sum(ones, lattice)[0, :, 0]  # [S]
+    return along[:, None] * along[None, :]
+
+
+def _box_sum(field: Tensor, lattice: Lattice) -> Tensor:
+    """Spread every value over the p pixels of its patch along dimension 1 and add: [C, n, m] → [C, S, m]."""
+    size = lattice.image_size
+    starts = torch.tensor(lattice.starts)
+    steps = field.new_zeros(field.shape[0], size + 1, field.shape[2])
+    steps.index_add_(1, starts.clamp(0, size), field)
+    steps.index_add_(1, (starts + lattice.patch_size).clamp(0, size), field, alpha=-1)
+    return steps.cumsum(1)[:, :size]
