@@ -45,6 +45,12 @@ class UnknownFinding(RequestError):
     code = "unknown_finding"
 
 
+class UntrainedFinding(RequestError):
+    """A picture of the evidence was asked for a finding the weights never saw a label of."""
+
+    code = "untrained_finding"
+
+
 class UnknownModel(RequestError):
     """An artefact was asked for by a name that is not loaded."""
 
@@ -76,7 +82,17 @@ class BodyTooLarge(RequestError):
 
 
 class ImageError(MedPatchNetError):
-    """The bytes were received, but no prediction can be made from them."""
+    """The bytes were received, but no prediction can be made from them.
+
+    ``transfer_syntax`` is the UID of a known DICOM transfer syntax, where one was read.
+    """
+
+    def __init__(self, detail: str, transfer_syntax: str | None = None) -> None:
+        super().__init__(detail)
+        self.transfer_syntax = transfer_syntax
+
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str | None]]:
+        return type(self), (self.detail, self.transfer_syntax)
 
 
 class ImageTooLarge(ImageError):

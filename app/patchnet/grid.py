@@ -52,6 +52,16 @@ class Lattice:
         return len(self.starts)
 
     @property
+    def passes(self) -> int:
+        """How many passes over an image the lattice costs: the number of shifts."""
+        return self.patches // (self.image_size // self.patch_size) ** 2
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the grid of the decision itself."""
+        return self.offset == self.patch_size
+
+    @property
     def patches(self) -> int:
         """n²: number of patches, and of network evaluations, of one map."""
         return self.per_axis**2

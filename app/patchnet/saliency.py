@@ -59,8 +59,7 @@ def shift_averaged_map(evidence: Tensor, lattice: Lattice, border: Border = "cov
     field = evidence.to(torch.float64).reshape(count, count, -1).permute(2, 0, 1)  # [C, n, n]
     total = _box_sum(_box_sum(field, lattice).transpose(1, 2), lattice).transpose(1, 2)  # [C, S, S]
     if border == "zero":
-        shifts = count // (lattice.image_size // lattice.patch_size)
-        return (total / shifts**2).to(torch.float32)
+        return (total / lattice.passes).to(torch.float32)
     return (total / coverage(lattice)).to(torch.float32)
 
 

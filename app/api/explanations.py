@@ -1,0 +1,79 @@
+"""What ``/explain`` and the command line answer: the same evidence as numbers or as a picture."""
+
+import asyncio
+from typing import Literal
+
+from app.api.queries import ExplainQuery
+from app.api.schemas.explain import ExplainBody
+from app.errors import InvalidQuery, UntrainedFinding
+from app.imaging.overlay import OverlayStyle, SaliencyLayer, render_overlay
+from app.patchnet.findings import finding_indices
+from app.patchnet.saliency import expand_grid
+from app.service.explain import MapRequest, OnProgress
+from app.service.lifecycle import Job
+from app.service.models import ServedModel
+from app.service.results import Explanations
+from app.service.services import Services
+from app.telemetry import request_id_var
+
+ExplanationFormat = Literal["json", "png"]
+
+
+def map_request(query: ExplainQuery, form: ExplanationFormat) -> MapRequest:
+    """What to explain. Raises UnknownFinding, and InvalidQuery for a picture of several findings."""
+    findings = tuple(finding_indices(query.finding))
+    if form == "png" and len(findings) != 1:
+        raise InvalidQuery("a PNG shows one finding; ask for one class, or for format=json")
+    return MapRequest(findings, query.map, query.offset, query.border)
+
+
+def time_allowed(services: Services, model: ServedModel, asked: MapRequest) -> float:
+    """Seconds until the deadline: more for a shift-averaged map. Raises InvalidQuery for the offset."""
+    plain = services.explainer.lattice(model, asked.offset).is_plain
+    return services.settings.request_timeout_s if plain else services.settings.map_timeout_s
+
+
+async def explain_image(
+    services: Services,
+    data: bytes,
+    query: ExplainQuery,
+    form: ExplanationFormat,
+    job: Job,
+    on_progress: OnProgress | None = None,
+) -> bytes:
+    """The body of the answer, JSON or PNG. The result is remembered for ``/whatif`` under the current request id."""
+    model = services.models.get(query.model)
+    asked = map_request(query, form)
+    result = await services.explainer.explain(data, model, asked, job.deadline, job.watch, on_progress)
+    services.recent.remember(request_id_var.get(), model, result.prediction.patch_logits)
+    if form == "json":
+        return ExplainBody.of(request_id_var.get(), result, job.watch).model_dump_json().encode()
+    style = overlay_style(query, model.manifest.display_limit, services.settings.overlay_opacity)
+    with job.watch.stage("render"):
+        return await asyncio.to_thread(overlay_png, result, style)
+
+
+def overlay_style(query: ExplainQuery, limit: float, opacity: float) -> OverlayStyle:
+    """How to draw; the colour scale is the model's, the same for every image and finding."""
+    return OverlayStyle(
+        opacity=opacity if query.opacity is None else query.opacity,
+        size=query.size,
+        limit=limit,
+        legend=query.legend,
+        palette=query.palette,
+    )
+
+
+def overlay_png(explanations: Explanations, style: OverlayStyle) -> bytes:
+    """PNG of the evidence for the first finding over the original film, in the film's geometry.
+
+    Raises UntrainedFinding where there is no evidence to show.
+    """
+    item = explanations.items[0]
+    if item.grid is None:
+        raise UntrainedFinding(f"'{item.score.name}' is untrained in this model; there is no evidence to draw")
+    patch_size = explanations.prediction.model.manifest.patch_size
+    values = expand_grid(item.grid, patch_size) if item.saliency_map is None else item.saliency_map
+    geometry = explanations.prediction.geometry
+    layer = SaliencyLayer(values.numpy(), geometry.row, geometry.column, geometry.size)
+    return render_overlay(explanations.prediction.radiograph.pixels, layer, style)

@@ -1,0 +1,65 @@
+"""What surrounds every request: its id, its line in the log, its count, and the last net for unforeseen errors."""
+
+import traceback
+from time import perf_counter
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import internal_error
+from app.telemetry import Metrics, get_logger, request_id_from, request_id_var, trace_id_from
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+
+
+class RequestMiddleware:
+    """Gives every request an id, logs and counts it by route template, and turns a crash into a bare problem."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI scope."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = request_id_from(headers.get("x-request-id"))
+        request_id_var.set(request_id)
+        trace_id = trace_id_from(headers.get("traceparent"))
+        begin = perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                outgoing = MutableHeaders(scope=message)
+                outgoing["X-Request-ID"] = request_id
+                if trace_id is not None:
+                    outgoing["traceparent"] = headers["traceparent"].strip()
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception as error:  # noqa: BLE001 - the last net: the client gets a problem, never a stack trace
+                get_logger().error("unexpected_error", error=type(error).__name__, at=_places(error))
+                if not status:
+                    await internal_error()(scope, receive, send_with_id)
+            self._note(scope, status, perf_counter() - begin)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.http_requests.labels(route, method, str(status)).inc()
+        log = get_logger().debug if route in _QUIET_ROUTES else get_logger().info
+        log("request", route=route, method=method, status=status, duration_ms=round(seconds * 1000, 1))
+
+
+def _places(error: BaseException) -> list[str]:
+    """Where an error came from: files and lines. Its message is left out, since it may quote what was sent."""
+    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-5:]

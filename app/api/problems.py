@@ -1,0 +1,141 @@
+"""Errors → RFC 9457 problem responses. The only place where a domain error meets an HTTP status."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from app import errors
+from app.telemetry import Metrics, RejectionReason, get_logger, request_id_var
+
+PROBLEM_JSON = "application/problem+json"
+
+STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
+    errors.EmptyBody: HTTPStatus.BAD_REQUEST,
+    errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
+    errors.InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnknownFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UntrainedFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ResultNotFound: HTTPStatus.NOT_FOUND,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.ImageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.UnreadableImage: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NoPixels: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotAChestRadiograph: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DecodeTimeout: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DecoderCrashed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.Draining: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.InferenceFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.InvalidModelOutput: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_REJECTIONS: dict[str, RejectionReason] = {
+    errors.QueueFull.code: "queue_full",
+    errors.Draining.code: "draining",
+    errors.NotReady.code: "not_ready",
+    errors.DeadlineExceeded.code: "deadline_exceeded",
+}
+
+
+class ProblemItem(BaseModel):
+    """One of several things that are wrong: where, and what."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. ``type`` ends in the stable error code."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[ProblemItem] = Field(default_factory=list[ProblemItem])
+
+
+def problem_response(
+    code: str,
+    status: int,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    items: Sequence[ProblemItem] = (),
+) -> Response:
+    """A problem response about the current request."""
+    problem = Problem(
+        type=f"urn:medpatchnet:problem:{code}",
+        title=code.replace("_", " ").capitalize(),
+        status=status,
+        detail=detail,
+        request_id=request_id_var.get(),
+        errors=list(items),
+    )
+    return Response(problem.model_dump_json(), status, headers, media_type=PROBLEM_JSON)
+
+
+def internal_error() -> Response:
+    """What a client is told of an error nobody foresaw: nothing but the request id."""
+    return problem_response("internal_error", 500, "an unexpected error; the request id is in the service's log")
+
+
+def install_problems(app: FastAPI, metrics: Metrics) -> None:
+    """Have every error of ``app`` answered as a problem."""
+
+    async def on_domain_error(request: Request, error: Exception) -> Response:
+        del request
+        assert isinstance(error, errors.MedPatchNetError)  # noqa: S101 - registered for this class only
+        status = STATUS[type(error)]
+        reason = _REJECTIONS.get(error.code)
+        if reason is not None:
+            metrics.requests_rejected.labels(reason).inc()
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and reason is None:
+            get_logger().error("request_failed", code=error.code)
+        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, errors.CapacityError) else None
+        return problem_response(error.code, status, error.detail, headers=headers)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        del request
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+        items = [_item(entry) for entry in error.errors()]
+        is_framing = any(entry["type"] == "json_invalid" for entry in error.errors())
+        if is_framing:
+            return problem_response(errors.MalformedRequest.code, HTTPStatus.BAD_REQUEST, "the body is not valid JSON")
+        return problem_response(
+            errors.InvalidQuery.code,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "; ".join(f"{item.pointer}: {item.detail}" for item in items),
+            items=items,
+        )
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        del request
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_")
+        return problem_response(code, error.status_code, phrase, headers=dict(error.headers or {}))
+
+    app.add_exception_handler(errors.MedPatchNetError, on_domain_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _item(entry: dict[str, Any]) -> ProblemItem:
+    """Where and what, without echoing the value that was sent."""
+    return ProblemItem(pointer=".".join(str(part) for part in entry["loc"]), detail=str(entry["msg"]))

@@ -1,0 +1,38 @@
+"""The query parameters of the image routes. Unknown names are refused, so that a typo cannot go unnoticed."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.imaging.overlay import Palette
+from app.patchnet.saliency import Border, MapKind
+
+
+class ImageQuery(BaseModel):
+    """Parameters of every image route."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = Field(None, description="A served model; the default one if left out.")
+
+
+class PredictQuery(ImageQuery):
+    """Parameters of ``POST /predict``."""
+
+    grids: bool = Field(False, description="Add all patch-logit grids.")
+
+
+class ExplainQuery(ImageQuery):
+    """Parameters of ``POST /explain``."""
+
+    finding: list[str] = Field(alias="class", min_length=1, description="A finding; repeat for more, or 'all'.")
+    map: MapKind = Field("raw", description="Patch logits as they are, or scaled by the probability.")
+    offset: int | None = Field(
+        None, ge=1, description="Pixels between shifted grids, 1 to the patch size (default: the plain, exact grid)."
+    )
+    border: Border = Field("coverage", description="How a shift-averaged map treats pixels near the border.")
+    format: Literal["json", "png"] | None = Field(None, description="Overrides the Accept header.")
+    opacity: float | None = Field(None, ge=0, le=1, description="PNG: opacity of the evidence over the film.")
+    size: int | None = Field(None, ge=64, le=4096, description="PNG: longest side in pixels (default: the film's).")
+    legend: bool = Field(False, description="PNG: draw the scale.")
+    palette: Palette = Field("red-blue", description="PNG: colours for and against.")

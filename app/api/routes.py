@@ -1,0 +1,149 @@
+"""The routes: parse, call, answer."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
+from pydantic import BaseModel
+
+from app.api.explanations import ExplanationFormat, explain_image, map_request, time_allowed
+from app.api.negotiation import choose_media_type
+from app.api.problems import PROBLEM_JSON, Problem
+from app.api.queries import ExplainQuery, ImageQuery, PredictQuery
+from app.api.schemas.catalogue import FindingsBody, HealthBody, ModelBody
+from app.api.schemas.explain import ExplainBody
+from app.api.schemas.predict import PredictBody
+from app.api.schemas.whatif import WhatIfBody, WhatIfRequest
+from app.api.uploads import FILE_PART, RAW_TYPES, read_image
+from app.service.services import Services
+from app.service.whatif import question
+from app.telemetry import request_id_var
+
+JSON, PNG = "application/json", "image/png"
+FORMATS: dict[str, ExplanationFormat] = {JSON: "json", PNG: "png"}
+
+router = APIRouter()
+
+
+def get_services(request: Request) -> Services:
+    """The services that the composition root attached."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesOf = Annotated[Services, Depends(get_services)]
+Accept = Annotated[str | None, Header(include_in_schema=False)]
+
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+_FORM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": [FILE_PART],
+    "properties": {FILE_PART: _BINARY["schema"]},
+}
+IMAGE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {**dict.fromkeys(RAW_TYPES, _BINARY), "multipart/form-data": {"schema": _FORM_SCHEMA}},
+    }
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of problem responses."""
+    schema = {"schema": Problem.model_json_schema()}
+    return {status: {"description": "Problem", "content": {PROBLEM_JSON: schema}} for status in statuses}
+
+
+IMAGE_PROBLEMS = problems(400, 406, 413, 415, 422, 500, 503, 504)
+
+
+def json_answer(body: BaseModel, status: int = 200) -> Response:
+    """A JSON response, serialised once."""
+    return Response(body.model_dump_json(), status, media_type=JSON)
+
+
+@router.post("/predict", response_model=PredictBody, responses=IMAGE_PROBLEMS, openapi_extra=IMAGE_BODY)
+async def predict(
+    request: Request, services: ServicesOf, query: Annotated[PredictQuery, Query()], accept: Accept = None
+) -> Response:
+    """Score the 14 findings on one chest radiograph."""
+    choose_media_type(accept, [JSON])
+    model = services.models.get(query.model)
+    with services.lifecycle.admit(services.settings.request_timeout_s) as job:
+        data = await read_image(request, services.settings.max_body_bytes, job.deadline)
+        prediction, _ = await services.predictor.predict(data, model, job.deadline, job.watch)
+    services.recent.remember(request_id_var.get(), model, prediction.patch_logits)
+    return json_answer(PredictBody.of(request_id_var.get(), prediction, job.watch, with_grids=query.grids))
+
+
+@router.post(
+    "/explain",
+    response_model=ExplainBody,
+    responses={**IMAGE_PROBLEMS, 200: {"content": {PNG: _BINARY}}},
+    openapi_extra=IMAGE_BODY,
+)
+async def explain(
+    request: Request, services: ServicesOf, query: Annotated[ExplainQuery, Query()], accept: Accept = None
+) -> Response:
+    """Show where the evidence for findings lies, as numbers or drawn over the film."""
+    form = query.format or FORMATS[choose_media_type(accept, list(FORMATS))]
+    model = services.models.get(query.model)
+    timeout = time_allowed(services, model, map_request(query, form))
+    with services.lifecycle.admit(timeout) as job:
+        data = await read_image(request, services.settings.max_body_bytes, job.deadline)
+        content = await explain_image(services, data, query, form, job)
+    return Response(content, media_type=PNG if form == "png" else JSON)
+
+
+@router.post("/whatif", response_model=WhatIfBody, responses=problems(400, 404, 406, 422))
+async def whatif(services: ServicesOf, asked: WhatIfRequest, accept: Accept = None) -> Response:
+    """Take patches away and decide again: exact, without running the network."""
+    choose_media_type(accept, [JSON])
+    if asked.request_id is not None:
+        model, patch_logits = services.recent.recall(asked.request_id)
+    else:
+        model = services.models.get(asked.model)
+        patch_logits = asked.patch_logits(model.manifest.patches_per_side)
+    answer = question(model, patch_logits, asked.cells, asked.rule)
+    return json_answer(WhatIfBody.of(request_id_var.get(), answer, asked.findings))
+
+
+@router.get("/findings", response_model=FindingsBody, responses=problems(422))
+async def findings(services: ServicesOf, query: Annotated[ImageQuery, Query()]) -> Response:
+    """The findings in label order: names, codes, thresholds, measured quality."""
+    return json_answer(FindingsBody.of(services.models.get(query.model)))
+
+
+@router.get("/model", response_model=ModelBody, responses=problems(422))
+async def model_card(services: ServicesOf, query: Annotated[ImageQuery, Query()]) -> Response:
+    """The served model: manifest, hashes, intended use, model card."""
+    return json_answer(ModelBody.of(services.models.get(query.model), services.models.all))
+
+
+@router.get("/livez")
+async def livez() -> Response:
+    """Whether the process answers at all."""
+    return Response(b'{"status":"live"}', media_type=JSON)
+
+
+@router.get("/readyz", response_model=HealthBody, responses=problems(503))
+async def readyz(services: ServicesOf) -> Response:
+    """Whether to send images here: weights loaded and warmed up, not draining."""
+    body = HealthBody.of(services)
+    return json_answer(body, 200 if body.status == "ready" else 503)
+
+
+router.add_api_route("/health", readyz, response_model=HealthBody, name="health", description="The same as /readyz.")
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(services: ServicesOf) -> Response:
+    """All metrics in the Prometheus text format."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+@router.get("/", include_in_schema=False)
+async def index() -> Response:
+    """Lead a person with a browser to the interactive documentation."""
+    return RedirectResponse("docs")

@@ -1,0 +1,173 @@
+"""The answer of ``POST /explain``."""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+from torch import Tensor
+
+from app.api.schemas.common import Body, Cell, FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
+from app.patchnet.manifest import FindingStatus
+from app.service.results import DecisivePatches, Explanation, Explanations
+from app.telemetry import Stopwatch
+
+
+class GridBody(Body):
+    """The plain grid, raw or scaled as asked for: nested lists, rows top to bottom."""
+
+    rows: int
+    columns: int
+    patch_logits: Grid
+
+
+class MapBody(Body):
+    """A shift-averaged map over the crop: ``values`` in logits, each cell ``cell_size`` model pixels wide."""
+
+    rows: int
+    columns: int
+    cell_size: int
+    border: Literal["coverage", "zero"]
+    values: Grid
+
+
+class GridGeometry(Body):
+    """Box of the whole grid in source pixels, and the side of one patch there."""
+
+    row: float
+    column: float
+    height: float
+    width: float
+    patch_size: float
+
+
+class Additivity(Body):
+    """The decision is the mean of the raw grid: both numbers, and their difference."""
+
+    grid_mean: float
+    logit: float
+    difference: float
+
+
+class EvidenceBody(Body):
+    """Sums of the raw grid, and where the evidence for the finding lies.
+
+    ``outer_ring_share`` is the share of the positive evidence in the outermost ring of patches; null without any.
+    """
+
+    sum_for: float
+    sum_against: float
+    outer_ring_share: float | None
+
+
+class DecisiveBody(Body):
+    """Smallest sets of patches under one removal rule, strongest first.
+
+    ``sufficient``: kept alone they leave the decision as it is. ``flip``: without them it turns; null where none does.
+    """
+
+    rule: Literal["drop", "neutral"]
+    sufficient: list[Cell]
+    flip: list[Cell] | None
+
+    @classmethod
+    def of(cls, sets: DecisivePatches, side: int) -> Self:
+        """From row-major indices."""
+        flip = None if sets.flip is None else _cells(sets.flip, side)
+        return cls(rule=sets.rule, sufficient=_cells(sets.sufficient, side), flip=flip)
+
+
+class ExplanationBody(Body):
+    """The evidence for one finding. All but the names is null for an untrained finding."""
+
+    finding: str
+    status: FindingStatus
+    probability: float | None
+    logit: float | None
+    threshold: float | None
+    positive: bool | None
+    map: Literal["raw", "scaled"]
+    offset: int
+    exact: bool
+    grid: GridBody | None
+    saliency_map: MapBody | None
+    geometry: GridGeometry
+    additivity: Additivity | None
+    evidence: EvidenceBody | None
+    decisive_patches: list[DecisiveBody]
+
+    @classmethod
+    def of(cls, item: Explanation, explanations: Explanations) -> Self:
+        """From one item of a set of explanations."""
+        score, geometry = item.score, explanations.prediction.geometry
+        manifest = explanations.prediction.model.manifest
+        side = manifest.image_size // manifest.patch_size
+        patch_in_source = manifest.patch_size * geometry.scale
+        return cls(
+            **FindingBody.of(score).model_dump(exclude={"name"}),
+            finding=score.name,
+            map=explanations.map,
+            offset=explanations.offset,
+            exact=explanations.exact,
+            grid=None if item.grid is None else GridBody(rows=side, columns=side, patch_logits=item.grid.tolist()),
+            saliency_map=_map(item, explanations),
+            geometry=GridGeometry(
+                row=geometry.row,
+                column=geometry.column,
+                height=geometry.size,
+                width=geometry.size,
+                patch_size=patch_in_source,
+            ),
+            additivity=_additivity(item),
+            evidence=None if item.evidence is None else EvidenceBody(**vars(item.evidence)),
+            decisive_patches=[DecisiveBody.of(sets, side) for sets in item.decisive],
+        )
+
+
+class ExplainBody(Body):
+    """Answer of ``POST /explain``."""
+
+    request_id: str
+    model: ModelFacts
+    image: ImageBody
+    explanations: list[ExplanationBody]
+    warnings: list[WarningBody]
+    timing_ms: Timing
+
+    @classmethod
+    def of(cls, request_id: str, explanations: Explanations, watch: Stopwatch) -> Self:
+        """From explanations."""
+        prediction = explanations.prediction
+        return cls(
+            request_id=request_id,
+            model=ModelFacts.of(prediction.model),
+            image=ImageBody.of(prediction),
+            explanations=[ExplanationBody.of(item, explanations) for item in explanations.items],
+            warnings=warnings(prediction),
+            timing_ms=Timing.of(watch),
+        )
+
+
+def _cells(indices: Sequence[int], side: int) -> list[Cell]:
+    return [divmod(index, side) for index in indices]
+
+
+def _additivity(item: Explanation) -> Additivity | None:
+    if item.grid_mean is None or item.score.logit is None:
+        return None
+    return Additivity(grid_mean=item.grid_mean, logit=item.score.logit, difference=item.grid_mean - item.score.logit)
+
+
+def _map(item: Explanation, explanations: Explanations) -> MapBody | None:
+    if item.saliency_map is None:
+        return None
+    cell = _cell_size(explanations)
+    values: Tensor = item.saliency_map[::cell, ::cell]
+    return MapBody(
+        rows=values.shape[0], columns=values.shape[1], cell_size=cell, border=explanations.border,
+        values=values.tolist(),
+    )  # fmt: skip
+
+
+def _cell_size(explanations: Explanations) -> int:
+    """Side of the cells on which the map is constant: the offset where it divides the patch, else one pixel."""
+    patch_size = explanations.prediction.model.manifest.patch_size
+    return explanations.offset if patch_size % explanations.offset == 0 else 1

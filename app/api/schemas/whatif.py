@@ -1,0 +1,104 @@
+"""Question and answer of ``POST /whatif``."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from app.api.schemas.common import Body, Cell, FindingBody, Grid, ModelFacts
+from app.api.schemas.predict import FindingGrid
+from app.errors import InvalidQuery
+from app.patchnet.findings import FINDING_NAMES, finding_index
+from app.patchnet.manifest import FindingStatus
+from app.service.results import Score
+from app.service.whatif import WhatIf
+
+
+class WhatIfRequest(Body):
+    """Question of ``POST /whatif``: a recent result or grids, the patches to remove, and what a removed one counts."""
+
+    request_id: str | None = Field(None, description="Id of a recent /predict or /explain answer of this process.")
+    grids: list[FindingGrid] | None = Field(None, description="As /predict?grids=true answers them, any findings.")
+    model: str | None = Field(None, description="With grids: the served model whose thresholds decide.")
+    remove: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
+        description="Patches as [row, column]; may be empty."
+    )
+    rule: Literal["drop", "neutral"] = Field(
+        "drop", description="drop: mean over the remaining patches. neutral: removed patches count with logit 0."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.request_id is None) == (self.grids is None):
+            raise ValueError("send either request_id or grids")
+        return self
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The patches to remove, as (row, column)."""
+        return [(row, column) for row, column in self.remove]
+
+    @property
+    def findings(self) -> list[int]:
+        """Columns of the findings to answer, in label order: those whose grids were sent, or all."""
+        if self.grids is None:
+            return list(range(len(FINDING_NAMES)))
+        return sorted(finding_index(grid.finding) for grid in self.grids if grid.patch_logits is not None)
+
+    def patch_logits(self, side: int) -> Tensor:
+        """The sent grids as patch logits [P², C] float64; columns of findings that were not sent are 0.
+
+        Raises UnknownFinding, and InvalidQuery where a grid is not ``side`` × ``side`` finite numbers.
+        """
+        columns = torch.zeros(len(FINDING_NAMES), side * side, dtype=torch.float64)
+        for grid in self.grids or []:
+            if grid.patch_logits is not None:
+                columns[finding_index(grid.finding)] = _flatten(grid.patch_logits, side, grid.finding)
+        return columns.T
+
+
+def _flatten(grid: Grid, side: int, name: str) -> Tensor:
+    if len(grid) != side or any(len(row) != side for row in grid):
+        raise InvalidQuery(f"the grid of '{name}' must have {side} rows of {side} patch logits")
+    flat = torch.tensor(grid, dtype=torch.float64).flatten()
+    if not bool(torch.isfinite(flat).all()):
+        raise InvalidQuery(f"the grid of '{name}' has values that are not finite")
+    return flat
+
+
+class WhatIfFinding(Body):
+    """One finding with all patches and without the removed ones."""
+
+    name: str
+    status: FindingStatus
+    before: FindingBody
+    after: FindingBody
+
+
+class WhatIfBody(Body):
+    """Answer of ``POST /whatif``. Exact: the mean of the patch logits, without running the network."""
+
+    request_id: str
+    model: ModelFacts
+    rule: Literal["drop", "neutral"]
+    removed: list[Cell]
+    findings: list[WhatIfFinding]
+
+    @classmethod
+    def of(cls, request_id: str, answer: WhatIf, findings: Iterable[int]) -> Self:
+        """From an answer of the service, for the asked-for columns."""
+        return cls(
+            request_id=request_id,
+            model=ModelFacts.of(answer.model),
+            rule=answer.rule,
+            removed=list(answer.removed),
+            findings=[_finding(answer.before[index], answer.after[index]) for index in findings],
+        )
+
+
+def _finding(before: Score, after: Score) -> WhatIfFinding:
+    return WhatIfFinding(
+        name=before.name, status=before.status, before=FindingBody.of(before), after=FindingBody.of(after)
+    )

@@ -1,0 +1,1 @@
+"""Running a network on patches: engines and the scheduler. Knows no radiology."""

@@ -1,0 +1,133 @@
+"""The composition root: the only place that builds objects. No routes, no logic."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import torch
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app import __version__
+from app.api.middleware import RequestMiddleware
+from app.api.problems import install_problems
+from app.api.routes import router
+from app.errors import ConfigurationError
+from app.imaging.radiograph import DecodeLimits
+from app.imaging.workers import DecodePool
+from app.inference.engine import TorchEngine, choose_device
+from app.inference.scheduler import Scheduler
+from app.patchnet import artifact
+from app.service.explain import Explainer
+from app.service.lifecycle import Lifecycle
+from app.service.models import ModelShelf, ServedModel
+from app.service.predict import Predictor
+from app.service.recent import RecentResults
+from app.service.services import Services
+from app.settings import Settings
+from app.telemetry import Metrics, get_logger
+
+DESCRIPTION = """\
+Scores the 14 CheXpert findings on a chest radiograph and shows, for each, where the evidence lies: exactly, because
+the decision is the mean of independent patch decisions. Research use only; not a medical device."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application; its services start and end with the server's lifespan."""
+    metrics = Metrics()
+    lifecycle = Lifecycle(settings.max_in_flight, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_services(settings, metrics, lifecycle) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPIOffline(
+        title="medpatchnet", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+    )
+    app.state.lifecycle = lifecycle
+    app.include_router(router)
+    install_problems(app, metrics)
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    return app
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> AsyncGenerator[Services]:
+    """Load and warm up what the use cases stand on; on leaving, finish accepted work and end every thread and process.
+
+    Raises ArtifactError and ConfigurationError.
+    """
+    async with AsyncExitStack() as stack:
+        decoder = DecodePool(
+            workers=settings.decode_workers,
+            timeout_s=settings.decode_timeout_s,
+            memory_bytes=settings.decode_memory_bytes,
+            limits=DecodeLimits(pixels=settings.max_pixels, inflated_bytes=settings.max_inflated_bytes),
+        )
+        decoder.start()
+        stack.callback(decoder.close)
+        models = ModelShelf(load_models(settings, metrics))
+        for model in models.all:
+            warm_up(model, settings.batch_patches)
+            model.scheduler.start()
+            stack.callback(model.scheduler.close)
+        predictor = Predictor(decoder, metrics)
+        explainer = Explainer(
+            predictor,
+            max_passes=settings.max_map_passes,
+            max_concurrent=settings.max_concurrent_maps,
+            chunk_patches=settings.batch_patches,
+        )
+        follow(metrics, models, decoder)
+        lifecycle.ready()
+        stack.callback(lifecycle.drain)
+        get_logger().info("ready", models=[model.manifest.name for model in models.all])
+        yield Services(
+            settings, metrics, lifecycle, models, decoder, predictor, explainer, RecentResults(settings.recent_results)
+        )
+
+
+def load_models(settings: Settings, metrics: Metrics) -> list[ServedModel]:
+    """Every artefact named in the settings, on its device. Raises ArtifactError, ConfigurationError."""
+    if not settings.model_names:
+        raise ConfigurationError("no model is named; set MEDPATCHNET_MODEL or --model")
+    device = choose_device(settings.device)
+    return [load_model(name, device, settings, metrics) for name in settings.model_names]
+
+
+def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> ServedModel:
+    """One artefact behind a scheduler that is not started yet. Raises ArtifactError."""
+    loaded = artifact.load(artifact.find(name, settings.models_dir))
+    scheduler = Scheduler(
+        TorchEngine(loaded.network.backbone, device, settings.inference_threads),
+        batch_patches=settings.batch_patches,
+        batch_wait_s=settings.batch_wait_s,
+        queue_patches=settings.queue_patches,
+        on_batch=metrics.batch_images.observe,
+    )
+    manifest = loaded.manifest
+    metrics.model.labels(manifest.name, manifest.version, manifest.weights_sha256, device).set(1)
+    return ServedModel(manifest, scheduler, _card(loaded.directory))
+
+
+def warm_up(model: ServedModel, batch_patches: int) -> None:
+    """Run the network once for one image and once for a full batch, so that no caller pays for first-time work."""
+    size = model.manifest.patch_size
+    for count in {model.manifest.patches_per_side**2, batch_patches}:
+        model.scheduler.engine.patch_logits(torch.zeros(count, 1, size, size))
+
+
+def follow(metrics: Metrics, models: ModelShelf, decoder: DecodePool) -> None:
+    """Have the gauges read the live objects."""
+    metrics.follow(metrics.queue_depth, lambda: sum(model.scheduler.queue_depth for model in models.all))
+    metrics.follow(metrics.decode_worker_restarts, lambda: decoder.restarts)
+    if any(model.device == "cuda" for model in models.all):
+        metrics.follow(metrics.gpu_memory.labels("allocated"), torch.cuda.memory_allocated)
+        metrics.follow(metrics.gpu_memory.labels("reserved"), torch.cuda.memory_reserved)
+
+
+def _card(directory: Path) -> str:
+    path = directory / "MODEL_CARD.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,1 @@
+"""The use cases: bytes → result. No HTTP types, no drawing."""

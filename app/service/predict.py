@@ -1,0 +1,74 @@
+"""Predict: bytes → radiograph → model image → patch logits → decisions."""
+
+import asyncio
+from time import monotonic
+
+from torch import Tensor
+
+from app.errors import DeadlineExceeded, ImageError
+from app.imaging.radiograph import Caution, Radiograph
+from app.imaging.workers import DecodePool
+from app.patchnet.network import global_logits, split_patches
+from app.patchnet.preprocessing import CropGeometry, ModelImage, to_model_image
+from app.service.models import ServedModel
+from app.service.results import Prediction, scores
+from app.telemetry import Metrics, Stopwatch
+
+
+class Predictor:
+    """Turns bytes into predictions. Holds no state of a request; all of it is safe to use concurrently."""
+
+    def __init__(self, decoder: DecodePool, metrics: Metrics) -> None:
+        self._decoder = decoder
+        self._metrics = metrics
+
+    async def predict(
+        self, data: bytes, model: ServedModel, deadline: float, watch: Stopwatch
+    ) -> tuple[Prediction, ModelImage]:
+        """Decode, preprocess and classify one image; the model image is returned for those who go on with it.
+
+        ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding and inference.
+        """
+        radiograph = await self._decode(data, deadline, watch)
+        with watch.stage("preprocess"):
+            image = await asyncio.to_thread(to_model_image, radiograph.pixels, model.manifest.image_size)
+        patches = split_patches(image.tensor[None], model.manifest.patch_size)
+        inference = await model.scheduler.submit(patches, deadline)
+        watch.record("queue", inference.queue_seconds)
+        watch.record("inference", inference.inference_seconds)
+        prediction = judge(model, radiograph, image.geometry, inference.logits)
+        self._observe(prediction)
+        return prediction, image
+
+    async def _decode(self, data: bytes, deadline: float, watch: Stopwatch) -> Radiograph:
+        try:
+            with watch.stage("decode"):
+                async with asyncio.timeout(max(0.0, deadline - monotonic())):
+                    return await self._decoder.decode(data)
+        except TimeoutError:
+            raise DeadlineExceeded("the deadline passed before the image was decoded") from None
+        except ImageError as error:
+            self._metrics.decode_failures.labels(error.transfer_syntax or "unknown", error.code).inc()
+            raise
+
+    def _observe(self, prediction: Prediction) -> None:
+        for finding in prediction.scores:
+            if finding.probability is not None:
+                self._metrics.probability.labels(finding.name).observe(finding.probability)
+            if finding.positive:
+                self._metrics.positive.labels(finding.name).inc()
+
+
+def judge(model: ServedModel, radiograph: Radiograph, geometry: CropGeometry, patch_logits: Tensor) -> Prediction:
+    """The decisions from patch logits [P², C]; the mean is taken in float64, so that the grid adds up as printed."""
+    logits = global_logits(patch_logits[None].double())[0]
+    cautions = list(radiograph.cautions)
+    if geometry.is_cropped:
+        cautions.append(_cropped(geometry))
+    return Prediction(model, radiograph, geometry, patch_logits, scores(model, logits), tuple(cautions))
+
+
+def _cropped(geometry: CropGeometry) -> Caution:
+    lost = 1 - geometry.size**2 / (geometry.rows * geometry.columns)
+    axis = "top and bottom" if geometry.rows > geometry.columns else "left and right"
+    return Caution("cropped", f"the model sees the centred square; {lost:.0%} of the film, {axis}, was not looked at")

@@ -1,0 +1,30 @@
+"""Patch logits of recent predictions, so that questions can be asked without sending the image again."""
+
+from collections import OrderedDict
+
+from torch import Tensor
+
+from app.errors import ResultNotFound
+from app.service.models import ServedModel
+
+
+class RecentResults:
+    """The last ``capacity`` predictions by request id: numbers only, no image, no identifier; the oldest go first."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._results: OrderedDict[str, tuple[ServedModel, Tensor]] = OrderedDict()
+
+    def remember(self, request_id: str, model: ServedModel, patch_logits: Tensor) -> None:
+        """Keep patch logits [P², C] under an id; a repeated id replaces the earlier result."""
+        self._results[request_id] = (model, patch_logits)
+        self._results.move_to_end(request_id)
+        while len(self._results) > self._capacity:
+            self._results.popitem(last=False)
+
+    def recall(self, request_id: str) -> tuple[ServedModel, Tensor]:
+        """The model and patch logits of an earlier prediction. Raises ResultNotFound."""
+        result = self._results.get(request_id)
+        if result is None:
+            raise ResultNotFound("no recent result has this id; send the patch logits, or predict again")
+        return result

@@ -1,0 +1,100 @@
+"""What the use cases answer: values without HTTP, JSON or pictures."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from app.imaging.radiograph import Caution, Radiograph
+from app.patchnet.evidence import EvidenceSummary, RemovalRule
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.manifest import FindingRecord, FindingStatus
+from app.patchnet.preprocessing import CropGeometry
+from app.patchnet.saliency import Border, MapKind
+from app.service.models import ServedModel
+
+
+@dataclass(frozen=True)
+class Score:
+    """The decision about one finding. All values are None where the weights never saw a label of it."""
+
+    name: str
+    status: FindingStatus
+    probability: float | None
+    logit: float | None
+    threshold: float | None
+    positive: bool | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One image, one pass: ``patch_logits`` [P², C] float32 are the whole evidence, ``scores`` the decisions."""
+
+    model: ServedModel
+    radiograph: Radiograph
+    geometry: CropGeometry
+    patch_logits: Tensor
+    scores: tuple[Score, ...]
+    cautions: tuple[Caution, ...]
+
+
+@dataclass(frozen=True)
+class DecisivePatches:
+    """Smallest sets for one removal rule, as row-major patch indices; ``flip`` is None where no removal flips."""
+
+    rule: RemovalRule
+    sufficient: tuple[int, ...]
+    flip: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The evidence for one finding of one prediction.
+
+    ``grid`` [P, P] holds the raw or scaled patch logits of the plain grid. ``saliency_map`` [S, S], in the same unit,
+    is the shift-averaged map where a smaller offset was asked for, else None. Additivity is always that of the raw
+    grid: ``grid_mean`` is its mean and ``score.logit`` the served logit. Everything but the score is None for a finding
+    without trained labels.
+    """
+
+    score: Score
+    grid: Tensor | None
+    saliency_map: Tensor | None
+    grid_mean: float | None
+    evidence: EvidenceSummary | None
+    decisive: tuple[DecisivePatches, ...]
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """The evidence for the asked-for findings, in the order asked."""
+
+    prediction: Prediction
+    map: MapKind
+    offset: int
+    border: Border
+    items: tuple[Explanation, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether what is shown is the decision itself: only the raw, unshifted grid is."""
+        return self.map == "raw" and self.offset == self.prediction.model.manifest.patch_size
+
+
+def score(record: FindingRecord, logit: float, probability: float) -> Score:
+    """The decision from a logit and its sigmoid, by what the manifest says of the finding."""
+    if record.status == "untrained":
+        return Score(record.name, record.status, None, None, None, None)
+    positive = None if record.threshold is None else probability >= record.threshold
+    return Score(record.name, record.status, probability, logit, record.threshold, positive)
+
+
+def scores(model: ServedModel, logits: Tensor) -> tuple[Score, ...]:
+    """All decisions, in label order, from global logits [C] (float64)."""
+    probabilities = logits.sigmoid().tolist()
+    records = model.manifest.findings
+    if len(records) != len(FINDING_NAMES):
+        raise ValueError("a manifest lists every finding")
+    return tuple(
+        score(record, logit, probability)
+        for record, logit, probability in zip(records, logits.tolist(), probabilities, strict=True)
+    )

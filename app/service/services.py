@@ -1,0 +1,37 @@
+"""Everything a front end needs, built once by the composition root and shared by HTTP and the command line."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.imaging.workers import DecodePool
+from app.service.explain import Explainer
+from app.service.lifecycle import Lifecycle, Phase
+from app.service.models import ModelShelf
+from app.service.predict import Predictor
+from app.service.recent import RecentResults
+from app.settings import Settings
+from app.telemetry import Metrics
+
+Status = Literal["starting", "ready", "draining", "failed"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """The use cases and what they stand on."""
+
+    settings: Settings
+    metrics: Metrics
+    lifecycle: Lifecycle
+    models: ModelShelf
+    decoder: DecodePool
+    predictor: Predictor
+    explainer: Explainer
+    recent: RecentResults
+
+    @property
+    def status(self) -> Status:
+        """The phase, or ``failed`` where a part that should run does not."""
+        if self.lifecycle.phase is not Phase.READY:
+            return self.lifecycle.phase.value
+        runs = self.decoder.live_workers > 0 and all(model.scheduler.is_alive for model in self.models.all)
+        return "ready" if runs else "failed"

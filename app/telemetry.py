@@ -1,0 +1,149 @@
+"""Metrics with closed label sets, structured logs, request ids. Computes nothing and never sees an image."""
+
+import logging
+import re
+import sys
+import uuid
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from time import perf_counter
+from typing import Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+Stage = Literal["decode", "preprocess", "queue", "inference", "render"]
+RejectionReason = Literal["queue_full", "draining", "too_many_requests", "not_ready", "deadline_exceeded"]
+
+STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
+
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+request_id_var: ContextVar[str] = ContextVar("request_id", default="")
+
+
+def request_id_from(header: str | None) -> str:
+    """The caller's request id if it is short and plain, else a new random one."""
+    if header is not None and _SANE_REQUEST_ID.fullmatch(header):
+        return header
+    return uuid.uuid4().hex
+
+
+def trace_id_from(traceparent: str | None) -> str | None:
+    """The trace id of a W3C ``traceparent`` header, or None where it is missing or malformed."""
+    match = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
+    return match[1] if match and set(match[1]) != {"0"} else None
+
+
+class Metrics:
+    """Every metric of one process, in a registry of its own. Names carry base units; labels come from closed sets."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        prefix = "medpatchnet"
+        self.http_requests = Counter(
+            f"{prefix}_http_requests", "HTTP requests by route template.", ("route", "method", "code"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.stage_duration = Histogram(
+            f"{prefix}_stage_duration_seconds", "Time spent in one stage of a request.", ("stage",),
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self.queue_depth = Gauge(f"{prefix}_queue_depth", "Patches waiting for the network.", registry=self.registry)
+        self.batch_images = Histogram(
+            f"{prefix}_batch_images", "Work items joined into one network call.",
+            buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry,
+        )  # fmt: skip
+        self.requests_rejected = Counter(
+            f"{prefix}_requests_rejected", "Requests refused for capacity or time.", ("reason",), registry=self.registry
+        )
+        self.decode_failures = Counter(
+            f"{prefix}_decode_failures", "Images that could not be used.", ("transfer_syntax", "reason"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.decode_worker_restarts = Gauge(
+            f"{prefix}_decode_worker_restarts", "Decode workers replaced since start.", registry=self.registry
+        )
+        self.model = Gauge(
+            f"{prefix}_model_info", "The served artefacts.", ("name", "version", "weights_sha256", "device"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.positive = Counter(
+            f"{prefix}_positive", "Findings at or above their threshold.", ("finding",), registry=self.registry
+        )
+        self.probability = Histogram(
+            f"{prefix}_probability", "Served probabilities, for drift.", ("finding",),
+            buckets=tuple(step / 10 for step in range(1, 10)), registry=self.registry,
+        )  # fmt: skip
+        self.gpu_memory = Gauge(
+            f"{prefix}_gpu_memory_bytes", "Memory of the CUDA device.", ("kind",), registry=self.registry
+        )
+        for stage in STAGES:
+            self.stage_duration.labels(stage)
+
+    def text(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+        return generate_latest(self.registry)
+
+    def follow(self, gauge: Gauge, read: Callable[[], float]) -> None:
+        """Have a gauge call ``read`` whenever it is scraped."""
+        gauge.set_function(read)
+
+
+class Stopwatch:
+    """Durations of the stages of one request, in seconds; each is also observed as a metric."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._begin = perf_counter()
+        self.seconds: dict[Stage, float] = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Generator[None]:
+        """Time a block."""
+        begin = perf_counter()
+        try:
+            yield
+        finally:
+            self.record(stage, perf_counter() - begin)
+
+    def record(self, stage: Stage, seconds: float) -> None:
+        """Note a duration that was measured elsewhere."""
+        self.seconds[stage] += seconds
+        self._metrics.stage_duration.labels(stage).observe(seconds)
+
+    @property
+    def total(self) -> float:
+        """Seconds since the request began."""
+        return perf_counter() - self._begin
+
+
+def configure_logging(level: str, log_format: Literal["json", "console"]) -> None:
+    """Send structured lines to stderr: ours, and those of libraries from WARNING up."""
+    renderer = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("medpatchnet").setLevel(level.upper())
+
+
+def get_logger() -> structlog.stdlib.BoundLogger:
+    """The service's logger."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger("medpatchnet")
+    return logger
