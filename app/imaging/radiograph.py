@@ -21,8 +21,8 @@ class Caution:
 class ImageFacts:
     """Where the pixels came from. DICOM attributes are None for other formats and where the object lacks them.
 
-    ``rows`` and ``columns`` are those of the pixels. UIDs identify objects, not patients; they are answered to the caller
-    who sent the object and written nowhere else.
+    ``rows`` and ``columns`` are those of the pixels. UIDs identify objects, not patients; they are answered to the
+    caller who sent the object and written nowhere else.
     """
 
     format: ImageFormat

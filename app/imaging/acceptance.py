@@ -1,0 +1,144 @@
+"""What is accepted as a chest radiograph, judged by the attributes of a data set: facts, refusals and cautions."""
+
+import re
+from typing import cast
+
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from app.errors import ImageTooLarge, NoPixels, NotAChestRadiograph, UnreadableImage
+from app.imaging.radiograph import Caution, DecodeLimits, ImageFacts
+
+MODALITIES = ("CR", "DX", "DR")
+_SOP_CLASS_MODALITIES = {
+    uid.ComputedRadiographyImageStorage: "CR",
+    uid.DigitalXRayImageStorageForPresentation: "DX",
+    uid.DigitalXRayImageStorageForProcessing: "DX",
+}
+# CHEST is the Defined Term of PS3.16 Annex L; the others are what scanners write in free or local wording.
+BODY_PARTS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "TORAX", "TORACE", "PULMON"})
+_VIEW_WORDS = frozenset(
+    {
+        "PA",
+        "AP",
+        "LAT",
+        "LATERAL",
+        "LL",
+        "RL",
+        "FRONTAL",
+        "UPRIGHT",
+        "ERECT",
+        "SUPINE",
+        "BED",
+        "PORT",
+        "PORTABLE",
+        "VIEW",
+    }
+)
+_LATERAL_VIEWS = frozenset({"LL", "RL", "LATERAL", "LAT", "LLAT", "RLAT"})
+# PS3.16 CID 4010: lateral, left and right lateral, as SNOMED CT and as SNOMED RT.
+_LATERAL_CODES = frozenset({"399067008", "399173006", "399198007", "R-10228", "R-10232", "R-10236"})
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_CODE_LENGTH = 16  # VR CS: PS3.5 table 6.2-1
+_NOT_CODE = re.compile(r"[^A-Z0-9 _]")
+_UID = re.compile(r"[0-9.]{1,64}")
+_PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def known_transfer_syntax(transfer_syntax: uid.UID) -> str | None:
+    """The UID where PS3.6 lists it as a transfer syntax; None for private ones, whose number is unbounded."""
+    return str(transfer_syntax) if transfer_syntax.is_transfer_syntax and not transfer_syntax.is_private else None
+
+
+def read_facts(dataset: Dataset, transfer_syntax: uid.UID) -> ImageFacts:
+    """The attributes a client may rely on, each reduced to the characters of its value representation."""
+    return ImageFacts(
+        format="dicom",
+        rows=_number(dataset, "Rows"),
+        columns=_number(dataset, "Columns"),
+        modality=_code(dataset, "Modality") or _SOP_CLASS_MODALITIES.get(dataset.get("SOPClassUID")),
+        body_part=_code(dataset, "BodyPartExamined"),
+        view=_code(dataset, "ViewPosition"),
+        photometric_interpretation=_code(dataset, "PhotometricInterpretation"),
+        transfer_syntax=known_transfer_syntax(transfer_syntax),
+        study_instance_uid=_uid(dataset, "StudyInstanceUID"),
+        series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
+        sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
+    )
+
+
+def require_chest_radiograph(dataset: Dataset, facts: ImageFacts) -> None:
+    """Raise NoPixels without an image, NotAChestRadiograph unless it is one frame of a chest from CR or DX."""
+    _require_pixels(dataset, facts)
+    if facts.modality not in MODALITIES:
+        found = f"modality {facts.modality}" if facts.modality else "an object without modality"
+        raise NotAChestRadiograph(f"{found} is not accepted; accepted are {', '.join(MODALITIES)}")
+    if not is_chest(facts.body_part):
+        raise NotAChestRadiograph(f"body part {facts.body_part} is not accepted; accepted are CHEST, THORAX or none")
+    frames = _number(dataset, "NumberOfFrames")
+    if frames > 1:
+        raise NotAChestRadiograph(f"an object of {frames} frames is not accepted; accepted is a single frame")
+    if facts.photometric_interpretation == "PALETTE COLOR":
+        raise NotAChestRadiograph("palette colour is not accepted; accepted are MONOCHROME1 and MONOCHROME2")
+
+
+def require_size(rows: int, columns: int, limits: DecodeLimits) -> None:
+    """Raise UnreadableImage for an image without extent, ImageTooLarge for one over ``limits.pixels``."""
+    if rows < 1 or columns < 1:
+        raise UnreadableImage(f"an image of {rows} × {columns} pixels has no extent")
+    if rows * columns > limits.pixels:
+        raise ImageTooLarge(f"{rows} × {columns} pixels are more than the limit of {limits.pixels}")
+
+
+def is_chest(body_part: str | None) -> bool:
+    """Whether a Body Part Examined names the chest and nothing else, or nothing at all; words of views may stand by."""
+    words = {word for word in re.split(r"[^A-Z]+", body_part or "") if word}
+    return words - _VIEW_WORDS <= BODY_PARTS
+
+
+def read_cautions(dataset: Dataset, facts: ImageFacts) -> tuple[Caution, ...]:
+    """What a reader of the result should know: a lateral view, a secondary capture."""
+    cautions: list[Caution] = []
+    codes = {str(item.get("CodeValue")) for item in dataset.get("ViewCodeSequence") or ()}
+    if facts.view in _LATERAL_VIEWS or (facts.view is None and codes & _LATERAL_CODES):
+        detail = (
+            "this is a lateral view; quality was measured on frontal and lateral views together or on frontal alone"
+        )
+        cautions.append(Caution("lateral_view", detail))
+    if str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
+        detail = "this is a secondary capture: a screenshot or a digitised film, maybe with annotations in its pixels"
+        cautions.append(Caution("secondary_capture", detail))
+    return tuple(cautions)
+
+
+def _require_pixels(dataset: Dataset, facts: ImageFacts) -> None:
+    if any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
+        return
+    if facts.rows:
+        raise NoPixels("the object describes an image but holds no pixel data; it may be truncated")
+    found = f"an object of modality {facts.modality}" if facts.modality else "the object"
+    raise NoPixels(f"{found} holds no image; accepted are images of {', '.join(MODALITIES)}")
+
+
+def _code(dataset: Dataset, keyword: str) -> str | None:
+    """A value of VR CS, upper case, cut to its 16 characters, everything else removed: it is shown to clients."""
+    text = _NOT_CODE.sub("", _first_text(dataset, keyword).upper())
+    return text.strip()[:_CODE_LENGTH] or None
+
+
+def _uid(dataset: Dataset, keyword: str) -> str | None:
+    text = _first_text(dataset, keyword)
+    return text if _UID.fullmatch(text) else None
+
+
+def _number(dataset: Dataset, keyword: str) -> int:
+    text = _first_text(dataset, keyword)
+    return int(text) if text else 0
+
+
+def _first_text(dataset: Dataset, keyword: str) -> str:
+    value = cast(object, dataset.get(keyword))
+    if isinstance(value, list | tuple):  # a second value where one is allowed
+        values = cast("list[object]", value)
+        value = values[0] if values else None
+    return "" if value is None else str(value).strip("\0 ")

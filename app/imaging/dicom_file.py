@@ -1,0 +1,99 @@
+"""Bytes → data set: the file layer of DICOM (PS3.10), with a bound on what a deflated data set may become."""
+
+import logging
+import warnings
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+
+from app.errors import ImageTooLarge, UnreadableImage
+from app.imaging.radiograph import DecodeLimits
+from app.imaging.sniffing import PREAMBLE_LENGTH, has_preamble
+
+_META_GROUP = 0x0002
+_RAW_DEFLATE = -zlib.MAX_WBITS
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A parsed file: ``dataset`` without its meta group, and the transfer syntax it was sent in."""
+
+    dataset: Dataset
+    transfer_syntax: uid.UID
+
+
+@contextmanager
+def silence() -> Generator[None]:
+    """Keep pydicom quiet: its warnings and log records quote attribute values, which can be a patient's."""
+    logger = logging.getLogger("pydicom")
+    was_disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled
+
+
+def read_transfer_syntax(data: bytes) -> tuple[uid.UID, int]:
+    """The transfer syntax of a file, and where its data set starts.
+
+    Taken from the meta group (PS3.10 section 7.1); where that is missing or silent, from the look of the first element.
+    """
+    stream = BytesIO(data)
+    stream.seek(PREAMBLE_LENGTH + 4 if has_preamble(data) else 0)
+    meta = read_dataset(stream, is_implicit_VR=False, is_little_endian=True, stop_when=_is_past_meta)
+    start = stream.tell()
+    named = uid.UID(str(meta.get("TransferSyntaxUID") or "").strip("\0 "))
+    return named or _guess_transfer_syntax(data[start : start + 6]), start
+
+
+def read_file(data: bytes, transfer_syntax: uid.UID, start: int, limits: DecodeLimits) -> DicomFile:
+    """Parse the data set that starts at ``start``.
+
+    Raises UnreadableImage where it is truncated, and ImageTooLarge where it inflates beyond ``limits.inflated_bytes``;
+    what pydicom raises on damaged bytes passes through.
+    """
+    if transfer_syntax == uid.DeflatedExplicitVRLittleEndian:
+        stream = BytesIO(_inflate(data[start:], limits.inflated_bytes))
+    else:
+        stream = BytesIO(data)
+        stream.seek(start)
+    implicit = transfer_syntax == uid.ImplicitVRLittleEndian
+    little = transfer_syntax != uid.ExplicitVRBigEndian
+    dataset = read_dataset(stream, is_implicit_VR=implicit, is_little_endian=little)
+    if not dataset:  # pydicom drops all elements when the bytes end within one
+        raise UnreadableImage("the DICOM object is truncated or damaged: it ends within an attribute")
+    return DicomFile(dataset, transfer_syntax)
+
+
+def _is_past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
+    return tag.group != _META_GROUP
+
+
+def _guess_transfer_syntax(head: bytes) -> uid.UID:
+    """The transfer syntax of an undeclared data set: endianness by its low first group, VR by its two letters."""
+    if head[:1] == b"\0":
+        return uid.ExplicitVRBigEndian
+    value_representation = head[4:6]
+    explicit = value_representation.isalpha() and value_representation.isupper()
+    return uid.ExplicitVRLittleEndian if explicit else uid.ImplicitVRLittleEndian
+
+
+def _inflate(deflated: bytes, limit: int) -> bytes:
+    """Inflate a data set (PS3.5 section A.5) to at most ``limit`` bytes, whatever it claims or hides."""
+    inflater = zlib.decompressobj(_RAW_DEFLATE)
+    inflated = inflater.decompress(deflated, limit + 1)
+    if len(inflated) > limit:
+        raise ImageTooLarge(f"the deflated data set inflates to more than {limit} bytes")
+    if not inflater.eof:
+        raise UnreadableImage("the deflated data set is truncated")
+    return inflated

@@ -1,0 +1,115 @@
+"""PNG and JPEG → display-ready pixels. The header decides on size and kind before any pixel is decoded.
+
+Decisions: 8-bit files span 0 … 255; 16-bit files show the range of values that occurs, because most hold 12 unscaled
+bits. Transparent pixels are blended over black, like a film's surroundings. The EXIF orientation is applied, as viewers
+do.
+"""
+
+import struct
+import warnings
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.errors import ImageTooLarge, NotAChestRadiograph, UnreadableImage
+from app.imaging.acceptance import require_size
+from app.imaging.codestream import FrameSize, jpeg_size
+from app.imaging.grayscale import gray_of_rgb
+from app.imaging.radiograph import Caution, DecodeLimits, ImageFacts, ImageFormat, Radiograph
+
+_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+_EXIF_ORIENTATION = 0x0112  # Exif 2.32 section 4.6.4
+_UPRIGHT = 1
+_PNG_HEADER_END = 24
+_SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
+_COLOUR_REFUSAL = "a colour image is not accepted; accepted is grayscale, also where it is stored as equal channels"
+
+
+def decode_raster(data: bytes, kind: ImageFormat, limits: DecodeLimits) -> Radiograph:
+    """Decode a PNG or JPEG file of 8- or 16-bit grays into display-ready pixels.
+
+    Raises UnreadableImage, ImageTooLarge (by the header alone) or NotAChestRadiograph (colour, CMYK, animation).
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _decode(data, kind, limits)
+        except (Image.DecompressionBombError, MemoryError):
+            raise ImageTooLarge(f"decoding the {kind.upper()} image needs more memory than is allowed") from None
+        except _FAILURES:
+            raise UnreadableImage(f"the {kind.upper()} image is damaged or truncated") from None
+
+
+def _decode(data: bytes, kind: ImageFormat, limits: DecodeLimits) -> Radiograph:
+    claimed = _png_size(data) if kind == "png" else jpeg_size(data)
+    if claimed is None:
+        raise UnreadableImage(f"the {kind.upper()} image has no readable header")
+    require_size(claimed.rows, claimed.columns, limits)
+    with Image.open(BytesIO(data), formats=[kind]) as image:
+        require_size(image.height, image.width, limits)
+        if getattr(image, "n_frames", 1) > 1:
+            raise NotAChestRadiograph("an animated image is not accepted; accepted is a single frame")
+        orientation = int(image.getexif().get(_EXIF_ORIENTATION, _UPRIGHT))
+        gray = _gray(image)
+    pixels = np.ascontiguousarray(turn_upright(gray, orientation))
+    rows, columns = pixels.shape
+    return Radiograph(pixels, ImageFacts(kind, rows, columns), _cautions(orientation))
+
+
+def _png_size(data: bytes) -> FrameSize | None:
+    """The size in the IHDR chunk, which comes first (PNG, third edition, section 11.2.1)."""
+    if len(data) < _PNG_HEADER_END or data[12:16] != b"IHDR":
+        return None
+    columns, rows = struct.unpack(">II", data[16:24])
+    return FrameSize(rows, columns, 1)
+
+
+def _gray(image: Image.Image) -> NDArray[np.float32]:
+    """Displayed values [H, W] in [0, 1] of an image of any mode that PNG and JPEG yield; colour is refused."""
+    if image.mode == "CMYK":
+        raise NotAChestRadiograph("a CMYK image is not accepted; accepted is grayscale")
+    if image.mode in _SIXTEEN_BIT_MODES:
+        return _full_range(np.asarray(image).astype(np.float32))
+    has_alpha = image.mode in {"LA", "RGBA"} or "transparency" in image.info
+    samples = np.asarray(image.convert("RGBA" if has_alpha else "RGB" if image.mode != "L" else "L"))
+    if samples.ndim == 2:
+        return samples.astype(np.float32) / np.float32(255)
+    gray = gray_of_rgb(samples[:, :, :3])
+    if gray is None:
+        raise NotAChestRadiograph(_COLOUR_REFUSAL)
+    displayed = gray.astype(np.float32) / np.float32(255)
+    return displayed * (samples[:, :, 3].astype(np.float32) / np.float32(255)) if has_alpha else displayed
+
+
+def _full_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = values.min(), values.max()
+    return (values - low) / max(high - low, np.float32(1))
+
+
+def turn_upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Pixels [H, W] as a viewer shows them; an orientation outside 1 … 8 counts as 1 (Exif 2.32 section 4.6.4)."""
+    if orientation in {5, 6, 7, 8}:
+        pixels = pixels.T
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    return pixels
+
+
+def _cautions(orientation: int) -> tuple[Caution, ...]:
+    if orientation in range(2, 9):
+        return (Caution("orientation_applied", "the image was turned or mirrored as its EXIF orientation asks"),)
+    return ()
