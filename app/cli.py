@@ -135,7 +135,13 @@ def explain(
         fail("--out must end in .png or .json", MISUSED)
     settings = make_settings(model=model, device=device)
     configure_logging("warning", settings.log_format)
-    query = {"class": [finding], "map": map_kind, "offset": offset, "legend": legend, "format": out.suffix[1:]}
+    query: dict[str, object] = {
+        "class": [finding],
+        "map": map_kind,
+        "offset": offset,
+        "legend": legend,
+        "format": out.suffix[1:],
+    }
     with progress("patches", None) as advance:
         content = guarded(lambda: asyncio.run(explain_file(settings, file, query, advance)))
     out.write_bytes(content)

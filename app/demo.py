@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -69,13 +70,13 @@ def _wait_until_ready(server: DrainingServer, thread: threading.Thread) -> None:
 def _ask(client: httpx.Client, url: str, film: bytes) -> DemoResult:
     headers = {"Content-Type": "application/dicom"}
     answer = client.post("/predict", content=film, headers=headers)
-    if answer.status_code != httpx.codes.OK:
+    if answer.status_code != HTTPStatus.OK:
         raise InferenceFailed(f"/predict answered {answer.status_code}")
     prediction = PredictBody.model_validate_json(answer.content)
     striking = _most_striking(prediction)
     query = {"class": striking, "format": "png", "legend": "true"}
     overlay = client.post("/explain", params=query, content=film, headers=headers)
-    if overlay.status_code != httpx.codes.OK:
+    if overlay.status_code != HTTPStatus.OK:
         raise InferenceFailed(f"/explain answered {overlay.status_code}")
     return DemoResult(url, prediction, striking, overlay.content)
 

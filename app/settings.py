@@ -17,46 +17,74 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MEDPATCHNET_", frozen=True, extra="ignore")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     model: str = Field(
-        "chest-lite0",
+        default="chest-lite0",
         min_length=1,
         description="Artefacts to serve: names in the models folder or directories, separated by commas; "
         "the first is the default.",
     )
     models_dir: Path = Field(
-        Path(__file__).resolve().parent.parent / "models", description="Folder that holds the artefacts."
+        default=Path(__file__).resolve().parent.parent / "models", description="Folder that holds the artefacts."
     )
-    device: DevicePreference = Field("auto", description="Where the network runs: auto takes CUDA where there is one.")
-    inference_threads: int = Field(0, ge=0, description="Threads of the network on the CPU; 0 lets torch decide.")
+    device: DevicePreference = Field(
+        default="auto", description="Where the network runs: auto takes CUDA where there is one."
+    )
+    inference_threads: int = Field(
+        default=0, ge=0, description="Threads of the network on the CPU; 0 lets torch decide."
+    )
 
-    max_body_bytes: int = Field(64 * MIB, ge=1024, description="Largest request body.")
-    max_pixels: int = Field(64_000_000, ge=1, description="Largest image, rows × columns.")
-    max_inflated_bytes: int = Field(256 * MIB, ge=1024, description="Largest deflated DICOM data set once inflated.")
-    max_in_flight: int = Field(64, ge=1, description="Image requests worked on at once; more are refused with 503.")
-    max_concurrent_maps: int = Field(2, ge=1, description="Shift-averaged maps computed at once; more are refused.")
-    max_map_passes: int = Field(256, ge=1, description="Most network passes of one map, (patch size / offset)².")
-    max_header_bytes: int = Field(16 * 1024, ge=1024, description="Largest request head (line and headers).")
+    max_body_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest request body.")
+    max_pixels: int = Field(default=64_000_000, ge=1, description="Largest image, rows × columns.")
+    max_inflated_bytes: int = Field(
+        default=256 * MIB, ge=1024, description="Largest deflated DICOM data set once inflated."
+    )
+    max_in_flight: int = Field(
+        default=64, ge=1, description="Image requests worked on at once; more are refused with 503."
+    )
+    max_concurrent_maps: int = Field(
+        default=2, ge=1, description="Shift-averaged maps computed at once; more are refused."
+    )
+    max_map_passes: int = Field(
+        default=256, ge=1, description="Most network passes of one map, (patch size / offset)²."
+    )
+    max_header_bytes: int = Field(default=16 * 1024, ge=1024, description="Largest request head (line and headers).")
 
-    decode_workers: int = Field(2, ge=1, description="Processes that decode images.")
-    decode_timeout_s: float = Field(10.0, gt=0, description="Longest decode of one image; then the worker is replaced.")
-    decode_memory_bytes: int = Field(2048 * MIB, ge=256 * MIB, description="Address space of one decode worker.")
+    decode_workers: int = Field(default=2, ge=1, description="Processes that decode images.")
+    decode_timeout_s: float = Field(
+        default=10.0, gt=0, description="Longest decode of one image; then the worker is replaced."
+    )
+    decode_memory_bytes: int = Field(
+        default=2048 * MIB, ge=256 * MIB, description="Address space of one decode worker."
+    )
 
-    batch_patches: int = Field(512, ge=1, description="Most patches in one network call.")
-    batch_wait_s: float = Field(0.002, ge=0, description="How long an idle network waits for company for a request.")
-    queue_patches: int = Field(4096, ge=1, description="Most patches waiting for the network; more are refused.")
+    batch_patches: int = Field(default=512, ge=1, description="Most patches in one network call.")
+    batch_wait_s: float = Field(
+        default=0.002, ge=0, description="How long an idle network waits for company for a request."
+    )
+    queue_patches: int = Field(
+        default=4096, ge=1, description="Most patches waiting for the network; more are refused."
+    )
 
-    request_timeout_s: float = Field(30.0, gt=0, description="Deadline of a request; then it is answered with 504.")
-    map_timeout_s: float = Field(300.0, gt=0, description="Deadline of a request for a shift-averaged map.")
-    drain_delay_s: float = Field(0.0, ge=0, description="After SIGTERM: time unready but serving, before draining.")
-    drain_timeout_s: float = Field(60.0, gt=0, description="After SIGTERM: longest wait for accepted requests.")
+    request_timeout_s: float = Field(
+        default=30.0, gt=0, description="Deadline of a request; then it is answered with 504."
+    )
+    map_timeout_s: float = Field(default=300.0, gt=0, description="Deadline of a request for a shift-averaged map.")
+    drain_delay_s: float = Field(
+        default=0.0, ge=0, description="After SIGTERM: time unready but serving, before draining."
+    )
+    drain_timeout_s: float = Field(default=60.0, gt=0, description="After SIGTERM: longest wait for accepted requests.")
 
-    recent_results: int = Field(256, ge=0, description="Results remembered for /whatif (patch logits only).")
-    overlay_opacity: float = Field(0.4, ge=0, le=1, description="Opacity of overlays where the request names none.")
+    recent_results: int = Field(default=256, ge=0, description="Results remembered for /whatif (patch logits only).")
+    overlay_opacity: float = Field(
+        default=0.4, ge=0, le=1, description="Opacity of overlays where the request names none."
+    )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log level.")
-    log_format: LogFormat = Field("json", description="Log lines as JSON or for a console.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe log level."
+    )
+    log_format: LogFormat = Field(default="json", description="Log lines as JSON or for a console.")
 
     @property
     def model_names(self) -> list[str]:

@@ -105,6 +105,7 @@ class Explainer:
     ) -> Tensor:
         """Patch logits [n², C] at every origin of the lattice, in chunks through the background lane."""
         origins = shift_origins(lattice.image_size, lattice.patch_size, lattice.offset)
+        chunks: tuple[Tensor, ...] = torch.split(origins, self._chunk_patches)
         turn = asyncio.Semaphore(_CHUNKS_IN_FLIGHT)
 
         async def classify(chunk: Tensor) -> Tensor:
@@ -119,7 +120,7 @@ class Explainer:
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(classify(chunk)) for chunk in origins.split(self._chunk_patches)]
+                tasks = [group.create_task(classify(chunk)) for chunk in chunks]
         except ExceptionGroup as failures:  # the first chunk to fail cancels the others; its error is the answer
             raise failures.exceptions[0] from None
         return torch.cat([task.result() for task in tasks])

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from app.imaging.radiograph import Caution, Radiograph
 from app.patchnet.evidence import EvidenceSummary, RemovalRule
-from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import FindingRecord, FindingStatus
 from app.patchnet.preprocessing import CropGeometry
 from app.patchnet.saliency import Border, MapKind
@@ -90,11 +89,6 @@ def score(record: FindingRecord, logit: float, probability: float) -> Score:
 
 def scores(model: ServedModel, logits: Tensor) -> tuple[Score, ...]:
     """All decisions, in label order, from global logits [C] (float64)."""
-    probabilities = logits.sigmoid().tolist()
-    records = model.manifest.findings
-    if len(records) != len(FINDING_NAMES):
-        raise ValueError("a manifest lists every finding")
-    return tuple(
-        score(record, logit, probability)
-        for record, logit, probability in zip(records, logits.tolist(), probabilities, strict=True)
-    )
+    values: list[float] = logits.tolist()
+    probabilities: list[float] = logits.sigmoid().tolist()
+    return tuple(map(score, model.manifest.findings, values, probabilities))

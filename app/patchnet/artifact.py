@@ -1,0 +1,165 @@
+"""Artefacts: weights with their manifest, in a folder. Loading is strict and hashed; nothing is ever unpickled."""
+
+import hashlib
+import json
+import pickle
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as dump_tensors
+from torch import Tensor
+
+from app.errors import ArtifactError
+from app.patchnet.backbones import build
+from app.patchnet.manifest import Description, Manifest
+from app.patchnet.network import PatchNet
+
+WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "MODEL_CARD.md"
+
+_AUTHORS_PREFIXES = ("_orig_mod.baseBackbone.", "baseBackbone.")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A loaded artefact: its manifest, its network in evaluation mode on the CPU, and where it came from."""
+
+    manifest: Manifest
+    network: PatchNet
+    directory: Path
+
+
+def available(models_dir: Path) -> list[str]:
+    """Names of the artefacts in a folder, sorted."""
+    return sorted(path.parent.name for path in models_dir.glob(f"*/{MANIFEST}"))
+
+
+def find(name_or_dir: str, models_dir: Path) -> Path:
+    """The folder of an artefact given by name or by path. Raises ArtifactError, listing the names."""
+    for directory in (models_dir / name_or_dir, Path(name_or_dir)):
+        if (directory / MANIFEST).is_file():
+            return directory
+    known = ", ".join(available(models_dir)) or "none"
+    raise ArtifactError(f"no artefact '{name_or_dir}'; in {models_dir} there are: {known}")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest alone. Raises ArtifactError where it is missing, damaged, or of another version."""
+    path = directory / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ArtifactError(f"{path} does not fit this version: {wrong}") from None
+
+
+def load(directory: Path) -> Artifact:
+    """Load an artefact strictly.
+
+    Raises ArtifactError where the manifest does not fit, the weights' sha256 is not the manifest's, or the tensors are
+    not exactly those of the backbone.
+    """
+    manifest = read_manifest(directory)
+    path = directory / WEIGHTS
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != manifest.weights_sha256:
+        raise ArtifactError(f"{path} is not the file its manifest describes: the sha256 differs")
+    try:
+        state = load_tensors(content)
+    except SafetensorError:
+        raise ArtifactError(f"{path} is no safetensors file") from None
+    network = _network(manifest)
+    _fill(network, state, str(path))
+    return Artifact(manifest, network.eval(), directory)
+
+
+def save(directory: Path, network: PatchNet, description: Description, card: str) -> Manifest:
+    """Write an artefact, whole or not at all, then read it back.
+
+    Replaces an artefact that is there already. Raises ArtifactError where ``network`` is not what ``description`` says.
+    """
+    if (network.image_size, network.patch_size) != (description.image_size, description.patch_size):
+        raise ArtifactError("the network's image and patch size are not those of the description")
+    state = {key: value.detach().cpu().contiguous() for key, value in network.backbone.state_dict().items()}
+    content = dump_tensors(state)
+    manifest = Manifest(**description.model_dump(), weights_sha256=hashlib.sha256(content).hexdigest())
+    _fill(_network(manifest), state, "the network")
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        fresh.chmod(0o755)
+        (fresh / WEIGHTS).write_bytes(content)
+        (fresh / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+        (fresh / CARD).write_text(card, encoding="utf-8")
+        load(fresh)
+        _replace(directory, fresh)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return manifest
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The backbone's state dict from a checkpoint of the paper's authors, with torchvision's key names.
+
+    Their files hold the state dict of a compiled module: keys ``_orig_mod.baseBackbone.<torchvision name>``. Only
+    tensors are read, never arbitrary objects. Raises ArtifactError.
+    """
+    try:
+        content: object = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        raise ArtifactError(f"{path} is no checkpoint of tensors; anything else is refused") from None
+    if not isinstance(content, dict):
+        raise ArtifactError(f"{path} holds no state dict")
+    state: dict[str, Tensor] = {}
+    for key, value in content.items():
+        prefix = next((prefix for prefix in _AUTHORS_PREFIXES if str(key).startswith(prefix)), None)
+        if prefix is None or not isinstance(value, Tensor):
+            raise ArtifactError(f"{path} has entries that are no weights of a backbone")
+        state[str(key).removeprefix(prefix)] = value
+    return state
+
+
+def network_from(state: dict[str, Tensor], description: Description) -> PatchNet:
+    """A network with given backbone weights, in evaluation mode. Raises ArtifactError where they do not fit."""
+    network = _network(description)
+    _fill(network, state, "the checkpoint")
+    return network.eval()
+
+
+def _network(description: Description) -> PatchNet:
+    backbone = build(description.backbone, len(description.findings))
+    return PatchNet(backbone, description.image_size, description.patch_size)
+
+
+def _fill(network: PatchNet, state: dict[str, Tensor], origin: str) -> None:
+    try:
+        network.backbone.load_state_dict(state)
+    except RuntimeError:
+        own = network.backbone.state_dict()
+        missing, extra = len(own.keys() - state.keys()), len(state.keys() - own.keys())
+        raise ArtifactError(
+            f"{origin} does not hold exactly the tensors of the backbone ({missing} missing, {extra} unknown)"
+        ) from None
+
+
+def _replace(directory: Path, fresh: Path) -> None:
+    """Put the new folder in place of the old one, by renaming."""
+    if directory.exists():
+        old = Path(mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent))
+        directory.rename(old / "artifact")
+        fresh.rename(directory)
+        shutil.rmtree(old)
+    else:
+        fresh.rename(directory)

@@ -1,0 +1,100 @@
+"""What an artefact says of itself. Everything measured about a model is here and nowhere else."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.preprocessing import PREPROCESSING
+
+SCHEMA_VERSION = 1
+
+FindingStatus = Literal["validated", "imported", "untrained"]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class ManifestPart(BaseModel):
+    """Base of the manifest's parts: immutable, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Quality(ManifestPart):
+    """What was measured for one finding on held-out films."""
+
+    dataset: str = Field(description="Name of the held-out films.")
+    positives: int = Field(ge=0)
+    negatives: int = Field(ge=0)
+    auroc: Probability
+    auroc_interval: tuple[Probability, Probability] = Field(description="95 % bootstrap interval.")
+    average_precision: Probability | None = None
+    sensitivity: Probability | None = Field(None, description="At the threshold.")
+    specificity: Probability | None = Field(None, description="At the threshold.")
+    calibration_error: Probability | None = Field(None, description="Expected calibration error.")
+
+
+class FindingRecord(ManifestPart):
+    """One finding of an artefact.
+
+    ``threshold`` is a probability. ``status``: validated (measured, see ``quality``), imported (foreign weights, not
+    measured here) or untrained (the weights never saw a label; its values are not served).
+    """
+
+    name: str
+    status: FindingStatus
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    quality: Quality | None = None
+
+    @model_validator(mode="after")
+    def _status_fits(self) -> Self:
+        if self.status == "validated" and self.quality is None:
+            raise ValueError(f"'{self.name}' is called validated without a measured quality")
+        if self.status == "untrained" and (self.threshold is not None or self.quality is not None):
+            raise ValueError(f"'{self.name}' is called untrained, but has a threshold or a quality")
+        return self
+
+
+class Description(ManifestPart):
+    """Everything about an artefact but its weights' hash: what ``save`` is given."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    version: str
+    backbone: str
+    image_size: int = Field(512, gt=0)
+    patch_size: int = Field(64, gt=0)
+    preprocessing: str = PREPROCESSING
+    findings: tuple[FindingRecord, ...]
+    display_limit: float = Field(gt=0, description="Symmetric limit of the overlay's colour scale, in logits.")
+    intended_use: str
+    training_data: str
+    attribution: str
+    licence: str
+    created: datetime
+    recipe: dict[str, str | int | float | bool | None] = Field(
+        default_factory=dict[str, str | int | float | bool | None], description="How the weights were made."
+    )
+    metrics: dict[str, float] = Field(default_factory=dict[str, float], description="Summary figures, named by split.")
+
+    @model_validator(mode="after")
+    def _fits_this_version(self) -> Self:
+        names = tuple(record.name for record in self.findings)
+        if names != FINDING_NAMES:
+            raise ValueError(f"the findings must be exactly, and in this order: {', '.join(FINDING_NAMES)}")
+        if self.image_size % self.patch_size:
+            raise ValueError(f"patches of {self.patch_size} px do not tile an image of {self.image_size} px")
+        if self.preprocessing != PREPROCESSING:
+            raise ValueError(f"trained with the preprocessing '{self.preprocessing}', this version has {PREPROCESSING}")
+        return self
+
+    @property
+    def patches_per_side(self) -> int:
+        """P."""
+        return self.image_size // self.patch_size
+
+
+class Manifest(Description):
+    """The content of ``manifest.json``."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
