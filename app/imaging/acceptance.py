@@ -5,6 +5,7 @@ from typing import cast
 
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from app.errors import ImageTooLarge, NoPixels, NotAChestRadiograph, UnreadableImage
 from app.imaging.radiograph import Caution, DecodeLimits, ImageFacts
@@ -17,6 +18,22 @@ _SOP_CLASS_MODALITIES = {
 }
 # CHEST is the Defined Term of PS3.16 Annex L; the others are what scanners write in free or local wording.
 BODY_PARTS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "TORAX", "TORACE", "PULMON"})
+# What a refusal may repeat. Defined Terms of Modality, PS3.3 C.7.3.1.1.1, and the commoner ones of Body Part Examined.
+_OTHER_MODALITIES = frozenset(
+    {"ANN", "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "ECG", "EEG", "EMG", "EOG"}
+    | {"EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "M3D", "MG", "MR"}
+    | {"NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPTBSV", "OPTENF", "OPV", "OSS", "OT", "PA", "PLAN", "POS", "PR", "PT"}
+    | {"PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTINTENT", "RTPLAN", "RTRAD", "RTRECORD", "RTSEGANN"}
+    | {"RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TEXTUREMAP", "TG", "US", "VA", "XA", "XAPROTOCOL"}
+    | {"XC"}
+)
+_OTHER_BODY_PARTS = frozenset(
+    {"ABDOMEN", "ABDOMENPELVIS", "ANKLE", "ARM", "BREAST", "CALCANEUS", "CHESTABDOMEN", "CHESTABDPELVIS", "CLAVICLE"}
+    | {"COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "FACE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HEEL"}
+    | {"HIP", "HUMERUS", "JAW", "KNEE", "LEG", "LSPINE", "MANDIBLE", "NECK", "NOSE", "ORBIT", "PELVIS", "RIB", "RIBS"}
+    | {"SACRUM", "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "THUMB", "TOE", "TSPINE"}
+    | {"TIBIA", "WHOLEBODY", "WHOLE BODY", "WRIST"}
+)
 _VIEW_WORDS = frozenset(
     {
         "PA",
@@ -71,10 +88,11 @@ def require_chest_radiograph(dataset: Dataset, facts: ImageFacts) -> None:
     """Raise NoPixels without an image, NotAChestRadiograph unless it is one frame of a chest from CR or DX."""
     _require_pixels(dataset, facts)
     if facts.modality not in MODALITIES:
-        found = f"modality {facts.modality}" if facts.modality else "an object without modality"
+        found = _told_modality(facts.modality)
         raise NotAChestRadiograph(f"{found} is not accepted; accepted are {', '.join(MODALITIES)}")
     if not is_chest(facts.body_part):
-        raise NotAChestRadiograph(f"body part {facts.body_part} is not accepted; accepted are CHEST, THORAX or none")
+        found = facts.body_part if facts.body_part in _OTHER_BODY_PARTS else "another than the chest"
+        raise NotAChestRadiograph(f"body part {found} is not accepted; accepted are CHEST, THORAX or none")
     frames = _number(dataset, "NumberOfFrames")
     if frames > 1:
         raise NotAChestRadiograph(f"an object of {frames} frames is not accepted; accepted is a single frame")
@@ -116,8 +134,15 @@ def _require_pixels(dataset: Dataset, facts: ImageFacts) -> None:
         return
     if facts.rows:
         raise NoPixels("the object describes an image but holds no pixel data; it may be truncated")
-    found = f"an object of modality {facts.modality}" if facts.modality else "the object"
+    found = _told_modality(facts.modality)
     raise NoPixels(f"{found} holds no image; accepted are images of {', '.join(MODALITIES)}")
+
+
+def _told_modality(modality: str | None) -> str:
+    """A modality as refusals name it: only Defined Terms, since damage can shift a patient's name into any value."""
+    if modality is None:
+        return "an object without modality"
+    return f"modality {modality}" if modality in MODALITIES or modality in _OTHER_MODALITIES else "an unknown modality"
 
 
 def _code(dataset: Dataset, keyword: str) -> str | None:
@@ -138,7 +163,6 @@ def _number(dataset: Dataset, keyword: str) -> int:
 
 def _first_text(dataset: Dataset, keyword: str) -> str:
     value = cast(object, dataset.get(keyword))
-    if isinstance(value, list | tuple):  # a second value where one is allowed
-        values = cast("list[object]", value)
-        value = values[0] if values else None
+    if isinstance(value, MultiValue):  # where one value is allowed
+        value = next(iter(cast("MultiValue[object]", value)), None)
     return "" if value is None else str(value).strip("\0 ")

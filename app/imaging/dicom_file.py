@@ -32,15 +32,15 @@ class DicomFile:
 @contextmanager
 def silence() -> Generator[None]:
     """Keep pydicom quiet: its warnings and log records quote attribute values, which can be a patient's."""
-    logger = logging.getLogger("pydicom")
-    was_disabled = logger.disabled
-    logger.disabled = True
+    logger = logging.getLogger("pydicom")  # the parent of all its loggers; it has no handler of its own
+    propagated = logger.propagate
+    logger.propagate = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.disabled = was_disabled
+        logger.propagate = propagated
 
 
 def read_transfer_syntax(data: bytes) -> tuple[uid.UID, int]:

@@ -50,10 +50,10 @@ def render_overlay(pixels: NDArray[np.float32], layer: SaliencyLayer, style: Ove
     is no colour; its border is drawn. Raises ValueError for a film or size without extent.
     """
     film = _draw_film(pixels, style.size)
-    scale = film.width / pixels.shape[1]
+    scale = max(film.size) / max(pixels.shape)
     box = _Box.of_layer(layer, scale, film)
     picture = film.convert("RGB")
-    picture.paste(_blend(film, layer, box, style), (box.left, box.top))
+    picture.paste(_blend(film, layer, box, scale, style), (box.left, box.top))
     drawing = ImageDraw.Draw(picture)
     stroke = max(1, round(max(picture.size) / 500))
     drawing.rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=_BORDER, width=stroke)
@@ -90,10 +90,6 @@ class _Box:
         bottom = min(max(top + 1, round((layer.row + layer.size) * scale)), film.height)
         return _Box(left, top, right, bottom)
 
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.right - self.left, self.bottom - self.top
-
 
 def _starts(layer: SaliencyLayer, film: Image.Image) -> tuple[tuple[float, int], tuple[float, int]]:
     return (layer.column, film.width), (layer.row, film.height)
@@ -112,14 +108,15 @@ def _draw_film(pixels: NDArray[np.float32], size: int | None) -> Image.Image:
     )
 
 
-def _blend(film: Image.Image, layer: SaliencyLayer, box: _Box, style: OverlayStyle) -> Image.Image:
-    """The part of the film under the layer, blended with its colours; logits are enlarged as squares, not smoothed."""
-    logits = Image.fromarray(np.ascontiguousarray(layer.values, dtype=np.float32)).resize(
-        box.size, Image.Resampling.NEAREST
-    )
-    colours = colour_table(style.palette)[colour_index(np.asarray(logits), style.limit)]
+def _blend(film: Image.Image, layer: SaliencyLayer, box: _Box, scale: float, style: OverlayStyle) -> Image.Image:
+    """The part of the film under the layer, blended with its colours; each pixel takes the value at its centre."""
+    side = layer.values.shape[0]
+    rows = ((np.arange(box.top, box.bottom) + 0.5) / scale - layer.row) / layer.size * side
+    columns = ((np.arange(box.left, box.right) + 0.5) / scale - layer.column) / layer.size * side
+    row_index, column_index = (np.clip(np.floor(at), 0, side - 1).astype(np.intp) for at in (rows, columns))
+    indices = colour_index(layer.values, style.limit)[row_index[:, None], column_index]
     part = film.crop((box.left, box.top, box.right, box.bottom)).convert("RGB")
-    return Image.blend(part, Image.fromarray(colours), style.opacity)
+    return Image.blend(part, Image.fromarray(colour_table(style.palette)[indices]), style.opacity)
 
 
 def _draw_legend(picture: Image.Image, style: OverlayStyle) -> None:
