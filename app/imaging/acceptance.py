@@ -54,7 +54,7 @@ _VIEW_WORDS = frozenset(
 )
 _LATERAL_VIEWS = frozenset({"LL", "RL", "LATERAL", "LAT", "LLAT", "RLAT"})
 # PS3.16 CID 4010: lateral, left and right lateral, as SNOMED CT and as SNOMED RT.
-_LATERAL_CODES = frozenset({"399067008", "399173006", "399198007", "R-10228", "R-10232", "R-10236"})
+_LATERAL_CODES = frozenset({"399067008", "399173006", "399198007", "R-102CD", "R-10232", "R-10236"})
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _CODE_LENGTH = 16  # VR CS: PS3.5 table 6.2-1
 _NOT_CODE = re.compile(r"[^A-Z0-9 _]")
@@ -119,9 +119,7 @@ def read_cautions(dataset: Dataset, facts: ImageFacts) -> tuple[Caution, ...]:
     cautions: list[Caution] = []
     codes = {str(item.get("CodeValue")) for item in dataset.get("ViewCodeSequence") or ()}
     if facts.view in _LATERAL_VIEWS or (facts.view is None and codes & _LATERAL_CODES):
-        detail = (
-            "this is a lateral view; quality was measured on frontal and lateral views together or on frontal alone"
-        )
+        detail = "this is a lateral view; the measured quality may not hold for it"
         cautions.append(Caution("lateral_view", detail))
     if str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
         detail = "this is a secondary capture: a screenshot or a digitised film, maybe with annotations in its pixels"

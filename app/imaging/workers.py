@@ -106,11 +106,9 @@ class DecodePool:
 
     def _decode(self, data: bytes) -> Radiograph:
         """In a thread: one job with one worker, which is idle again, or replaced, before the outcome is known."""
-        if self._closed:
-            raise _draining()
         worker = self._idle.get()
         try:
-            if not worker.is_alive:  # killed from outside while idle: not the fault of this image
+            if not worker.is_alive:  # by our close, or killed while idle: not the fault of this image
                 worker = self._replace(worker)
             return worker.decode(data, self._timeout_s, self._limits)
         except (DecodeTimeout, DecoderCrashed):
@@ -137,7 +135,8 @@ class _Worker:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "app.imaging.worker", str(theirs.fileno()), *arguments]
+        # -P: the working directory is the operator's and may hold modules of any name.
+        command = [sys.executable, "-P", "-m", "app.imaging.worker", str(theirs.fileno()), *arguments]
         paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         # One thread each: the workers are the parallelism, and every thread costs address space.
         threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -164,7 +164,10 @@ def test_other_views_are_answered_without_caution(view):
     assert codes(decode(ViewPosition=view)) == []
 
 
-@pytest.mark.parametrize(("code", "expected"), [("R-10236", ["lateral_view"]), ("R-10206", [])])
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("R-10236", ["lateral_view"]), ("399067008", ["lateral_view"]), ("R-102CD", ["lateral_view"]), ("R-10206", [])],
+)
 def test_a_coded_view_counts_where_no_view_position_is_given(code, expected):
     item = Dataset()
     item.CodeValue = code

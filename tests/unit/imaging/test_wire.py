@@ -115,6 +115,14 @@ def test_an_answer_that_is_not_well_formed_counts_as_a_dead_worker(ends, header)
         receive_radiograph(ours, LIMITS, soon())
 
 
+def test_pixels_of_another_length_than_announced_count_as_a_dead_worker(ends):
+    ours, theirs = ends
+    theirs.send(json.dumps(HEADER).encode())
+    theirs.send(bytes(3 * 7 * 4 - 4))
+    with pytest.raises(EOFError):
+        receive_radiograph(ours, LIMITS, soon())
+
+
 def test_an_unknown_error_code_is_a_crash(ends):
     ours, theirs = ends
     theirs.send(json.dumps({"error": "new", "detail": "d", "transfer_syntax": None}).encode())
