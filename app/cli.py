@@ -60,10 +60,12 @@ def serve(
         fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
     address, bound_port = listener.getsockname()[:2]
     typer.echo(f"listening on http://{address}:{bound_port}", err=True)
-    server = make_server(create_app(settings), settings)
+    application = create_app(settings)
+    server = make_server(application, settings)
     server.run(sockets=[listener])
     if not server.started:
-        raise typer.Exit(FAILED)
+        failure: MedPatchNetError | None = application.state.failure
+        fail(f"{failure.code}: {failure.detail}" if failure else "the service did not start")
 
 
 @app.command()

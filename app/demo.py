@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 import httpx
+from fastapi import FastAPI
 from pydicom.data import get_testdata_file
 
 from app.api.schemas.predict import PredictBody
@@ -47,11 +48,12 @@ def run_demo(settings: Settings, film: Path) -> DemoResult:
     """
     listener = listen(settings.host, settings.port)
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
-    server = make_server(create_app(settings), settings)
+    app = create_app(settings)
+    server = make_server(app, settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
-        _wait_until_ready(server, thread)
+        _wait_until_ready(app, server, thread)
         with httpx.Client(base_url=url, timeout=60.0, trust_env=False) as client:
             return _ask(client, url, film.read_bytes())
     finally:
@@ -59,9 +61,11 @@ def run_demo(settings: Settings, film: Path) -> DemoResult:
         thread.join()
 
 
-def _wait_until_ready(server: DrainingServer, thread: threading.Thread) -> None:
+def _wait_until_ready(app: FastAPI, server: DrainingServer, thread: threading.Thread) -> None:
     deadline = monotonic() + _START_TIMEOUT_S
     while not server.started:
+        if failure := app.state.failure:
+            raise failure
         if not thread.is_alive() or monotonic() > deadline:
             raise ConfigurationError("the service did not start")
         sleep(0.05)

@@ -12,7 +12,7 @@ from app import __version__
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems
 from app.api.routes import router
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
 from app.inference.engine import TorchEngine, choose_device
@@ -39,14 +39,18 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with open_services(settings, metrics, lifecycle) as services:
-            app.state.services = services
-            yield
+        try:
+            async with open_services(settings, metrics, lifecycle) as services:
+                app.state.services = services
+                yield
+        except MedPatchNetError as error:
+            app.state.failure = error  # for whoever started the server: it ends without a word of its own
+            raise
 
     app = FastAPIOffline(
         title="medpatchnet", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
-    app.state.lifecycle = lifecycle
+    app.state.lifecycle, app.state.failure = lifecycle, None
     app.include_router(router)
     install_problems(app, metrics)
     app.add_middleware(RequestMiddleware, metrics=metrics)

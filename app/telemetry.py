@@ -122,7 +122,11 @@ class Stopwatch:
 
 
 def configure_logging(level: str, log_format: Literal["json", "console"]) -> None:
-    """Send structured lines to stderr: ours, and those of libraries from WARNING up."""
+    """Send structured lines to stderr: ours, and those of libraries from WARNING up.
+
+    uvicorn's own error lines are left out: they carry stack traces, whose messages may quote what was sent. Errors are
+    reported by the request middleware and, at the start, by the command line.
+    """
     renderer = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -140,6 +144,7 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     logging.getLogger("medpatchnet").setLevel(level.upper())
 
 

@@ -29,9 +29,9 @@ class Quality(ManifestPart):
     auroc: Probability
     auroc_interval: tuple[Probability, Probability] = Field(description="95 % bootstrap interval.")
     average_precision: Probability | None = None
-    sensitivity: Probability | None = Field(None, description="At the threshold.")
-    specificity: Probability | None = Field(None, description="At the threshold.")
-    calibration_error: Probability | None = Field(None, description="Expected calibration error.")
+    sensitivity: Probability | None = Field(default=None, description="At the threshold.")
+    specificity: Probability | None = Field(default=None, description="At the threshold.")
+    calibration_error: Probability | None = Field(default=None, description="Expected calibration error.")
 
 
 class FindingRecord(ManifestPart):
@@ -61,8 +61,8 @@ class Description(ManifestPart):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     version: str
     backbone: str
-    image_size: int = Field(512, gt=0)
-    patch_size: int = Field(64, gt=0)
+    image_size: int = Field(default=512, gt=0)
+    patch_size: int = Field(default=64, gt=0)
     preprocessing: str = PREPROCESSING
     findings: tuple[FindingRecord, ...]
     display_limit: float = Field(gt=0, description="Symmetric limit of the overlay's colour scale, in logits.")

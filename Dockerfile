@@ -1,0 +1,42 @@
+# syntax=docker/dockerfile:1
+# CUDA build (default): docker build -t medpatchnet .
+# CPU build:            docker build -t medpatchnet:cpu --build-arg BASE_IMAGE=debian:bookworm-slim .
+# The locked torch wheels carry their own CUDA libraries; the base image adds the driver's entry points.
+ARG BASE_IMAGE=nvidia/cuda:13.0.1-base-ubuntu24.04
+
+FROM ghcr.io/astral-sh/uv:0.9 AS uv
+
+FROM debian:bookworm-slim AS build
+COPY --from=uv /uv /usr/local/bin/uv
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
+ENV UV_PYTHON_INSTALL_DIR=/opt/python UV_PYTHON=3.12 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
+WORKDIR /srv/medpatchnet
+COPY pyproject.toml uv.lock ./
+RUN uv sync --locked --no-dev --extra demo --no-install-project
+COPY README.md LICENSE ./
+COPY app app
+COPY training training
+RUN uv sync --locked --no-dev --extra demo
+
+FROM ${BASE_IMAGE} AS runtime
+LABEL org.opencontainers.image.title="medpatchnet" \
+      org.opencontainers.image.description="Chest X-ray findings with exact evidence; research use, not a medical device" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --system --gid 10001 medpatchnet \
+    && useradd --system --uid 10001 --gid medpatchnet --no-create-home --shell /usr/sbin/nologin medpatchnet
+COPY --from=build /opt/python /opt/python
+COPY --from=build /srv/medpatchnet /srv/medpatchnet
+COPY models /srv/medpatchnet/models
+WORKDIR /srv/medpatchnet
+ENV PATH=/srv/medpatchnet/.venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MEDPATCHNET_HOST=0.0.0.0 \
+    MEDPATCHNET_PORT=8000
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import sys, urllib.request as r; sys.exit(r.urlopen('http://127.0.0.1:8000/readyz', timeout=2).status != 200)"]
+ENTRYPOINT ["medpatchnet"]
+CMD ["serve"]

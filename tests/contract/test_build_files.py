@@ -1,0 +1,80 @@
+"""The build and deployment files, checked by reading: no container engine is needed."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+@pytest.fixture(scope="module")
+def dockerfile():
+    return (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("name", ["medpatchnet", "medpatchnet-cpu"])
+def test_the_container_runs_with_least_rights(compose, name):
+    service = compose["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_the_gpu_profile_reserves_a_gpu(compose):
+    service = compose["services"]["medpatchnet"]
+    (device,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert service["environment"]["MEDPATCHNET_DEVICE"] == "cuda"
+
+
+def test_the_grace_period_covers_the_drain(compose):
+    from app.settings import Settings
+
+    grace = int(compose["services"]["medpatchnet"]["stop_grace_period"].removesuffix("s"))
+    assert grace > Settings.model_fields["drain_timeout_s"].default
+
+
+def test_prometheus_scrapes_the_alias_that_both_profiles_share(compose):
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    (target,) = config["scrape_configs"][0]["static_configs"][0]["targets"]
+    assert target == "medpatchnet:8000"
+    for name in ("medpatchnet", "medpatchnet-cpu"):
+        assert "medpatchnet" in compose["services"][name]["networks"]["default"]["aliases"]
+
+
+def test_mounted_files_exist(compose):
+    for service in compose["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), source
+
+
+def test_the_image_is_multi_stage_not_root_and_checks_its_health(dockerfile):
+    assert len(re.findall(r"^FROM ", dockerfile, re.MULTILINE)) >= 3
+    assert re.search(r"^USER (?!0|root)", dockerfile, re.MULTILINE)
+    assert re.search(r"^HEALTHCHECK .*\n?.*readyz", dockerfile, re.MULTILINE)
+    assert re.search(r"^ARG BASE_IMAGE=", dockerfile, re.MULTILINE)
+
+
+def test_what_the_image_copies_exists_and_is_not_ignored(dockerfile):
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
+        for source in sources.split():
+            assert (ROOT / source).exists(), source
+            assert source in allowed, source
+
+
+def test_the_console_command_and_the_entry_point_agree(dockerfile):
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert 'ENTRYPOINT ["medpatchnet"]' in dockerfile
+    assert scripts == {"medpatchnet": "app.cli:main"}

@@ -1,0 +1,128 @@
+"""A real server in a process of its own, as an integration engineer would start it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+import pytest
+from pydicom.data import get_testdata_file
+
+START_TIMEOUT_S = 120
+
+
+@dataclass
+class RunningService:
+    """A `medpatchnet serve` process, its address, and everything it wrote to stderr."""
+
+    process: subprocess.Popen
+    url: str = ""
+    lines: list[str] = field(default_factory=list)
+    follower: threading.Thread = field(init=False)
+
+    def __post_init__(self):
+        self.follower = threading.Thread(target=_follow, args=(self,), daemon=True)
+        self.follower.start()
+
+    @property
+    def log(self) -> str:
+        return "\n".join(self.lines)
+
+    def client(self, timeout=60.0, **options) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, **options)
+
+    def wait_until_ready(self) -> None:
+        deadline = monotonic() + START_TIMEOUT_S
+        while monotonic() < deadline and self.process.poll() is None:
+            try:
+                if self.url and httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            sleep(0.05)
+        pytest.fail(f"the service did not become ready:\n{self.log}")
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        self.follower.join(10)
+        self.process.stderr.close()
+        return status
+
+
+def _follow(service: RunningService) -> None:
+    for line in service.process.stderr:
+        service.lines.append(line.rstrip("\n"))
+        if match := re.search(r"listening on (http://\S+)", line):
+            service.url = match[1]
+
+
+@pytest.fixture(scope="session")
+def start_service() -> Iterator[Callable[..., RunningService]]:
+    """Start `medpatchnet serve` on a free loopback port; settings as keyword arguments."""
+    started: list[RunningService] = []
+
+    def start(*flags: str, **settings: object) -> RunningService:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MEDPATCHNET_")}
+        environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app.cli", "serve", "--port", "0", *flags],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        service = RunningService(process)
+        started.append(service)
+        service.wait_until_ready()
+        return service
+
+    yield start
+    for service in started:
+        service.stop()
+
+
+@pytest.fixture(scope="session")
+def service(start_service) -> RunningService:
+    """The service with its default settings and the shipped model."""
+    return start_service()
+
+
+@pytest.fixture(scope="session")
+def client(service) -> Iterator[httpx.Client]:
+    with service.client() as client:
+        yield client
+
+
+def film(name: str) -> bytes:
+    """A file of the packages pydicom and pydicom-data."""
+    return Path(str(get_testdata_file(name, download=False))).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def rg1() -> bytes:
+    """A real chest radiograph with several masses: CR, MONOCHROME1, JPEG 2000 lossless."""
+    return film("RG1_J2KR.dcm")
+
+
+@pytest.fixture(scope="session")
+def installed() -> Callable[[str], str]:
+    """Path of a program of a Debian package; where everything must run, a missing one is a failure."""
+
+    def find(program: str) -> str:
+        path = shutil.which(program)
+        if path is None:
+            missing = f"{program} is not installed; .ci/run names the Debian package"
+            (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)(missing)
+        return path
+
+    return find

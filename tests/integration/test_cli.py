@@ -1,0 +1,102 @@
+"""The command line, as a user runs it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.integration.conftest import film
+
+pytestmark = pytest.mark.integration
+
+
+def medpatchnet(*arguments, cwd, **environment):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MEDPATCHNET_")}
+    command = [sys.executable, "-m", "app.cli", *map(str, arguments)]
+    settings = {**clean, **environment, "COLUMNS": "120"}
+    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.fixture
+def films(tmp_path):
+    for name in ("RG1_J2KR.dcm", "RG3_UNCR.dcm"):
+        (tmp_path / name).write_bytes(film(name))
+    return tmp_path
+
+
+def test_demo_shows_the_findings_and_writes_the_overlay(tmp_path):
+    result = medpatchnet("demo", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name in ("No Finding", "Pleural Effusion", "Support Devices"):
+        assert name in result.stdout
+    path = re.search(r"(/\S+overlay\.png)", result.stdout)[1]
+    assert path == str(tmp_path / "overlay.png")
+    assert Image.open(path).size == (1841, 1955)
+
+
+def test_predict_prints_the_body_of_the_service(films, client):
+    result = medpatchnet("predict", "RG1_J2KR.dcm", "--json", cwd=films)
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stdout.splitlines()
+    printed, served = json.loads(line), client.post("/predict", content=film("RG1_J2KR.dcm")).json()
+    assert printed.keys() == served.keys()
+    for key in ("image", "findings", "warnings", "model"):
+        assert printed[key] == served[key]
+
+
+def test_predict_goes_on_after_a_bad_file_and_says_so(films):
+    result = medpatchnet("predict", "RG3_UNCR.dcm", "RG1_J2KR.dcm", cwd=films)
+    assert result.returncode == 1
+    assert "not_a_chest_radiograph" in result.stderr
+    assert "Pleural Effusion" in result.stdout
+
+
+@pytest.mark.parametrize("offset", [[], ["--offset", "32"]])
+def test_explain_writes_numbers_and_pictures(films, offset):
+    for out in ("evidence.json", "evidence.png"):
+        result = medpatchnet("explain", "RG1_J2KR.dcm", "--class", "edema", "--out", out, *offset, cwd=films)
+        assert result.returncode == 0, result.stderr
+    item = json.loads((films / "evidence.json").read_text())["explanations"][0]
+    assert item["finding"] == "Edema"
+    assert item["exact"] is (not offset)
+    assert Image.open(films / "evidence.png").size == (1841, 1955)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["explain", "RG1_J2KR.dcm", "--class", "Edema", "--out", "x.gif"], 2, ".png or .json"),
+        (["explain", "RG1_J2KR.dcm", "--class", "Scoliosis", "--out", "x.png"], 1, "unknown_finding"),
+        (["explain", "RG1_J2KR.dcm", "--class", "Edema", "--offset", "0", "--out", "x.png"], 1, "invalid_query"),
+        (["predict", "RG1_J2KR.dcm", "--model", "nobody"], 1, "artifact_error"),
+        (["serve", "--model", "nobody", "--port", "0"], 1, "artifact_error"),
+        (["serve", "--host", "not-an-address"], 1, "cannot listen"),
+    ],
+)
+def test_mistakes_end_with_a_clear_message_and_no_traceback(films, arguments, status, message):
+    result = medpatchnet(*arguments, cwd=films)
+    assert result.returncode == status
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_bad_setting_is_named(films):
+    result = medpatchnet("serve", cwd=films, MEDPATCHNET_PORT="-1")
+    assert result.returncode == 2
+    assert "MEDPATCHNET_PORT" in result.stderr
+
+
+def test_an_empty_file_is_refused(films):
+    (films / "empty.png").touch()
+    result = medpatchnet("predict", "empty.png", cwd=films)
+    assert (result.returncode, "empty_body" in result.stderr) == (1, True)
+
+
+def test_models_lists_the_artefacts(films):
+    result = medpatchnet("models", cwd=films)
+    assert result.returncode == 0, result.stderr
+    assert "efficientnet_lite" in result.stdout

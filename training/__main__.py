@@ -1,0 +1,76 @@
+"""python -m training train | evaluate | import: parsing only."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.errors import MedPatchNetError
+from training import commands
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+DataRoot = Annotated[Path, typer.Option("--data", help="Folder that the recipe's CSV paths are relative to.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)],
+    data: DataRoot,
+    work: Annotated[Path, typer.Option(help="Folder of checkpoints and logs; an unfinished run there goes on.")],
+    device: Device = "cpu",
+) -> None:
+    """Train by a recipe; resumes by itself."""
+    commands.train(config, data, work, device)
+
+
+@app.command()
+def publish(
+    config: Annotated[Path, typer.Option(help="The recipe the weights were trained by.", exists=True)],
+    data: DataRoot,
+    work: Annotated[Path, typer.Option(help="Folder of the finished run.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of the artefact, such as models/NAME.")],
+    version: Annotated[str, typer.Option(help="Version of the artefact.")],
+    device: Device = "cpu",
+) -> None:
+    """Calibrate, tune thresholds, measure on the test films, and write the artefact."""
+    commands.publish(config, data, work, out, version, device)
+
+
+@app.command()
+def evaluate(
+    artifact: Annotated[str, typer.Option(help="Artefact: a name in the models folder, or a directory.")],
+    data: Annotated[Path, typer.Option(help="CSV file of films with labels.", exists=True)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
+    device: Device = "cpu",
+) -> None:
+    """Measure an artefact on films with labels."""
+    figures = commands.evaluate(artifact, data, resamples, device).as_json()
+    typer.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
+
+
+@app.command("import")
+def import_(
+    weights: Annotated[Path, typer.Argument(help="The authors' checkpoint (.pt).", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of the artefact to write.")],
+    backbone: Annotated[str, typer.Option(help="Backbone of the checkpoint.")] = "efficientnet_v2_s",
+    patch_size: Annotated[int, typer.Option(help="Side of a patch, px; 512 for their image-level model.")] = 64,
+) -> None:
+    """Turn a checkpoint of the paper's authors into an artefact."""
+    commands.import_checkpoint(weights, out, backbone, patch_size)
+
+
+def main() -> None:
+    """Entry point; a domain error ends with its message."""
+    try:
+        app(prog_name="python -m training")
+    except MedPatchNetError as error:
+        typer.echo(f"{error.code}: {error.detail}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

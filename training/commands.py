@@ -1,0 +1,101 @@
+"""What the commands do: read, build, run, write."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from app.errors import ConfigurationError
+from app.patchnet import artifact, backbones
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.manifest import Description, FindingRecord
+from app.patchnet.network import PatchNet
+from training.config import Recipe, read_recipe
+from training.datasets import FilmDataset, read_films
+from training.evaluation import Evaluation
+from training.evaluation import evaluate as measure
+from training.head import fit_head
+from training.loop import predict_logits, resume, start, steps_per_epoch
+from training.loop import train as run
+from training.publish import publish as write_artifact
+from training.report import INTENDED_USE
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+_IMPORTED_LIMIT = 10.0
+_BATCH_IMAGES = 8
+
+
+def train(config: Path, root: Path, work: Path, device: str) -> None:
+    """Train by a recipe, from the start or from the last checkpoint in ``work``."""
+    recipe = read_recipe(config)
+    work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    films = [read_films(root / name, recipe.data.unknown) for name in recipe.data.train]
+    data = [FilmDataset(part, recipe.image_size, keep_in_memory=recipe.data.keep_in_memory) for part in films]
+    valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size, keep_in_memory=True)
+    network = _initial_network(recipe)
+    checkpoint = work / "last.pt"
+    if recipe.head_penalty is not None and not checkpoint.exists():
+        fit_head(network, recipe.backbone, data[0], recipe.head_penalty)
+    state = start(network, recipe, recipe.epochs * steps_per_epoch(recipe, data))
+    if checkpoint.exists():
+        resume(state, checkpoint)
+    run(state, recipe, data, valid, work, device)
+
+
+def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:
+    """Make an artefact of the best weights in ``work``."""
+    recipe = read_recipe(config)
+    if recipe.data.test is None:
+        raise ConfigurationError(f"{config} names no test films; an artefact is published with measured quality")
+    network = _initial_network(recipe.model_copy(update={"initial": "random"}))
+    network.backbone.load_state_dict(torch.load(work / "best.pt", map_location="cpu", weights_only=True))
+    valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size)
+    test = FilmDataset(read_films(root / recipe.data.test), recipe.image_size)
+    films = sum(len(read_films(root / name)) for name in recipe.data.train)
+    write_artifact(
+        network,
+        recipe,
+        valid,
+        test,
+        out,
+        version=version,
+        training_data=f"{films:,} frontal films of NIH ChestX-ray14, split by patient: {', '.join(recipe.data.train)}.",
+        device=device,
+    )
+
+
+def evaluate(name_or_dir: str, csv_file: Path, resamples: int, device: str) -> Evaluation:
+    """Figures of an artefact on the films of a CSV file, at the artefact's own thresholds."""
+    loaded = artifact.load(artifact.find(name_or_dir, MODELS))
+    films = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
+    logits = predict_logits(loaded.network.to(device), films, _BATCH_IMAGES, device)
+    thresholds = {record.name: record.threshold for record in loaded.manifest.findings if record.threshold is not None}
+    return measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
+
+
+def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) -> None:
+    """Write an artefact with the weights of the paper's authors; nothing about its quality is claimed."""
+    description = Description(
+        name=out.resolve().name.lower(),
+        version="imported",
+        backbone=backbone,
+        patch_size=patch_size,
+        findings=tuple(FindingRecord(name=name, status="imported") for name in FINDING_NAMES),
+        display_limit=_IMPORTED_LIMIT,
+        intended_use=INTENDED_USE,
+        training_data="As its authors state; nothing was measured here.",
+        attribution="Weights: Wienholt et al., MedicalPatchNet, Scientific Reports 2026.",
+        licence="as its authors state",
+        created=datetime.now(UTC).replace(microsecond=0),
+    )
+    network = artifact.network_from(artifact.read_checkpoint(weights), description)
+    artifact.save(out, network, description, f"# {description.name}\n\nImported weights; quality not measured here.\n")
+
+
+def _initial_network(recipe: Recipe) -> PatchNet:
+    make = backbones.build_pretrained if recipe.initial == "imagenet" else backbones.build
+    network = PatchNet(make(recipe.backbone, len(FINDING_NAMES)), recipe.image_size, recipe.patch_size)
+    if recipe.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
+    return network

@@ -1,0 +1,93 @@
+"""Quality of logits on a set of films: per finding, with bootstrap intervals, and summarised."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.manifest import Quality
+from training.metrics import (
+    ELEVEN,
+    auroc,
+    average_precision,
+    best_threshold,
+    bootstrap_auroc,
+    calibration_error,
+    decisions,
+    interval,
+)
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one set of films. ``findings`` holds those with films of both classes; means are over the eleven."""
+
+    dataset: str
+    films: int
+    findings: dict[str, Quality]
+    mean_auroc: float
+    mean_auroc_interval: tuple[float, float]
+    mean_calibration_error: float
+
+    def as_json(self) -> dict[str, object]:
+        """Nested figures: ``auroc.mean``, ``auroc.<finding>`` and so on."""
+        parts = ("auroc", "auroc_interval", "average_precision", "sensitivity", "specificity", "calibration_error")
+        figures: dict[str, dict[str, object]] = {
+            part: {name: getattr(quality, part) for name, quality in self.findings.items()} for part in parts
+        }
+        figures["auroc"]["mean"] = self.mean_auroc
+        figures["auroc_interval"]["mean"] = self.mean_auroc_interval
+        figures["calibration_error"]["mean"] = self.mean_calibration_error
+        return {"dataset": self.dataset, "films": self.films, **figures}
+
+
+def evaluate(
+    dataset: str, logits: Array, labels: Array, thresholds: dict[str, float], *, resamples: int = 2_000, seed: int = 0
+) -> Evaluation:
+    """Compare logits [N, C] with labels [N, C], both in label order; ``thresholds`` are probabilities by finding."""
+    probabilities = 1 / (1 + np.exp(-logits))
+    samples = bootstrap_auroc(logits, labels, resamples, seed)
+    findings: dict[str, Quality] = {}
+    for column, name in enumerate(FINDING_NAMES):
+        truth, probability = labels[:, column], probabilities[:, column]
+        area = auroc(logits[:, column], truth)
+        if np.isnan(area):
+            continue
+        at = decisions(probability, truth, thresholds[name]) if name in thresholds else None
+        findings[name] = Quality(
+            dataset=dataset,
+            positives=int((truth == 1).sum()),
+            negatives=int((truth == 0).sum()),
+            auroc=area,
+            auroc_interval=interval(samples[:, column]),
+            average_precision=average_precision(probability, truth),
+            sensitivity=at.sensitivity if at else None,
+            specificity=at.specificity if at else None,
+            calibration_error=calibration_error(probability, truth),
+        )
+    measured = [name for name in ELEVEN if name in findings]
+    columns = [FINDING_NAMES.index(name) for name in measured]
+    errors = [findings[name].calibration_error or 0.0 for name in measured]
+    return Evaluation(
+        dataset=dataset,
+        films=len(labels),
+        findings=findings,
+        mean_auroc=float(np.mean([findings[name].auroc for name in measured])),
+        mean_auroc_interval=interval(samples[:, columns].mean(axis=1)),
+        mean_calibration_error=float(np.mean(errors)),
+    )
+
+
+def tune_thresholds(logits: Array, labels: Array, findings: list[str]) -> dict[str, float]:
+    """The best threshold of each finding on validation films; findings without both classes get none."""
+    probabilities = 1 / (1 + np.exp(-logits))
+    thresholds: dict[str, float] = {}
+    for name in findings:
+        column = FINDING_NAMES.index(name)
+        known = labels[~np.isnan(labels[:, column]), column]
+        if len(np.unique(known)) == 2:
+            thresholds[name] = best_threshold(probabilities[:, column], labels[:, column])
+    return thresholds
