@@ -56,7 +56,7 @@ class Settings(BaseSettings):
         default=10.0, gt=0, description="Longest decode of one image; then the worker is replaced."
     )
     decode_memory_bytes: int = Field(
-        default=2048 * MIB, ge=256 * MIB, description="Address space of one decode worker."
+        default=2048 * MIB, ge=256 * MIB, description="Memory one decode worker may take for an image."
     )
 
     batch_patches: int = Field(default=512, ge=1, description="Most patches in one network call.")

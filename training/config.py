@@ -66,6 +66,9 @@ class Recipe(Part):
     epochs: int = Field(default=20, ge=0)
     batch_images: int = Field(default=16, ge=1)
     micro_batch_images: int | None = Field(default=None, ge=1, description="Images at a time, to save memory.")
+    freeze: list[str] = Field(
+        default_factory=list[str], description="Submodules of the backbone that keep their ImageNet weights."
+    )
     freeze_norms: bool = Field(default=False, description="Keep the batch norms' statistics as they are.")
     patch_share: Fraction = Field(default=1.0, description="Share of an image's patches, drawn anew, that a step sees.")
     peak_rate: Positive = 1e-4

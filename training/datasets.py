@@ -2,14 +2,13 @@
 
 import csv
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from app.errors import ConfigurationError
@@ -84,14 +83,14 @@ def read_film(path: Path, image_size: int) -> Tensor:
 class FilmDataset(Dataset[tuple[Tensor, Tensor]]):
     """Model images [1, S, S] uint8 with labels [14]; decoded on demand, or once and kept."""
 
-    def __init__(self, films: Films, image_size: int, *, keep_in_memory: bool = False, threads: int = 2) -> None:
+    def __init__(self, films: Films, image_size: int, *, keep_in_memory: bool = False, workers: int = 2) -> None:
         self.films = films
         self._image_size = image_size
         self._images: list[Tensor] | None = None
         if keep_in_memory:
-            with ThreadPoolExecutor(threads) as pool:
-                decoded = pool.map(self._decode, films.paths)
-                self._images = list(tqdm(decoded, "decoding", len(films), unit="film", leave=False))
+            decoded = DataLoader(self, batch_size=None, num_workers=workers)
+            bar = tqdm(decoded, "decoding", unit="film", leave=False)
+            self._images = [image.clone() for image, _ in bar]  # a copy frees the workers' shared memory
 
     def __len__(self) -> int:
         return len(self.films)

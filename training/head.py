@@ -28,7 +28,7 @@ def fit_head(network: PatchNet, backbone: str, data: FilmDataset, penalty: float
         head.bias.copy_(bias - (weight / std) @ mean)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def mean_features(network: PatchNet, backbone: str, data: FilmDataset, batch_images: int) -> tuple[Tensor, Tensor]:
     """What the last linear layer sees, averaged over patches: [N, F] float32, and the labels [N, C]."""
     head = head_of(backbone, network.backbone)
@@ -44,7 +44,7 @@ def mean_features(network: PatchNet, backbone: str, data: FilmDataset, batch_ima
             labels.append(truth)
     finally:
         hook.remove()
-    return torch.cat(features).clone(), torch.cat(labels)
+    return torch.cat(features), torch.cat(labels)
 
 
 def _logistic(features: Tensor, labels: Tensor, penalty: float) -> tuple[Tensor, Tensor]:

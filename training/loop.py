@@ -39,9 +39,11 @@ class State:
 
 def start(network: PatchNet, recipe: Recipe, steps: int) -> State:
     """The state before the first of ``steps`` steps: AdamW with two learning rates, OneCycle."""
+    for name in recipe.freeze:
+        network.backbone.get_submodule(name).requires_grad_(False)
     head = list(head_of(recipe.backbone, network.backbone).parameters())
     ids = {id(parameter) for parameter in head}
-    body = [parameter for parameter in network.parameters() if id(parameter) not in ids]
+    body = [parameter for parameter in network.parameters() if parameter.requires_grad and id(parameter) not in ids]
     rates = [recipe.peak_rate, recipe.peak_rate * recipe.head_rate_factor]
     optimizer = torch.optim.AdamW(
         [{"params": body}, {"params": head}], lr=recipe.peak_rate, weight_decay=recipe.weight_decay
@@ -69,6 +71,10 @@ def train(
     forward = torch.compile(network.backbone) if recipe.compile else network.backbone
     per_epoch, micro = steps_per_epoch(recipe, data), recipe.micro_batch_images or recipe.batch_images
     begin, first_step = monotonic(), state.step
+    if not state.step:
+        tqdm.write(
+            f"before training: valid mean AUROC {mean_auroc(state.average, valid, recipe.batch_images, device):.4f}"
+        )
 
     for epoch in range(state.step // per_epoch, recipe.epochs):
         batches = list(epoch_batches(recipe, data, epoch))  # [(data set, index)] for every step
@@ -96,7 +102,7 @@ def train(
                     patch_logits = forward(stacked).unflatten(0, (len(part), -1))  # [b, K, C]
                 share = masked_loss(patch_logits.float().mean(dim=1), truth) / known
                 share.backward()
-                loss += float(share)
+                loss += float(share.detach())
             state.optimizer.step()
             state.schedule.step()
             state.step += 1

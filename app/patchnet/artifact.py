@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -115,7 +116,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     tensors are read, never arbitrary objects. Raises ArtifactError.
     """
     try:
-        content: object = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the age of the format
+            content: object = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.errors import UnknownModel
+from app.errors import ConfigurationError, UnknownModel
 from app.inference.scheduler import Scheduler
 from app.patchnet.artifact import Manifest
 
@@ -31,7 +31,11 @@ class ModelShelf:
     """All served models; the first is the default."""
 
     def __init__(self, models: Iterable[ServedModel]) -> None:
-        self._models = {model.manifest.name: model for model in models}
+        """Raises ConfigurationError where two models have one name."""
+        self._models: dict[str, ServedModel] = {}
+        for model in models:
+            if self._models.setdefault(model.manifest.name, model) is not model:
+                raise ConfigurationError(f"two of the models are named '{model.manifest.name}'")
 
     @property
     def all(self) -> list[ServedModel]:

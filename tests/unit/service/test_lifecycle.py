@@ -1,0 +1,70 @@
+from time import monotonic
+
+import pytest
+
+from app.errors import NotReady, QueueFull, ResultNotFound, UnknownModel
+from app.service.lifecycle import Lifecycle, Phase
+from app.service.models import ModelShelf
+from app.service.recent import RecentResults
+from app.telemetry import Metrics
+
+
+@pytest.fixture
+def lifecycle():
+    return Lifecycle(2, Metrics())
+
+
+def test_nothing_is_admitted_before_the_model_is_ready(lifecycle):
+    with pytest.raises(NotReady), lifecycle.admit(1):
+        pass
+
+
+def test_places_are_given_back_also_after_an_error(lifecycle):
+    lifecycle.ready()
+    for _ in range(3):
+        with pytest.raises(RuntimeError), lifecycle.admit(1):
+            raise RuntimeError
+    with lifecycle.admit(1), lifecycle.admit(1), pytest.raises(QueueFull), lifecycle.admit(1):
+        pass
+    with lifecycle.admit(5) as job:
+        assert 4 < job.deadline - monotonic() <= 5
+
+
+def test_a_draining_service_still_answers_what_reaches_it(lifecycle):
+    lifecycle.ready()
+    lifecycle.drain()
+    assert lifecycle.phase is Phase.DRAINING
+    with lifecycle.admit(1):
+        pass
+
+
+def test_the_oldest_results_are_forgotten():
+    recent = RecentResults(2)
+    for name in ("a", "b", "a", "c"):
+        recent.remember(name, None, name)
+    assert recent.recall("a") == (None, "a")
+    assert recent.recall("c") == (None, "c")
+    with pytest.raises(ResultNotFound):
+        recent.recall("b")
+
+
+def test_remembering_can_be_turned_off():
+    recent = RecentResults(0)
+    recent.remember("a", None, None)
+    with pytest.raises(ResultNotFound):
+        recent.recall("a")
+
+
+class Named:
+    def __init__(self, name):
+        self.manifest = self
+        self.name = name
+
+
+def test_models_are_found_by_name_and_the_first_is_the_default():
+    first, second = Named("one"), Named("two")
+    shelf = ModelShelf([first, second])
+    assert shelf.get() is first
+    assert shelf.get("two") is second
+    with pytest.raises(UnknownModel, match="one, two"):
+        shelf.get("three")

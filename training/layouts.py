@@ -1,0 +1,205 @@
+"""Where published chest X-ray data sets keep their films and labels. Columns are found by name, never by place."""
+
+import csv
+import gzip
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from app.errors import ConfigurationError, UnknownFinding
+from app.patchnet.findings import FINDING_NAMES, finding_index
+
+Row = Mapping[str, str]
+
+_CHEXPERT_ROOT = "CheXpert-v1.0"
+_NIH_DIRECT = {
+    "Cardiomegaly": "Cardiomegaly",
+    "Edema": "Edema",
+    "Consolidation": "Consolidation",
+    "Pneumonia": "Pneumonia",
+    "Atelectasis": "Atelectasis",
+    "Pneumothorax": "Pneumothorax",
+    "Pleural Effusion": "Effusion",
+    "Pleural Other": "Pleural_Thickening",
+}
+_NIH_LESIONS = frozenset({"Mass", "Nodule"})
+_NIH_OPACITIES = _NIH_LESIONS | {"Infiltration", "Consolidation", "Edema", "Pneumonia", "Atelectasis"}
+_NIH_CLASSES = _NIH_OPACITIES | set(_NIH_DIRECT.values()) | {"Emphysema", "Fibrosis", "Hernia", "No Finding"}
+
+
+@dataclass(frozen=True)
+class SourceFilm:
+    """One film of a data set: its file, the split it belongs to, and what its row of the new CSV will say.
+
+    ``target`` is the film's path in the prepared folder, without suffix, unique in its split. ``labels`` maps findings
+    to CheXpert's words: "1.0", "0.0", "-1.0" (uncertain) or "" (unknown).
+    """
+
+    file: Path
+    split: str
+    target: str
+    labels: dict[str, str]
+    patient: str = ""
+    sex: str = ""
+    age: str = ""
+    frontal_lateral: str = ""
+    ap_pa: str = ""
+    more: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def chexpert(source: Path, labels: Path) -> Iterator[SourceFilm]:
+    """CheXpert's layout, also with labels of another origin such as VisualCheXbert's; the split is the CSV's name.
+
+    VisualCheXbert's file has "No Finding" as its last column where CheXpert has it first: read by place, every label
+    would belong to its neighbour. Raises ConfigurationError for missing columns.
+    """
+    for row in _rows(labels, "Path"):
+        path = PurePosixPath(row["Path"])
+        if path.parts[0].startswith(_CHEXPERT_ROOT):
+            path = path.relative_to(path.parts[0])
+        yield SourceFilm(
+            file=source / path,
+            split=labels.name.split(".")[0],
+            target=str(path.with_suffix("")),
+            labels=_labels(row, labels),
+            patient=next((part for part in path.parts if part.startswith("patient")), ""),
+            sex=row.get("Sex", ""),
+            age=row.get("Age", ""),
+            frontal_lateral=row.get("Frontal/Lateral", ""),
+            ap_pa=row.get("AP/PA", ""),
+        )
+
+
+def mimic(source: Path, labels: Path) -> Iterator[SourceFilm]:
+    """MIMIC-CXR-JPG: ``labels`` is its CheXpert or NegBio file, by study; splits and views lie beside it.
+
+    Raises ConfigurationError where ``mimic-cxr-2.0.0-{split,metadata}.csv[.gz]`` are missing.
+    """
+    by_study = {row["study_id"]: _labels(row, labels) for row in _rows(labels, "study_id")}
+    view_of = {row["dicom_id"]: row.get("ViewPosition", "") for row in _rows(_mimic_table(labels, "metadata"))}
+    for row in _rows(_mimic_table(labels, "split"), "dicom_id", "subject_id", "study_id", "split"):
+        subject, study, view = row["subject_id"], row["study_id"], view_of.get(row["dicom_id"], "")
+        if study not in by_study:
+            continue  # a study without a report has no labels
+        target = f"files/p{subject[:2]}/p{subject}/s{study}/{row['dicom_id']}"
+        yield SourceFilm(
+            file=source / f"{target}.jpg",
+            split=row["split"],
+            target=target,
+            labels=by_study[study],
+            patient=subject,
+            frontal_lateral=_frontal_or_lateral(view),
+            ap_pa=view if view in {"AP", "PA"} else "",
+        )
+
+
+def nih(source: Path, labels: Path) -> Iterator[SourceFilm]:
+    """NIH ChestX-ray14: ``labels`` is ``Data_Entry_2017*.csv``; the official split lists lie beside it.
+
+    Films may lie in ``images`` or in ``images_001/images`` … below ``source``. NIH's classes become findings as
+    ``nih_labels`` says. Raises ConfigurationError for classes NIH does not have and for films that are nowhere.
+    """
+    file_of = {file.name: file for file in sorted(source.rglob("*.png"))}
+    test_list = labels.parent / "test_list.txt"
+    held_out = set(test_list.read_text(encoding="utf-8").split()) if test_list.is_file() else set[str]()
+    for row in _rows(labels, "Image Index", "Finding Labels", "Patient ID"):
+        name = row["Image Index"]
+        if name not in file_of:
+            raise ConfigurationError(f"{source} has no film {name}")
+        yield SourceFilm(
+            file=file_of[name],
+            split="test" if name in held_out else "train",
+            target=Path(name).stem,
+            labels=nih_labels(row["Finding Labels"]),
+            patient=row["Patient ID"],
+            sex={"F": "Female", "M": "Male"}.get(row.get("Patient Gender") or row.get("Patient Sex") or "", ""),
+            age=row.get("Patient Age", "").rstrip("Y"),
+            frontal_lateral="Frontal",
+            ap_pa=row.get("View Position", ""),
+            more={"NIH Finding Labels": row["Finding Labels"]},
+        )
+
+
+def dicom(source: Path, labels: Path | None) -> Iterator[SourceFilm]:
+    """A folder of DICOM files, ``*.dcm`` at any depth, as one split ``films``.
+
+    ``labels`` is a CSV whose Path column is relative to ``source``; only its films are taken. Without it all films are
+    taken and no label is known.
+    """
+    if labels is not None:
+        for film in chexpert(source, labels):
+            yield SourceFilm(film.file, "films", film.target, film.labels, film.patient, film.sex, film.age)
+        return
+    for file in sorted(source.rglob("*.dcm")):
+        yield SourceFilm(file, "films", file.relative_to(source).with_suffix("").as_posix(), {})
+
+
+def nih_labels(text: str) -> dict[str, str]:
+    """NIH's classes, such as ``Effusion|Mass``, as findings; those that NIH did not read are unknown.
+
+    Lung Opacity is any of NIH's opacities, Lung Lesion is Mass or Nodule. An enlarged mediastinum is only implied by
+    Cardiomegaly and only excluded by No Finding. Raises ConfigurationError for a class that NIH does not have.
+    """
+    classes = {part.strip() for part in text.split("|")}
+    if not classes <= _NIH_CLASSES:
+        raise ConfigurationError(f"not a class of NIH ChestX-ray14: {', '.join(sorted(classes - _NIH_CLASSES))}")
+    present = {name: theirs in classes for name, theirs in _NIH_DIRECT.items()}
+    present["No Finding"] = "No Finding" in classes
+    present["Lung Lesion"] = bool(classes & _NIH_LESIONS)
+    present["Lung Opacity"] = bool(classes & _NIH_OPACITIES)
+    if present["Cardiomegaly"] or present["No Finding"]:
+        present["Enlarged Cardiomediastinum"] = present["Cardiomegaly"]
+    return {name: "1.0" if value else "0.0" for name, value in present.items()}
+
+
+WITH_LABELS: dict[str, Callable[[Path, Path], Iterator[SourceFilm]]] = {
+    "chexpert": chexpert,
+    "mimic": mimic,
+    "nih": nih,
+}
+"""Layouts that need a file of labels. ``dicom`` is the one that does not."""
+
+
+def _rows(path: Path, *needed: str) -> Iterator[Row]:
+    """Rows of a CSV file, gzipped or not, by column name."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in needed if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ConfigurationError(f"{path} has no column {', '.join(missing)}")
+            yield from reader
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _labels(row: Row, path: Path) -> dict[str, str]:
+    """The findings of a row; a column may bear any name of a finding that ``findings`` knows."""
+    labels: dict[str, str] = {}
+    for column, text in row.items():
+        try:
+            name = FINDING_NAMES[finding_index(column)]
+        except UnknownFinding:
+            continue
+        if name in labels:
+            raise ConfigurationError(f"{path} has two columns for '{name}'")
+        labels[name] = text
+    missing = [name for name in FINDING_NAMES if name not in labels]
+    if missing:
+        raise ConfigurationError(f"{path} has no column {', '.join(missing)}")
+    return labels
+
+
+def _mimic_table(labels: Path, name: str) -> Path:
+    for suffix in (".csv", ".csv.gz"):
+        path = labels.parent / f"mimic-cxr-2.0.0-{name}{suffix}"
+        if path.is_file():
+            return path
+    raise ConfigurationError(f"mimic-cxr-2.0.0-{name}.csv is not beside {labels}")
+
+
+def _frontal_or_lateral(view: str) -> str:
+    if view in {"AP", "PA"}:
+        return "Frontal"
+    return "Lateral" if view in {"LATERAL", "LL"} else ""
