@@ -1,4 +1,4 @@
-"""python -m training train | evaluate | import: parsing only."""
+"""python -m training prepare | train | publish | evaluate | import: parsing only."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,20 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 DataRoot = Annotated[Path, typer.Option("--data", help="Folder that the recipe's CSV paths are relative to.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+@app.command()
+def prepare(
+    layout: Annotated[str, typer.Argument(help="chexpert (also VisualCheXbert's labels), mimic, nih or dicom.")],
+    source: Annotated[Path, typer.Option(help="Folder of the data set's films.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of the prepared films and CSV files.")],
+    labels: Annotated[Path | None, typer.Option(help="The data set's CSV of labels.", exists=True)] = None,
+    image_size: Annotated[int, typer.Option(help="Side of a prepared film, px.", min=1)] = 512,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+) -> None:
+    """Make square 8-bit films and CSV files of a data set; goes on where it was stopped."""
+    done = commands.prepare(layout, source, labels, out, image_size, workers)
+    typer.echo(f"{done.films} films, {len(done.refused)} refused; wrote {', '.join(map(str, done.csv_files))}")
 
 
 @app.command()

@@ -15,14 +15,30 @@ from training.datasets import FilmDataset, read_films
 from training.evaluation import Evaluation
 from training.evaluation import evaluate as measure
 from training.head import fit_head
+from training.layouts import WITH_LABELS, dicom
 from training.loop import predict_logits, resume, start, steps_per_epoch
 from training.loop import train as run
+from training.prepare import Prepared
+from training.prepare import prepare as write_films
 from training.publish import publish as write_artifact
 from training.report import INTENDED_USE
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 _IMPORTED_LIMIT = 10.0
 _BATCH_IMAGES = 8
+
+
+def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_size: int, workers: int) -> Prepared:
+    """Make square films and CSV files of a data set; ``layout`` is a key of ``WITH_LABELS`` or ``dicom``."""
+    if layout == "dicom":
+        films = dicom(source, labels)
+    elif layout not in WITH_LABELS:
+        raise ConfigurationError(f"no such layout: '{layout}'; known are: {', '.join((*WITH_LABELS, 'dicom'))}")
+    elif labels is None:
+        raise ConfigurationError(f"the layout '{layout}' needs --labels")
+    else:
+        films = WITH_LABELS[layout](source, labels)
+    return write_films(films, out, image_size, workers)
 
 
 def train(config: Path, root: Path, work: Path, device: str) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -34,21 +34,24 @@ def prepare(films: Iterable[SourceFilm], out: Path, image_size: int, workers: in
 
     A film that is there already is not made again; each file appears whole or not at all, so a run that was killed can
     simply be repeated. Films that no reader accepts are left out of the CSV and named in ``out/<split>_refused.csv``.
-    Raises ConfigurationError where two films would share a file, or where no film is usable.
+    Raises ConfigurationError where two films would share a file, a path leads elsewhere, or no film is usable.
     """
     wanted = list(films)
     targets = {out / film.split / f"{film.target}.png": film for film in wanted}
     if len(targets) != len(wanted):
         raise ConfigurationError("two films would be written to the same file")
+    if any(".." in target.parts for target in targets):
+        raise ConfigurationError("a film's path leads out of the data set's folder")
     missing = [(film.file, target) for target, film in targets.items() if not target.is_file()]
     refused = _make(missing, image_size, workers)
     usable = {target: film for target, film in targets.items() if target not in refused}
     if not usable:
         raise ConfigurationError(f"no film is usable; the first reason: {next(iter(refused.values()), 'none found')}")
     csv_files: list[Path] = []
-    for split in sorted({film.split for film in usable.values()}):
+    for split in sorted({film.split for film in wanted}):
         rows = [_row(out, target, film) for target, film in usable.items() if film.split == split]
-        csv_files.append(_write_csv(out / f"{split}.csv", rows))
+        if rows:
+            csv_files.append(_write_csv(out / f"{split}.csv", rows))
         named = [
             {"File": str(targets[target].file), "Reason": reason}
             for target, reason in refused.items()
@@ -78,19 +81,23 @@ def make_film(file: Path, target: Path, image_size: int) -> str | None:
 
 def _make(missing: Sequence[tuple[Path, Path]], image_size: int, workers: int) -> dict[Path, str]:
     """Make the missing films; the reasons of those refused, by target."""
-    refused: dict[Path, str] = {}
+    outcomes = tqdm(
+        _outcomes(missing, image_size, workers), "preparing", len(missing), unit="film", disable=not missing
+    )
+    return {target: reason for target, reason in outcomes if reason is not None}
+
+
+def _outcomes(missing: Sequence[tuple[Path, Path]], image_size: int, workers: int) -> Iterator[tuple[Path, str | None]]:
+    """Make films, as each is done: its target, and the reason where it was refused. One worker is this process."""
+    if workers == 1:
+        for file, target in missing:
+            yield target, make_film(file, target, image_size)
+        return
     # Fresh interpreters: a fork of a process with running threads may hang.
-    with (
-        ProcessPoolExecutor(max(1, workers), get_context("spawn"), torch.set_num_threads, (1,)) as pool,
-        tqdm(total=len(missing), desc="preparing", unit="film", disable=not missing) as bar,
-    ):
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         running = {pool.submit(make_film, file, target, image_size): target for file, target in missing}
         for done in as_completed(running):
-            reason = done.result()
-            if reason is not None:
-                refused[running[done]] = reason
-            bar.update()
-    return {target: refused[target] for _, target in missing if target in refused}
+            yield running[done], done.result()
 
 
 def _row(out: Path, target: Path, film: SourceFilm) -> dict[str, str]:
