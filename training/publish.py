@@ -79,7 +79,7 @@ def publish(
         attribution=ATTRIBUTION,
         licence="Apache-2.0",
         created=datetime.now(UTC).replace(microsecond=0),
-        recipe={key: value for key, value in recipe.model_dump().items() if not isinstance(value, dict)},
+        recipe=recipe.model_dump(mode="json"),
         metrics={
             "valid.auroc.mean": on_valid.mean_auroc,
             "test.auroc.mean": on_test.mean_auroc,

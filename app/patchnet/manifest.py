@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.preprocessing import PREPROCESSING
@@ -71,9 +71,7 @@ class Description(ManifestPart):
     attribution: str
     licence: str
     created: datetime
-    recipe: dict[str, str | int | float | bool | None] = Field(
-        default_factory=dict[str, str | int | float | bool | None], description="How the weights were made."
-    )
+    recipe: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], description="How the weights were made.")
     metrics: dict[str, float] = Field(default_factory=dict[str, float], description="Summary figures, named by split.")
 
     @model_validator(mode="after")
