@@ -1,4 +1,8 @@
-"""Random changes of training images, on whole batches, from an explicit generator."""
+"""Random changes of training images, on whole batches, from an explicit generator.
+
+A batch may be spread over processes: each draws for the whole batch and takes its ``share``, so that the same images
+are changed in the same way however many processes there are.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,18 +14,21 @@ from torch.nn import functional
 from training.config import Augmentation
 
 Draw = Callable[[float, float], Tensor]
+WHOLE = slice(None)
 
 
-def augment(images: Tensor, config: Augmentation, generator: Generator) -> Tensor:
+def augment(
+    images: Tensor, config: Augmentation, generator: Generator, whole: int | None = None, share: slice = WHOLE
+) -> Tensor:
     """Random square crop, rotation, brightness, blur and flip, one draw an image.
 
-    [B, 1, S, S] float in [0, 1] → the same shape and range; what a rotation uncovers is 0.
-    Source: paper, training: crop of 50-100 % of the area, ±5°, brightness 0.7-1.3.
+    [B, 1, S, S] float in [0, 1] → the same shape and range; what a rotation uncovers is 0. ``images`` are the ``share``
+    of a batch of ``whole`` images. Source: paper, training: crop of 50-100 % of the area, ±5°, brightness 0.7-1.3.
     """
-    batch = len(images)
+    batch = whole or len(images)
 
     def draw(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(batch, generator=generator)
+        return low + (high - low) * torch.rand(batch, generator=generator)[share]
 
     side = draw(*config.area).sqrt()  # of the crop, as a share of the image's
     angle = draw(-config.rotation_degrees, config.rotation_degrees) * (math.pi / 180)
@@ -49,11 +56,16 @@ def _blur_some(images: Tensor, probability: float, draw: Draw) -> Tensor:
     return blurred
 
 
-def choose_patches(patches: Tensor, share: float, generator: Generator) -> Tensor:
-    """A random share of each image's patches: [B, P², 1, p, p] → [B, K, 1, p, p], K = round(share · P²), at least 1."""
-    batch, count = patches.shape[:2]
-    kept = max(1, round(share * count))
+def choose_patches(
+    patches: Tensor, kept_share: float, generator: Generator, whole: int | None = None, share: slice = WHOLE
+) -> Tensor:
+    """Some of each image's patches, at random: [B, P², 1, p, p] → [B, K, 1, p, p], K = round(kept_share · P²), ≥ 1.
+
+    ``patches`` are the ``share`` of a batch of ``whole`` images.
+    """
+    images, count = patches.shape[:2]
+    kept = max(1, round(kept_share * count))
     if kept == count:
         return patches
-    order = torch.rand(batch, count, generator=generator).argsort(dim=1)[:, :kept].to(patches.device)
-    return patches[torch.arange(batch, device=patches.device)[:, None], order]
+    order = torch.rand(whole or images, count, generator=generator)[share].argsort(dim=1)[:, :kept].to(patches.device)
+    return patches[torch.arange(images, device=patches.device)[:, None], order]

@@ -12,16 +12,18 @@ from app.patchnet.manifest import Description, FindingRecord
 from app.patchnet.network import PatchNet
 from training.config import Recipe, read_recipe
 from training.datasets import FilmDataset, read_films
+from training.distributed import joined
 from training.evaluation import Evaluation
 from training.evaluation import evaluate as measure
 from training.head import fit_head
 from training.layouts import WITH_LABELS, dicom
-from training.loop import predict_logits, resume, start, steps_per_epoch
+from training.loop import predict_logits, resume, start
 from training.loop import train as run
 from training.prepare import Prepared
 from training.prepare import prepare as write_films
 from training.publish import publish as write_artifact
 from training.report import INTENDED_USE
+from training.sampling import steps_per_epoch
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 _IMPORTED_LIMIT = 10.0
@@ -42,21 +44,22 @@ def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_siz
 
 
 def train(config: Path, root: Path, work: Path, device: str) -> None:
-    """Train by a recipe, from the start or from the last checkpoint in ``work``."""
+    """Train by a recipe, from the start or from the last checkpoint in ``work``; in all processes of torchrun."""
     recipe = read_recipe(config)
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    films = [read_films(root / name, recipe.data.unknown) for name in recipe.data.train]
-    data = [FilmDataset(part, recipe.image_size, keep_in_memory=recipe.data.keep_in_memory) for part in films]
-    valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size, keep_in_memory=True)
-    network = _initial_network(recipe)
-    checkpoint = work / "last.pt"
-    if recipe.head_penalty is not None and not checkpoint.exists():
-        fit_head(network, recipe.backbone, data[0], recipe.head_penalty)
-    state = start(network, recipe, recipe.epochs * steps_per_epoch(recipe, data))
-    if checkpoint.exists():
-        resume(state, checkpoint)
-    run(state, recipe, data, valid, work, device)
+    with joined(device) as world:
+        films = [read_films(root / name, recipe.data.unknown) for name in recipe.data.train]
+        data = [FilmDataset(part, recipe.image_size, keep_in_memory=recipe.data.keep_in_memory) for part in films]
+        valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size, keep_in_memory=True)
+        network = _initial_network(recipe)
+        checkpoint = work / "last.pt"
+        if recipe.head_penalty is not None and not checkpoint.exists():
+            fit_head(network, recipe.backbone, data[0], recipe.head_penalty)
+        state = start(network, recipe, recipe.epochs * steps_per_epoch(recipe, data))
+        if checkpoint.exists():
+            resume(state, checkpoint)
+        run(state, recipe, data, valid, work, world)
 
 
 def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:

@@ -30,6 +30,8 @@ class Data(Part):
     unknown: Literal["mask", "zeros", "ones"] = Field(default="mask", description="What an unknown label counts.")
     keep_in_memory: bool = Field(default=True, description="Decode every film once and keep it as 8-bit.")
 
+    workers: int = Field(default=8, ge=0, description="Processes that decode ahead where films are not in memory.")
+
     @model_validator(mode="after")
     def _one_weight_a_file(self) -> Self:
         if self.weights and len(self.weights) != len(self.train):
@@ -78,6 +80,10 @@ class Recipe(Part):
     warmup_share: Fraction = 0.05
     weight_decay: float = Field(default=0.01, ge=0)
     average_decay: Fraction = Field(default=0.0, description="Decay of the exponential weight average a step; 0: none.")
+    blend_shares: list[Fraction] = Field(
+        default_factory=list[float],
+        description="At the end, try these shares of the way from the initial to the averaged weights; empty: none.",
+    )
     mixed_precision: bool = True
     channels_last: bool = False
     compile: bool = False

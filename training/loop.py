@@ -1,10 +1,12 @@
 """The training loop, top to bottom. Random draws come from (seed, epoch, step): a resumed run is the same run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator as Context
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from time import monotonic
 from typing import Any
 
@@ -12,17 +14,21 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from app.errors import ConfigurationError
 from app.patchnet.backbones import head_of
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.network import PatchNet, split_patches
 from training.augmentation import augment, choose_patches
 from training.config import Recipe
 from training.datasets import FilmDataset
+from training.distributed import World
 from training.metrics import ELEVEN, auroc
+from training.sampling import epoch_batches, loader, steps_per_epoch
 
 
 @dataclass
@@ -55,96 +61,118 @@ def start(network: PatchNet, recipe: Recipe, steps: int) -> State:
 
 
 def train(
-    state: State,
-    recipe: Recipe,
-    data: list[FilmDataset],
-    valid: FilmDataset,
-    folder: Path,
-    device: str,
+    state: State, recipe: Recipe, data: list[FilmDataset], valid: FilmDataset, folder: Path, world: World
 ) -> None:
-    """Run to the end of the recipe from where ``state`` is; ``folder`` gets checkpoints, logs and the best weights."""
-    writer = SummaryWriter(str(folder / "logs"))
+    """Run to the end of the recipe from where ``state`` is; ``folder`` gets checkpoints, logs and the best weights.
+
+    Every process of ``world`` calls it and trains on its share of every batch; the first one writes and measures. Batch
+    norms that are not frozen use the patches of their own process. Raises ConfigurationError where a batch cannot be
+    shared out evenly.
+    """
+    if recipe.batch_images % world.size:
+        raise ConfigurationError(f"{world.size} processes cannot share batches of {recipe.batch_images} images evenly")
+    device = world.device
+    writer = SummaryWriter(str(folder / "logs")) if world.leads else None
     network = state.network.to(device).train()
     if recipe.freeze_norms:
         freeze_norms(network)
     state.average.to(device)
-    forward = torch.compile(network.backbone) if recipe.compile else network.backbone
+    backbone = DistributedDataParallel(network.backbone) if world.size > 1 else network.backbone
+    forward = torch.compile(backbone) if recipe.compile else backbone
+    lower_precision = torch.autocast("cuda", torch.bfloat16, enabled=recipe.mixed_precision and device != "cpu")
     per_epoch, micro = steps_per_epoch(recipe, data), recipe.micro_batch_images or recipe.batch_images
     begin, first_step = monotonic(), state.step
-    if not state.step:
-        tqdm.write(
-            f"before training: valid mean AUROC {mean_auroc(state.average, valid, recipe.batch_images, device):.4f}"
-        )
+    if writer is not None and not state.step:
+        keep_if_best(state, recipe, valid, folder, device, writer)
 
     for epoch in range(state.step // per_epoch, recipe.epochs):
-        batches = list(epoch_batches(recipe, data, epoch))  # [(data set, index)] for every step
+        batches = list(epoch_batches(recipe, data, epoch))[state.step % per_epoch :]  # [(data set, index)] a step
+        films = loader(recipe, data, [film for batch in batches for film in batch[world.share]], world)
         bar = tqdm(
-            total=per_epoch, initial=state.step % per_epoch, desc=f"epoch {epoch + 1}/{recipe.epochs}", unit="step"
+            zip(batches, films, strict=True),
+            desc=f"epoch {epoch + 1}/{recipe.epochs}",
+            initial=state.step % per_epoch,
+            total=per_epoch,
+            unit="step",
+            disable=not world.leads,
         )
-        for batch in batches[state.step % per_epoch :]:
-            generator = Generator().manual_seed(hash((recipe.seed, epoch, state.step)) % 2**63)
-            films = [data[which][index] for which, index in batch]
-            images = torch.stack([image for image, _ in films]).to(device).float() / 255  # [B, 1, S, S]
-            labels = torch.stack([label for _, label in films]).to(device)  # [B, C], NaN = unknown
-
-            images = augment(images, recipe.augmentation, generator)
-            patches = split_patches(images, recipe.patch_size).unflatten(0, (len(films), -1))  # [B, P², 1, p, p]
-            patches = choose_patches(patches, recipe.patch_share, generator)  # [B, K, 1, p, p]
+        for batch, (images, labels) in bar:
+            seed = hash((recipe.seed, epoch, state.step)) % 2**63
+            generator = Generator().manual_seed(seed)
+            torch.manual_seed(seed + world.rank)  # dropout
+            known = sum(int((~data[which].films.labels[index].isnan()).sum()) for which, index in batch)
+            truth = labels.to(device)  # [B, C], NaN = unknown
+            patches = changed_patches(images.to(device).float() / 255, recipe, generator, len(batch), world.share)
 
             state.optimizer.zero_grad(set_to_none=True)
-            loss = 0.0
-            known = (~labels.isnan()).sum().clamp(min=1)
-            for part, truth in zip(patches.split(micro), labels.split(micro), strict=True):
-                stacked = part.flatten(0, 1)  # [b·K, 1, p, p]
-                if recipe.channels_last:
-                    stacked = stacked.contiguous(memory_format=torch.channels_last)
-                with torch.autocast(device, torch.bfloat16, enabled=recipe.mixed_precision and device == "cuda"):
-                    patch_logits = forward(stacked).unflatten(0, (len(part), -1))  # [b, K, C]
-                share = masked_loss(patch_logits.float().mean(dim=1), truth) / known
-                share.backward()
+            loss, parts = 0.0, list(zip(patches.split(micro), truth.split(micro), strict=True))
+            for place, (part, part_truth) in enumerate(parts):
+                with joint_gradients(backbone, last=place == len(parts) - 1):
+                    with lower_precision:
+                        patch_logits = forward(stack(part, recipe)).unflatten(0, (len(part), -1))  # [b, K, C]
+                    share = masked_loss(patch_logits.float().mean(dim=1), part_truth) / max(known, 1)
+                    (share * world.size).backward()  # gradients are averaged over processes, the loss is a sum
                 loss += float(share.detach())
             state.optimizer.step()
             state.schedule.step()
             state.step += 1
             average_weights(state, recipe.average_decay)
-            writer.add_scalar("loss/train", loss, state.step)
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.3f}")
-        bar.close()
+            loss = world.total(loss)
+            if writer is not None:
+                writer.add_scalar("loss/train", loss, state.step)
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
 
-        score = mean_auroc(state.average, valid, recipe.batch_images, device)
-        images_a_second = (state.step - first_step) * recipe.batch_images / (monotonic() - begin)
-        writer.add_scalar("auroc/valid", score, state.step)
-        tqdm.write(f"epoch {epoch + 1}: valid mean AUROC {score:.4f}, {images_a_second:.1f} images/s")
-        if score > state.best:
-            state.best = score
-            torch.save(state.average.backbone.state_dict(), folder / "best.pt")
-        save_checkpoint(state, folder / "last.pt")
-    writer.close()
-
-
-def steps_per_epoch(recipe: Recipe, data: list[FilmDataset]) -> int:
-    """Steps of one epoch; the last films that do not fill a batch wait for another epoch."""
-    return max(1, sum(counts(recipe, data)) // recipe.batch_images)
+        if writer is not None:
+            images_done = (state.step - first_step) * recipe.batch_images
+            speed = images_done / (monotonic() - begin)
+            left = (recipe.epochs - epoch - 1) * per_epoch * recipe.batch_images / speed / 60
+            tqdm.write(f"{speed:.1f} images/s, peak memory {peak_memory(device):.1f} GiB, {left:.0f} min left")
+            keep_if_best(state, recipe, valid, folder, device, writer)
+            save_checkpoint(state, folder / "last.pt")
+    if writer is not None:
+        writer.close()
 
 
-def counts(recipe: Recipe, data: list[FilmDataset]) -> list[int]:
-    """How many films of each data set an epoch draws."""
-    shares = recipe.data.weights or [1.0] * len(data)
-    return [round(share * len(films)) for share, films in zip(shares, data, strict=True)]
+def changed_patches(images: Tensor, recipe: Recipe, generator: Generator, whole: int, share: slice) -> Tensor:
+    """Augmented images cut into the patches that this step sees: [B, 1, S, S] → [B, K, 1, p, p]."""
+    changed = augment(images, recipe.augmentation, generator, whole, share)
+    patches = split_patches(changed, recipe.patch_size).unflatten(0, (len(images), -1))  # [B, P², 1, p, p]
+    return choose_patches(patches, recipe.patch_share, generator, whole, share)
 
 
-def epoch_batches(recipe: Recipe, data: list[FilmDataset], epoch: int) -> Iterator[list[tuple[int, int]]]:
-    """The films of every step of one epoch, as (data set, index), in an order that (seed, epoch) decides."""
-    generator = np.random.default_rng((recipe.seed, epoch))
-    drawn = [
-        (which, int(index))
-        for which, count in enumerate(counts(recipe, data))
-        for index in generator.permutation(len(data[which]))[:count]
-    ]
-    order = generator.permutation(len(drawn))
-    for step in range(steps_per_epoch(recipe, data)):
-        yield [drawn[place] for place in order[step * recipe.batch_images : (step + 1) * recipe.batch_images]]
+def stack(patches: Tensor, recipe: Recipe) -> Tensor:
+    """Patches as the backbone reads them: [b, K, 1, p, p] → [b·K, 1, p, p]."""
+    stacked = patches.flatten(0, 1)
+    return stacked.contiguous(memory_format=torch.channels_last) if recipe.channels_last else stacked
+
+
+def keep_if_best(
+    state: State, recipe: Recipe, valid: FilmDataset, folder: Path, device: str, writer: SummaryWriter
+) -> None:
+    """Measure the averaged weights on validation films and keep them where they are the best so far."""
+    score = mean_auroc(state.average, valid, recipe.batch_images, device)
+    writer.add_scalar("auroc/valid", score, state.step)
+    tqdm.write(f"step {state.step}: valid mean AUROC {score:.4f}")
+    if score > state.best:
+        state.best = score
+        torch.save(state.average.backbone.state_dict(), folder / "best.pt")
+
+
+@contextmanager
+def joint_gradients(backbone: nn.Module, *, last: bool) -> Context[None]:
+    """Exchange gradients between processes only after the last part of a batch."""
+    if isinstance(backbone, DistributedDataParallel) and not last:
+        with backbone.no_sync():
+            yield
+    else:
+        yield
+
+
+def peak_memory(device: str) -> float:
+    """The most memory this process has held so far, GiB: of the GPU, or of the machine."""
+    if device == "cpu":
+        return getrusage(RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
+    return torch.cuda.max_memory_allocated(device) / 2**30
 
 
 def freeze_norms(network: nn.Module) -> None:
@@ -187,7 +215,7 @@ def mean_auroc(network: PatchNet, data: FilmDataset, batch_images: int, device: 
 
 
 def save_checkpoint(state: State, path: Path) -> None:
-    """Everything a run needs to go on, written whole or not at all."""
+    """Everything a run needs to go on."""
     content = {
         "network": state.network.state_dict(),
         "average": state.average.state_dict(),
@@ -196,6 +224,11 @@ def save_checkpoint(state: State, path: Path) -> None:
         "step": state.step,
         "best": state.best,
     }
+    save_whole(content, path)
+
+
+def save_whole(content: dict[str, Any], path: Path) -> None:
+    """``torch.save``, whole or not at all."""
     fresh = path.with_suffix(".new")
     torch.save(content, fresh)
     os.replace(fresh, path)

@@ -6,11 +6,13 @@ from torch.nn import functional
 from app.patchnet import artifact, backbones
 from app.patchnet.network import PatchNet
 from training import commands
-from training.config import read_recipe
+from training.blend import blend
 from training.datasets import FilmDataset, read_films
+from training.distributed import World
 from training.head import fit_head, mean_features
-from training.loop import epoch_batches, masked_loss, mean_auroc, predict_logits, resume, start, steps_per_epoch, train
+from training.loop import masked_loss, mean_auroc, predict_logits, resume, start, train
 from training.publish import publish
+from training.sampling import epoch_batches, steps_per_epoch
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def fresh_network(recipe):
 def weights_after(recipe, data, valid, folder, network=None):
     folder.mkdir(exist_ok=True)
     state = start(network or fresh_network(recipe), recipe, recipe.epochs * steps_per_epoch(recipe, [data]))
-    train(state, recipe, [data], valid, folder, "cpu")
+    train(state, recipe, [data], valid, folder, World())
     return state.network.state_dict()
 
 
@@ -69,7 +71,7 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(recipe, data, val
     state = start(fresh_network(recipe), recipe, recipe.epochs * steps_per_epoch(recipe, [data]))
     resume(state, tmp_path / "parts/last.pt")
     assert state.step == 5
-    train(state, recipe, [data], valid, tmp_path / "parts", "cpu")
+    train(state, recipe, [data], valid, tmp_path / "parts", World())
     assert_same(whole, state.network.state_dict())
 
 
@@ -111,6 +113,14 @@ def test_the_head_on_frozen_features_separates_the_made_films(recipe, data, vali
     assert labels.shape == (20, 14)
 
 
+def test_a_blend_lies_between_its_ends(recipe):
+    first, last = fresh_network(recipe), fresh_network(recipe.model_copy(update={"seed": 1}))
+    head = [backbones.head_of(recipe.backbone, network.backbone).weight for network in (first, last)]
+    quarter = backbones.head_of(recipe.backbone, blend(first, last, 0.25).backbone).weight
+    torch.testing.assert_close(quarter, 0.75 * head[0] + 0.25 * head[1])
+    assert_same(blend(first, last, 1.0).state_dict(), last.state_dict())
+
+
 def test_the_published_artefact_is_calibrated_measured_and_loads(recipe, data, valid, small_data, tmp_path):
     network = fresh_network(recipe)
     fit_head(network, recipe.backbone, data, penalty=0.001)
@@ -136,7 +146,7 @@ def test_the_published_artefact_is_calibrated_measured_and_loads(recipe, data, v
 
 def test_the_commands_train_publish_evaluate_and_import(small_data, recipe, tmp_path):
     config = tmp_path / "recipe.yaml"
-    config.write_text(recipe.model_copy(update={"epochs": 1}).model_dump_json())
+    config.write_text(recipe.model_copy(update={"epochs": 1, "blend_shares": [0.0, 0.5]}).model_dump_json())
     commands.train(config, small_data, tmp_path / "work", "cpu")
     commands.train(config, small_data, tmp_path / "work", "cpu")  # finished: nothing to do
     commands.publish(config, small_data, tmp_path / "work", tmp_path / "small", "1", "cpu")
@@ -151,10 +161,3 @@ def test_the_commands_train_publish_evaluate_and_import(small_data, recipe, tmp_
     commands.import_checkpoint(tmp_path / "authors.pt", tmp_path / "imported", "efficientnet_v2_s", 64)
     imported = artifact.load(tmp_path / "imported")
     assert {record.status for record in imported.manifest.findings} == {"imported"}
-
-
-def test_the_shipped_recipes_are_valid(pytestconfig):
-    recipes = sorted((pytestconfig.rootpath / "training/runs").glob("*.yaml"))
-    assert recipes
-    for path in recipes:
-        assert read_recipe(path).name
