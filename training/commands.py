@@ -1,5 +1,6 @@
 """What the commands do: read, build, run, write."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from training.prepare import prepare as write_films
 from training.publish import publish as write_artifact
 from training.report import INTENDED_USE
 from training.sampling import steps_per_epoch
+from training.subgroups import subgroups
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 _IMPORTED_LIMIT = 10.0
@@ -90,7 +92,8 @@ def evaluate(name_or_dir: str, csv_file: Path, resamples: int, device: str) -> E
     films = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
     logits = predict_logits(loaded.network.to(device), films, _BATCH_IMAGES, device)
     thresholds = {record.name: record.threshold for record in loaded.manifest.findings if record.threshold is not None}
-    return measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
+    figures = measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
+    return replace(figures, subgroups=subgroups(logits, films.films))
 
 
 def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) -> None:

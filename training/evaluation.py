@@ -1,6 +1,6 @@
 """Quality of logits on a set of films: per finding, with bootstrap intervals, and summarised."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,17 @@ from training.metrics import (
     decisions,
     interval,
 )
+from training.subgroups import Subgroup
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one set of films. ``findings`` holds those with films of both classes; means are over the eleven."""
+    """Figures of one set of films. ``findings`` holds those with films of both classes; means are over the eleven.
+
+    ``accuracies`` are at the thresholds, by finding; ``subgroups`` by column and value, where they were asked for.
+    """
 
     dataset: str
     films: int
@@ -31,17 +35,30 @@ class Evaluation:
     mean_auroc: float
     mean_auroc_interval: tuple[float, float]
     mean_calibration_error: float
+    accuracies: dict[str, float]
+    subgroups: dict[str, dict[str, Subgroup]] = field(default_factory=dict[str, dict[str, Subgroup]])
 
     def as_json(self) -> dict[str, object]:
         """Nested figures: ``auroc.mean``, ``auroc.<finding>`` and so on."""
-        parts = ("auroc", "auroc_interval", "average_precision", "sensitivity", "specificity", "calibration_error")
-        figures: dict[str, dict[str, object]] = {
+        parts = ("auroc", "average_precision", "sensitivity", "specificity", "calibration_error")
+        figures: dict[str, dict[str, float | None]] = {
             part: {name: getattr(quality, part) for name, quality in self.findings.items()} for part in parts
         }
-        figures["auroc"]["mean"] = self.mean_auroc
-        figures["auroc_interval"]["mean"] = self.mean_auroc_interval
-        figures["calibration_error"]["mean"] = self.mean_calibration_error
-        return {"dataset": self.dataset, "films": self.films, **figures}
+        figures["accuracy"] = dict(self.accuracies)
+        for by_finding in figures.values():
+            known = [value for name, value in by_finding.items() if name in ELEVEN and value is not None]
+            by_finding["mean"] = float(np.mean(known)) if known else None
+        intervals = {name: quality.auroc_interval for name, quality in self.findings.items()}
+        return {
+            "dataset": self.dataset,
+            "films": self.films,
+            **figures,
+            "auroc_interval": {**intervals, "mean": self.mean_auroc_interval},
+            "subgroups": {
+                column: {value: group.as_json() for value, group in groups.items()}
+                for column, groups in self.subgroups.items()
+            },
+        }
 
 
 def evaluate(
@@ -51,12 +68,15 @@ def evaluate(
     probabilities = 1 / (1 + np.exp(-logits))
     samples = bootstrap_auroc(logits, labels, resamples, seed)
     findings: dict[str, Quality] = {}
+    accuracies: dict[str, float] = {}
     for column, name in enumerate(FINDING_NAMES):
         truth, probability = labels[:, column], probabilities[:, column]
         area = auroc(logits[:, column], truth)
         if np.isnan(area):
             continue
         at = decisions(probability, truth, thresholds[name]) if name in thresholds else None
+        if at is not None:
+            accuracies[name] = at.accuracy
         findings[name] = Quality(
             dataset=dataset,
             positives=int((truth == 1).sum()),
@@ -78,6 +98,7 @@ def evaluate(
         mean_auroc=float(np.mean([findings[name].auroc for name in measured])),
         mean_auroc_interval=interval(samples[:, columns].mean(axis=1)),
         mean_calibration_error=float(np.mean(errors)),
+        accuracies=accuracies,
     )
 
 
