@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
@@ -62,7 +62,8 @@ def serve(
     typer.echo(f"listening on http://{address}:{bound_port}", err=True)
     application = create_app(settings)
     server = make_server(application, settings)
-    server.run(sockets=[listener])
+    with suppress(SystemExit):  # how uvicorn ends a start that failed
+        server.run(sockets=[listener])
     if not server.started:
         failure: MedPatchNetError | None = application.state.failure
         fail(f"{failure.code}: {failure.detail}" if failure else "the service did not start")

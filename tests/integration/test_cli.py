@@ -21,6 +21,11 @@ def medpatchnet(*arguments, cwd, **environment):
     return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=240, check=False)
 
 
+def png_size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
 @pytest.fixture
 def films(tmp_path):
     for name in ("RG1_J2KR.dcm", "RG3_UNCR.dcm"):
@@ -35,7 +40,7 @@ def test_demo_shows_the_findings_and_writes_the_overlay(tmp_path):
         assert name in result.stdout
     path = re.search(r"(/\S+overlay\.png)", result.stdout)[1]
     assert path == str(tmp_path / "overlay.png")
-    assert Image.open(path).size == (1841, 1955)
+    assert png_size(path) == (1841, 1955)
 
 
 def test_predict_prints_the_body_of_the_service(films, client):
@@ -63,7 +68,7 @@ def test_explain_writes_numbers_and_pictures(films, offset):
     item = json.loads((films / "evidence.json").read_text())["explanations"][0]
     assert item["finding"] == "Edema"
     assert item["exact"] is (not offset)
-    assert Image.open(films / "evidence.png").size == (1841, 1955)
+    assert png_size(films / "evidence.png") == (1841, 1955)
 
 
 @pytest.mark.parametrize(
