@@ -1,5 +1,6 @@
 """What the commands do: read, build, run, write."""
 
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from app.patchnet import artifact, backbones
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord
 from app.patchnet.network import PatchNet
+from training.blend import best_blend
 from training.config import Recipe, read_recipe
 from training.datasets import FilmDataset, read_films
 from training.distributed import joined
@@ -18,7 +20,7 @@ from training.evaluation import Evaluation
 from training.evaluation import evaluate as measure
 from training.head import fit_head
 from training.layouts import WITH_LABELS, dicom
-from training.loop import predict_logits, resume, start
+from training.loop import predict_logits, resume, save_whole, start
 from training.loop import train as run
 from training.prepare import Prepared
 from training.prepare import prepare as write_films
@@ -55,13 +57,23 @@ def train(config: Path, root: Path, work: Path, device: str) -> None:
         data = [FilmDataset(part, recipe.image_size, keep_in_memory=recipe.data.keep_in_memory) for part in films]
         valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size, keep_in_memory=True)
         network = _initial_network(recipe)
-        checkpoint = work / "last.pt"
-        if recipe.head_penalty is not None and not checkpoint.exists():
+        initial, checkpoint = work / "initial.pt", work / "last.pt"
+        if initial.exists():
+            network.backbone.load_state_dict(torch.load(initial, map_location="cpu", weights_only=True))
+        elif recipe.head_penalty is not None:
             fit_head(network, recipe.backbone, data[0], recipe.head_penalty)
-        state = start(network, recipe, recipe.epochs * steps_per_epoch(recipe, data))
+        if world.leads:
+            save_whole(network.backbone.state_dict(), initial)
+        state = start(deepcopy(network), recipe, recipe.epochs * steps_per_epoch(recipe, data))
         if checkpoint.exists():
             resume(state, checkpoint)
         run(state, recipe, data, valid, work, world)
+        if recipe.blend_shares and world.leads:
+            best, score = best_blend(
+                network, state.average.cpu(), recipe.blend_shares, valid, recipe.batch_images, world.device
+            )
+            if score > state.best:
+                save_whole(best.cpu().backbone.state_dict(), work / "best.pt")
 
 
 def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:
