@@ -66,6 +66,9 @@ class Recipe(Part):
     data: Data
     augmentation: Augmentation = Augmentation()
     epochs: int = Field(default=20, ge=0)
+    stop_after: int | None = Field(
+        default=None, ge=0, description="Stop after so many epochs; the learning rate still spans all of them."
+    )
     batch_images: int = Field(default=16, ge=1)
     micro_batch_images: int | None = Field(default=None, ge=1, description="Images at a time, to save memory.")
     freeze: list[str] = Field(
@@ -88,6 +91,11 @@ class Recipe(Part):
     channels_last: bool = False
     compile: bool = False
     seed: int = 0
+
+    @property
+    def last_epoch(self) -> int:
+        """How many epochs are run."""
+        return self.epochs if self.stop_after is None else min(self.stop_after, self.epochs)
 
 
 def read_recipe(path: Path) -> Recipe:

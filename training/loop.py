@@ -85,12 +85,12 @@ def train(
     if writer is not None and not state.step:
         keep_if_best(state, recipe, valid, folder, device, writer)
 
-    for epoch in range(state.step // per_epoch, recipe.epochs):
+    for epoch in range(state.step // per_epoch, recipe.last_epoch):
         batches = list(epoch_batches(recipe, data, epoch))[state.step % per_epoch :]  # [(data set, index)] a step
         films = loader(recipe, data, [film for batch in batches for film in batch[world.share]], world)
         bar = tqdm(
             zip(batches, films, strict=True),
-            desc=f"epoch {epoch + 1}/{recipe.epochs}",
+            desc=f"epoch {epoch + 1}/{recipe.last_epoch}",
             initial=state.step % per_epoch,
             total=per_epoch,
             unit="step",
@@ -125,7 +125,7 @@ def train(
         if writer is not None:
             images_done = (state.step - first_step) * recipe.batch_images
             speed = images_done / (monotonic() - begin)
-            left = (recipe.epochs - epoch - 1) * per_epoch * recipe.batch_images / speed / 60
+            left = (recipe.last_epoch - epoch - 1) * per_epoch * recipe.batch_images / speed / 60
             tqdm.write(f"{speed:.1f} images/s, peak memory {peak_memory(device):.1f} GiB, {left:.0f} min left")
             keep_if_best(state, recipe, valid, folder, device, writer)
             save_checkpoint(state, folder / "last.pt")
