@@ -10,11 +10,11 @@ import torch
 from app.errors import ConfigurationError
 from app.patchnet import artifact, backbones
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord
+from app.patchnet.manifest import Description, FindingRecord, Manifest
 from app.patchnet.network import PatchNet
 from training.blend import best_blend
 from training.config import Recipe, read_recipe
-from training.datasets import FilmDataset, read_films
+from training.datasets import FilmDataset, Films, read_films
 from training.distributed import joined
 from training.evaluation import Evaluation
 from training.evaluation import evaluate as measure
@@ -101,11 +101,17 @@ def publish(config: Path, root: Path, work: Path, out: Path, version: str, devic
 def evaluate(name_or_dir: str, csv_file: Path, resamples: int, device: str) -> Evaluation:
     """Figures of an artefact on the films of a CSV file, at the artefact's own thresholds."""
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
-    films = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
+    films = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
     logits = predict_logits(loaded.network.to(device), films, _BATCH_IMAGES, device)
     thresholds = {record.name: record.threshold for record in loaded.manifest.findings if record.threshold is not None}
     figures = measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
     return replace(figures, subgroups=subgroups(logits, films.films))
+
+
+def without_untrained(films: Films, manifest: Manifest) -> Films:
+    """The films with the labels of untrained findings unknown: what is not served is not measured."""
+    untrained = torch.tensor([record.status == "untrained" for record in manifest.findings])
+    return replace(films, labels=films.labels.masked_fill(untrained, float("nan")))
 
 
 def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional
 
 from app.patchnet import artifact, backbones
+from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.network import PatchNet
 from training import commands
 from training.blend import blend
@@ -155,6 +156,11 @@ def test_the_commands_train_publish_evaluate_and_import(small_data, recipe, tmp_
     assert figures["auroc"]["mean"] == pytest.approx(
         artifact.read_manifest(tmp_path / "small").metrics["test.auroc.mean"]
     )
+    manifest = artifact.read_manifest(tmp_path / "small")
+    everything = read_films(small_data / "test.csv", "ones")
+    measured = commands.without_untrained(everything, manifest).labels
+    assert measured[:, FINDING_NAMES.index("Fracture")].isnan().all()
+    assert int(measured.isnan().sum()) == len(everything)
     backbone = backbones.build("efficientnet_v2_s", 14)
     state = {f"_orig_mod.baseBackbone.{key}": value for key, value in backbone.state_dict().items()}
     torch.save(state, tmp_path / "authors.pt")
