@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("busy", deadline=None)  # a busy machine is no reason to fail
+settings.load_profile("busy")
 
 REFERENCE_DATA = Path(__file__).resolve().parent.parent.parent / "shared"
 
