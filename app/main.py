@@ -133,5 +133,5 @@ def follow(metrics: Metrics, models: ModelShelf, decoder: DecodePool) -> None:
 
 
 def _card(directory: Path) -> str:
-    path = directory / "MODEL_CARD.md"
+    path = directory / artifact.CARD
     return path.read_text(encoding="utf-8") if path.is_file() else ""

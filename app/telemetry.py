@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 Stage = Literal["decode", "preprocess", "queue", "inference", "render"]
-RejectionReason = Literal["queue_full", "draining", "too_many_requests", "not_ready", "deadline_exceeded"]
+RejectionReason = Literal["queue_full", "draining", "not_ready", "deadline_exceeded"]
 
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 

@@ -21,13 +21,12 @@ from tqdm import tqdm
 
 from app.errors import ConfigurationError
 from app.patchnet.backbones import head_of
-from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.network import PatchNet, split_patches
+from training import subgroups
 from training.augmentation import augment, choose_patches
 from training.config import Recipe
 from training.datasets import FilmDataset
 from training.distributed import World
-from training.metrics import ELEVEN, auroc
 from training.sampling import epoch_batches, loader, steps_per_epoch
 
 
@@ -155,7 +154,7 @@ def keep_if_best(
     tqdm.write(f"step {state.step}: valid mean AUROC {score:.4f}")
     if score > state.best:
         state.best = score
-        torch.save(state.average.backbone.state_dict(), folder / "best.pt")
+        save_whole(state.average.backbone.state_dict(), folder / "best.pt")
 
 
 @contextmanager
@@ -210,8 +209,7 @@ def predict_logits(network: PatchNet, data: FilmDataset, batch_images: int, devi
 def mean_auroc(network: PatchNet, data: FilmDataset, batch_images: int, device: str) -> float:
     """Mean AUROC over the findings with labels of their own that have both classes among the films."""
     logits, labels = predict_logits(network, data, batch_images, device), data.films.labels.double().numpy()
-    columns = [FINDING_NAMES.index(name) for name in ELEVEN]
-    return float(np.nanmean([auroc(logits[:, column], labels[:, column]) for column in columns]))
+    return subgroups.mean_auroc(logits, labels)[0]
 
 
 def save_checkpoint(state: State, path: Path) -> None:

@@ -91,17 +91,14 @@ def _row(name: str) -> Backbone:
 
 
 def _make_stem_grey(module: nn.Module, stem: str) -> None:
-    """Replace the first convolution by one that reads one channel, otherwise the same."""
-    owner, _, attribute = stem.rpartition(".")
+    """Have the first convolution read one channel, in place: whatever its class adds (Lite's padding) is kept."""
     convolution = module.get_submodule(stem)
     if not isinstance(convolution, nn.Conv2d):
         raise TypeError(f"'{stem}' is no convolution")
-    # Lite's stem is a subclass that pads as TensorFlow does; editing it in place keeps whatever the class adds.
     grey = convolution.weight.new_empty(convolution.out_channels, 1, *convolution.kernel_size)
     nn.init.kaiming_normal_(grey, mode="fan_out")
     convolution.in_channels = 1
     convolution.weight = nn.Parameter(grey)
-    setattr(module.get_submodule(owner), attribute, convolution)
 
 
 def _fold_into_grey_stem(state: State, row: Backbone) -> None:
