@@ -1,4 +1,4 @@
-"""python -m training prepare | train | publish | evaluate | import: parsing only."""
+"""python -m training prepare | train | leave-out | publish | evaluate | import: parsing only."""
 
 import json
 from pathlib import Path
@@ -38,6 +38,18 @@ def train(
 ) -> None:
     """Train by a recipe; resumes by itself."""
     commands.train(config, data, work, device)
+
+
+@app.command()
+def leave_out(
+    config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)],
+    data: DataRoot,
+    work: Annotated[Path, typer.Option(help="Folder of the runs; finished ones are not done again.")],
+    column: Annotated[str, typer.Option(help="Column of the CSV files that says where a film comes from.")],
+    device: Device = "cpu",
+) -> None:
+    """Train once without each value of a column and measure on its validation films."""
+    typer.echo(json.dumps(commands.leave_out(config, data, work, column, device), indent=1))
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """What the commands do: read, build, run, write."""
 
-from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,25 +7,21 @@ from pathlib import Path
 import torch
 
 from app.errors import ConfigurationError
-from app.patchnet import artifact, backbones
+from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Manifest
-from app.patchnet.network import PatchNet
-from training.blend import best_blend
-from training.config import Recipe, read_recipe
+from training.config import read_recipe
 from training.datasets import FilmDataset, Films, read_films
-from training.distributed import joined
 from training.evaluation import Evaluation
 from training.evaluation import evaluate as measure
-from training.head import fit_head
+from training.experiment import Experiment, run, trained_network
 from training.layouts import WITH_LABELS, dicom
-from training.loop import predict_logits, resume, save_whole, start
-from training.loop import train as run
+from training.leave_out import leave_one_out, overall
+from training.loop import predict_logits
 from training.prepare import Prepared
 from training.prepare import prepare as write_films
 from training.publish import publish as write_artifact
 from training.report import INTENDED_USE
-from training.sampling import steps_per_epoch
 from training.subgroups import subgroups
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -49,31 +44,13 @@ def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_siz
 
 def train(config: Path, root: Path, work: Path, device: str) -> None:
     """Train by a recipe, from the start or from the last checkpoint in ``work``; in all processes of torchrun."""
-    recipe = read_recipe(config)
-    work.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
-    with joined(device) as world:
-        films = [read_films(root / name, recipe.data.unknown) for name in recipe.data.train]
-        data = [FilmDataset(part, recipe.image_size, keep_in_memory=recipe.data.keep_in_memory) for part in films]
-        valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size, keep_in_memory=True)
-        network = _initial_network(recipe)
-        initial, checkpoint = work / "initial.pt", work / "last.pt"
-        if initial.exists():
-            network.backbone.load_state_dict(torch.load(initial, map_location="cpu", weights_only=True))
-        elif recipe.head_penalty is not None:
-            fit_head(network, recipe.backbone, data[0], recipe.head_penalty)
-        if world.leads:
-            save_whole(network.backbone.state_dict(), initial)
-        state = start(deepcopy(network), recipe, recipe.epochs * steps_per_epoch(recipe, data))
-        if checkpoint.exists():
-            resume(state, checkpoint)
-        run(state, recipe, data, valid, work, world)
-        if recipe.blend_shares and world.leads:
-            best, score = best_blend(
-                network, state.average.cpu(), recipe.blend_shares, valid, recipe.batch_images, world.device
-            )
-            if score > state.best:
-                save_whole(best.cpu().backbone.state_dict(), work / "best.pt")
+    run(Experiment(config, root, work, device))
+
+
+def leave_out(config: Path, root: Path, work: Path, column: str, device: str) -> dict[str, object]:
+    """Figures for every value of a column, of networks that were trained without it, and one over all."""
+    figures = leave_one_out(Experiment(config, root, work, device), column)
+    return {"auroc": overall(figures), **{value: group.as_json() for value, group in figures.items()}}
 
 
 def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:
@@ -81,8 +58,7 @@ def publish(config: Path, root: Path, work: Path, out: Path, version: str, devic
     recipe = read_recipe(config)
     if recipe.data.test is None:
         raise ConfigurationError(f"{config} names no test films; an artefact is published with measured quality")
-    network = _initial_network(recipe.model_copy(update={"initial": "random"}))
-    network.backbone.load_state_dict(torch.load(work / "best.pt", map_location="cpu", weights_only=True))
+    network = trained_network(Experiment(config, root, work, device))
     valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size)
     test = FilmDataset(read_films(root / recipe.data.test), recipe.image_size)
     films = sum(len(read_films(root / name)) for name in recipe.data.train)
@@ -131,11 +107,3 @@ def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) 
     )
     network = artifact.network_from(artifact.read_checkpoint(weights), description)
     artifact.save(out, network, description, f"# {description.name}\n\nImported weights; quality not measured here.\n")
-
-
-def _initial_network(recipe: Recipe) -> PatchNet:
-    make = backbones.build_pretrained if recipe.initial == "imagenet" else backbones.build
-    network = PatchNet(make(recipe.backbone, len(FINDING_NAMES)), recipe.image_size, recipe.patch_size)
-    if recipe.channels_last:
-        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
-    return network

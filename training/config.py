@@ -51,6 +51,13 @@ class Augmentation(Part):
     )
 
 
+class Distillation(Part):
+    """Learn from the probabilities of other networks as well as from the labels."""
+
+    teachers: list[str] = Field(min_length=1, description="Recipes beside this one; they are trained first.")
+    share: Fraction = Field(default=0.5, description="Share of the teachers' mean probability in a known label.")
+
+
 class Recipe(Part):
     """Everything that decides the weights, with the paper's values as defaults."""
 
@@ -65,6 +72,7 @@ class Recipe(Part):
     )
     data: Data
     augmentation: Augmentation = Augmentation()
+    distillation: Distillation | None = None
     epochs: int = Field(default=20, ge=0)
     stop_after: int | None = Field(
         default=None, ge=0, description="Stop after so many epochs; the learning rate still spans all of them."

@@ -40,6 +40,11 @@ class Films:
         columns = {name: tuple(values[index] for index in keep) for name, values in self.columns.items()}
         return Films(tuple(self.paths[index] for index in keep), self.labels[list(keep)], columns)
 
+    def without(self, column: str, value: str) -> "Films":
+        """The films whose ``column`` is not ``value``; all of them where there is no such column."""
+        values = self.columns.get(column, ("",) * len(self))
+        return self.where([index for index, other in enumerate(values) if other != value])
+
 
 def read_films(csv_file: Path, unknown: Unknown = "mask") -> Films:
     """Read a CSV whose Path column is relative to its folder.

@@ -148,8 +148,13 @@ def stack(patches: Tensor, recipe: Recipe) -> Tensor:
 def keep_if_best(
     state: State, recipe: Recipe, valid: FilmDataset, folder: Path, device: str, writer: SummaryWriter
 ) -> None:
-    """Measure the averaged weights on validation films and keep them where they are the best so far."""
+    """Measure the averaged weights on validation films and keep them where they are the best so far.
+
+    Raises ConfigurationError where no finding has films of both classes: nothing can be chosen by such films.
+    """
     score = mean_auroc(state.average, valid, recipe.batch_images, device)
+    if np.isnan(score):
+        raise ConfigurationError("no finding has validation films of both classes")
     writer.add_scalar("auroc/valid", score, state.step)
     tqdm.write(f"step {state.step}: valid mean AUROC {score:.4f}")
     if score > state.best:

@@ -39,7 +39,7 @@ def subgroups(logits: Array, films: Films) -> dict[str, dict[str, Subgroup]]:
     members = {name: films.columns[name] for name in _COLUMNS if name in films.columns}
     if "Age" in films.columns:
         members["Age"] = tuple(age_band(text) for text in films.columns["Age"])
-    return {name: measured for name, values in members.items() if (measured := _measure(logits, labels, values))}
+    return {name: measured for name, values in members.items() if (measured := _measure_each(logits, labels, values))}
 
 
 def age_band(text: str) -> str:
@@ -60,11 +60,13 @@ def mean_auroc(logits: Array, labels: Array, least: int = 1) -> tuple[float, int
     return (float(np.mean(areas)), len(areas)) if areas else (float("nan"), 0)
 
 
-def _measure(logits: Array, labels: Array, values: Sequence[str]) -> dict[str, Subgroup]:
-    measured: dict[str, Subgroup] = {}
-    for value in sorted(set(values) - {""}):
-        keep = np.array([other == value for other in values])
-        score, findings = mean_auroc(logits[keep], labels[keep], _LEAST_FILMS_OF_A_CLASS)
-        if findings:
-            measured[value] = Subgroup(int(keep.sum()), findings, score)
-    return measured
+def measure(logits: Array, labels: Array) -> Subgroup | None:
+    """Figures of the films given, [N, C] each; None where no finding has enough films of both classes."""
+    score, findings = mean_auroc(logits, labels, _LEAST_FILMS_OF_A_CLASS)
+    return Subgroup(len(labels), findings, score) if findings else None
+
+
+def _measure_each(logits: Array, labels: Array, values: Sequence[str]) -> dict[str, Subgroup]:
+    members = {value: np.array([other == value for other in values]) for value in sorted(set(values) - {""})}
+    measured = {value: measure(logits[keep], labels[keep]) for value, keep in members.items()}
+    return {value: group for value, group in measured.items() if group}

@@ -1,0 +1,38 @@
+"""Labels softened by teachers: a network learns what others make of a film, and not from a noisy label alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.patchnet.network import PatchNet
+from training.datasets import FilmDataset, Films
+from training.loop import predict_logits
+
+_BATCH_IMAGES = 32
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network and the side of the images it reads, px."""
+
+    network: PatchNet
+    image_size: int
+
+
+def soften(films: Films, teachers: Sequence[Teacher], share: float, device: str) -> Films:
+    """The films with every known label moved ``share`` (0…1) of the way to the teachers' mean probability.
+
+    Unknown labels stay unknown: what nobody has labelled, no teacher was measured on. Source: Hinton et al.,
+    "Distilling the Knowledge in a Neural Network", 2015, with the labels as the second part of the target.
+    """
+    probabilities = [_probabilities(films, teacher, device) for teacher in teachers]
+    mean = torch.from_numpy(np.mean(probabilities, axis=0)).to(films.labels.dtype)
+    return replace(films, labels=films.labels + share * (mean - films.labels))
+
+
+def _probabilities(films: Films, teacher: Teacher, device: str) -> np.ndarray[Any, Any]:
+    data = FilmDataset(films, teacher.image_size)
+    return 1 / (1 + np.exp(-predict_logits(teacher.network.to(device), data, _BATCH_IMAGES, device)))

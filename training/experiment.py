@@ -1,0 +1,107 @@
+"""One experiment: a recipe carried out on data, its teachers first, from the start or from where it was stopped."""
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from app.patchnet import backbones
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.network import PatchNet
+from training.blend import best_blend
+from training.config import Recipe, read_recipe
+from training.datasets import FilmDataset, Films, read_films
+from training.distillation import Teacher, soften
+from training.distributed import World, joined
+from training.head import fit_head
+from training.loop import resume, save_whole, start, train
+from training.sampling import steps_per_epoch
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is run where: ``root`` holds the data, ``work`` gets checkpoints, logs and the best weights.
+
+    ``left_out`` is a column of the CSV files and a value: those films neither train nor choose.
+    """
+
+    config: Path
+    root: Path
+    work: Path
+    device: str
+    left_out: tuple[str, str] | None = None
+
+    @property
+    def teachers(self) -> list["Experiment"]:
+        """The experiments whose networks this one learns from."""
+        distillation = read_recipe(self.config).distillation
+        names = distillation.teachers if distillation else []
+        return [replace(self, config=self.config.parent / name, work=self.work / Path(name).stem) for name in names]
+
+
+def run(experiment: Experiment) -> None:
+    """Train to the end of the recipe; in all processes of torchrun. What is finished is not done again."""
+    for teacher in experiment.teachers:
+        run(teacher)
+    recipe = read_recipe(experiment.config)
+    experiment.work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    with joined(experiment.device) as world:
+        _fit(experiment, recipe, world)
+
+
+def trained_network(experiment: Experiment) -> PatchNet:
+    """The network with the best weights of a run."""
+    network = initial_network(read_recipe(experiment.config).model_copy(update={"initial": "random"}))
+    network.backbone.load_state_dict(torch.load(experiment.work / "best.pt", map_location="cpu", weights_only=True))
+    return network
+
+
+def initial_network(recipe: Recipe) -> PatchNet:
+    """The network a recipe starts from."""
+    make = backbones.build_pretrained if recipe.initial == "imagenet" else backbones.build
+    network = PatchNet(make(recipe.backbone, len(FINDING_NAMES)), recipe.image_size, recipe.patch_size)
+    if recipe.channels_last:
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
+    return network
+
+
+def _fit(experiment: Experiment, recipe: Recipe, world: World) -> None:
+    keep = partial(FilmDataset, image_size=recipe.image_size, keep_in_memory=recipe.data.keep_in_memory)
+    data = [keep(films) for films in _training_films(experiment, recipe, world)]
+    valid = keep(_read(experiment, recipe.data.valid), keep_in_memory=True)
+    network, work = initial_network(recipe), experiment.work
+    initial, checkpoint = work / "initial.pt", work / "last.pt"
+    if initial.exists():
+        network.backbone.load_state_dict(torch.load(initial, map_location="cpu", weights_only=True))
+    elif recipe.head_penalty is not None:
+        fit_head(network, recipe.backbone, data[0], recipe.head_penalty)
+    if world.leads:
+        save_whole(network.backbone.state_dict(), initial)
+    state = start(deepcopy(network), recipe, recipe.epochs * steps_per_epoch(recipe, data))
+    if checkpoint.exists():
+        resume(state, checkpoint)
+    train(state, recipe, data, valid, work, world)
+    if recipe.blend_shares and world.leads:
+        best, score = best_blend(
+            network, state.average.cpu(), recipe.blend_shares, valid, recipe.batch_images, world.device
+        )
+        if score > state.best:
+            save_whole(best.cpu().backbone.state_dict(), work / "best.pt")
+
+
+def _training_films(experiment: Experiment, recipe: Recipe, world: World) -> list[Films]:
+    parts = [_read(experiment, name, recipe) for name in recipe.data.train]
+    if recipe.distillation is None:
+        return parts
+    teachers = [
+        Teacher(trained_network(teacher), read_recipe(teacher.config).image_size) for teacher in experiment.teachers
+    ]
+    return [soften(films, teachers, recipe.distillation.share, world.device) for films in parts]
+
+
+def _read(experiment: Experiment, name: str, recipe: Recipe | None = None) -> Films:
+    films = read_films(experiment.root / name, recipe.data.unknown if recipe else "mask")
+    return films if experiment.left_out is None else films.without(*experiment.left_out)

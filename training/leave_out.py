@@ -1,0 +1,52 @@
+"""Train without one collection of films, measure on it: does a recipe find findings, or know where films come from?"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from app.errors import ConfigurationError
+from training.config import read_recipe
+from training.datasets import FilmDataset, read_films
+from training.experiment import Experiment, run, trained_network
+from training.loop import predict_logits
+from training.subgroups import Subgroup, measure
+
+RESULT = "leave_out.json"
+_BATCH_IMAGES = 8
+
+
+def leave_one_out(experiment: Experiment, column: str) -> dict[str, Subgroup]:
+    """Figures on the validation films of every value of a column, of networks that saw no film of that value.
+
+    The films left out neither train, nor choose the best weights. Each network goes to ``work/without-VALUE``, the
+    figures to ``work/leave_out.json``; what is finished is not done again. Values whose validation films have too few
+    films of either class for any finding are left out of the result. Raises ConfigurationError where nothing can be
+    measured.
+    """
+    recipe = read_recipe(experiment.config)
+    valid = read_films(experiment.root / recipe.data.valid)
+    if column not in valid.columns:
+        raise ConfigurationError(f"{recipe.data.valid} has no column '{column}'")
+    figures: dict[str, Subgroup] = {}
+    for value in sorted(set(valid.columns[column]) - {""}):
+        members = valid.where([index for index, other in enumerate(valid.columns[column]) if other == value])
+        part = replace(experiment, work=experiment.work / f"without-{value}", left_out=(column, value))
+        run(part)
+        data = FilmDataset(members, recipe.image_size)
+        logits = predict_logits(trained_network(part), data, _BATCH_IMAGES, experiment.device)
+        if group := measure(logits, members.labels.double().numpy()):
+            figures[value] = group
+    if not figures:
+        raise ConfigurationError(f"no value of '{column}' has enough validation films of both classes")
+    _write(figures, experiment.work / RESULT)
+    return figures
+
+
+def overall(figures: dict[str, Subgroup]) -> float:
+    """One figure: the mean of the values' AUROCs, each counted by its films."""
+    films = sum(group.films for group in figures.values())
+    return sum(group.mean_auroc * group.films for group in figures.values()) / films
+
+
+def _write(figures: dict[str, Subgroup], path: Path) -> None:
+    path.write_text(json.dumps({value: group.as_json() for value, group in figures.items()}, indent=1) + "\n")
