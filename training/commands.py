@@ -1,5 +1,6 @@
 """What the commands do: read, build, run, write."""
 
+import csv
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from training.evaluation import Evaluation
 from training.evaluation import evaluate as measure
 from training.experiment import Experiment, run, trained_network
 from training.layouts import WITH_LABELS, dicom
-from training.leave_out import leave_one_out, overall
+from training.leave_out import leave_one_out, overall, read_figures
 from training.loop import predict_logits
 from training.prepare import Prepared
 from training.prepare import prepare as write_films
@@ -27,6 +28,7 @@ from training.subgroups import subgroups
 MODELS = Path(__file__).resolve().parent.parent / "models"
 _IMPORTED_LIMIT = 10.0
 _BATCH_IMAGES = 8
+_EXPERIMENTS_HEADER = ["date", "what", "valid mean AUROC", "cost (2 cores)"]
 
 
 def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_size: int, workers: int) -> Prepared:
@@ -69,6 +71,8 @@ def publish(config: Path, root: Path, work: Path, out: Path, version: str, devic
         test,
         out,
         version=version,
+        left_out=read_figures(work),
+        experiments=_experiments(config.with_suffix(".csv")),
         training_data=f"{films:,} frontal films of NIH ChestX-ray14, split by patient: {', '.join(recipe.data.train)}.",
         device=device,
     )
@@ -107,3 +111,11 @@ def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) 
     )
     network = artifact.network_from(artifact.read_checkpoint(weights), description)
     artifact.save(out, network, description, f"# {description.name}\n\nImported weights; quality not measured here.\n")
+
+
+def _experiments(path: Path) -> list[list[str]]:
+    """The table of what was tried for a recipe, header first, from the CSV file of its name; empty without one."""
+    if not path.exists():
+        return [_EXPERIMENTS_HEADER]
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))

@@ -48,5 +48,15 @@ def overall(figures: dict[str, Subgroup]) -> float:
     return sum(group.mean_auroc * group.films for group in figures.values()) / films
 
 
+def read_figures(work: Path) -> dict[str, Subgroup]:
+    """The figures that ``leave_one_out`` left in ``work``; none where it was not run."""
+    path = work / RESULT
+    if not path.exists():
+        return {}
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return {value: Subgroup(group["films"], group["findings"], group["auroc"]) for value, group in content.items()}
+
+
 def _write(figures: dict[str, Subgroup], path: Path) -> None:
-    path.write_text(json.dumps({value: group.as_json() for value, group in figures.items()}, indent=1) + "\n")
+    content = {value: group.as_json() for value, group in figures.items()}
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,7 @@
 """From trained weights to an artefact: calibrate and tune on validation films, measure on test films, save."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,13 +19,16 @@ from training.calibration import fit_platt, fold
 from training.config import Recipe
 from training.datasets import FilmDataset
 from training.evaluation import Evaluation, evaluate, tune_thresholds
+from training.figures import examples, reliability_plot
 from training.loop import predict_logits
-from training.report import ATTRIBUTION, INTENDED_USE, model_card
+from training.report import ATTRIBUTION, INTENDED_USE, RELIABILITY, Measured, model_card, picture_name
+from training.subgroups import Subgroup, subgroups
 
 LEAST_POSITIVES = 5
 """Fewer positive films than this on validation: the finding is called untrained."""
 
 _LIMIT_QUANTILE = 0.99
+_EXAMPLE_FINDING = "Lung Lesion"
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,15 @@ def publish(
     *,
     version: str,
     training_data: str,
+    left_out: dict[str, Subgroup],
+    experiments: Sequence[Sequence[str]],
     device: str,
     resamples: int = 10_000,
 ) -> Published:
     """Write the artefact for a trained network, which is calibrated in place.
+
+    ``left_out`` holds the figures of the same recipe on kinds of films it was not shown, ``experiments`` a table of
+    what was tried, its header first; both go into the card.
 
     Raises ConfigurationError where the validation films lack labels, ArtifactError where writing fails.
     """
@@ -64,7 +73,11 @@ def publish(
     thresholds = tune_thresholds(calibrated, truth, trained)
     on_valid = evaluate("validation", calibrated, truth, thresholds, resamples=resamples)
     test_logits = predict_logits(network, test, recipe.batch_images, device)
-    on_test = evaluate("test", test_logits, test.films.labels.double().numpy(), thresholds, resamples=resamples)
+    test_truth = test.films.labels.double().numpy()
+    on_test = replace(
+        evaluate("test", test_logits, test_truth, thresholds, resamples=resamples),
+        subgroups=subgroups(test_logits, test.films),
+    )
 
     description = Description(
         name=recipe.name,
@@ -86,8 +99,11 @@ def publish(
             "test.calibration_error.mean": on_test.mean_calibration_error,
         },
     )
-    card = model_card(description, on_valid, on_test, resamples)
-    artifact.save(directory, network.cpu(), description, card)
+    cases = examples(network.cpu(), _EXAMPLE_FINDING, description.display_limit)
+    card = model_card(description, Measured(on_valid, on_test, resamples, left_out, cases, experiments))
+    pictures = {picture_name(case): case.picture for case in cases}
+    pictures[RELIABILITY] = reliability_plot(1 / (1 + np.exp(-test_logits)), test_truth)
+    artifact.save(directory, network, description, card, pictures)
     return Published(directory, on_valid, on_test)
 
 

@@ -1,7 +1,15 @@
 """The model card: what was measured, on what, and what it does not show."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from app.patchnet.manifest import Description
 from training.evaluation import Evaluation
+from training.figures import EXAMPLE, Example
+from training.leave_out import overall
+from training.subgroups import Subgroup
+
+RELIABILITY = "reliability.svg"
 
 ATTRIBUTION = (
     "Films and labels: NIH ChestX-ray14, NIH Clinical Center (Wang et al., ChestX-ray8, CVPR 2017). ImageNet weights: "
@@ -45,8 +53,38 @@ Mean AUROC over the eleven findings with labels of their own (all but Enlarged C
 Devices): **{test_mean:.3f}** ({low:.3f}-{high:.3f}) on test, {valid_mean:.3f} on validation. Mean expected calibration
 error over them on test: {calibration:.3f}.
 
-The films come from subsets that differ in look and in mix, so part of this is the subset: other hospitals' films will
-score lower. Nothing was measured on lateral views, children, or films of other vendors' processing.
+![Reliability]({reliability})
+
+*Share of test films with the finding against the mean probability, five bins of equally many films each.*
+
+### Subgroups of the test films
+
+Means over those of the eleven findings that have at least five films of each class; means over different findings do
+not compare.
+
+{subgroups}
+
+### Films of another kind
+
+The films come from subsets that differ in look and in mix, so part of the figures above is the subset: other hospitals'
+films will score lower. {left_out}Nothing was measured on lateral views, children, or films of other vendors'
+processing.
+
+## On a film that anyone can install
+
+`{example}` of the package `pydicom-data` shows several lung masses. The evidence for {example_finding} (red for, blue
+against, the same scale everywhere), and the answers; a star marks a probability over its threshold. Nothing warns of an
+inverted or turned film: what its tags say is believed.
+
+{pictures}
+
+{answers}
+
+## Experiments
+
+What was tried on the way, judged on validation films alone; failures stay. Differences below 0.01 are noise.
+
+{experiments}
 
 ## Limits
 
@@ -59,8 +97,21 @@ spread evenly over the map. Attribution says where, not why.
 """
 
 
-def model_card(description: Description, valid: Evaluation, test: Evaluation, resamples: int) -> str:
-    """The text of ``MODEL_CARD.md``."""
+@dataclass(frozen=True)
+class Measured:
+    """What a card reports: figures with subgroups, what films of left-out kinds gave, examples and experiments."""
+
+    valid: Evaluation
+    test: Evaluation
+    resamples: int
+    left_out: dict[str, Subgroup]
+    examples: Sequence[Example]
+    experiments: Sequence[Sequence[str]]
+
+
+def model_card(description: Description, measured: Measured) -> str:
+    """The text of ``MODEL_CARD.md``; the pictures it shows are named ``RELIABILITY`` and by ``picture_name``."""
+    test = measured.test
     low, high = test.mean_auroc_interval
     return _CARD.format(
         **description.model_dump(
@@ -69,22 +120,35 @@ def model_card(description: Description, valid: Evaluation, test: Evaluation, re
         patches=description.patches_per_side**2,
         licence=description.licence,
         attribution=description.attribution,
-        resamples=f"{resamples:,}",
-        table=_table(test, valid),
+        resamples=f"{measured.resamples:,}",
+        table=_quality(test, measured.valid),
         test_mean=test.mean_auroc,
         low=low,
         high=high,
-        valid_mean=valid.mean_auroc,
+        valid_mean=measured.valid.mean_auroc,
         calibration=test.mean_calibration_error,
+        reliability=RELIABILITY,
+        subgroups=_subgroups(test),
+        left_out=_left_out(measured.left_out),
+        example=EXAMPLE,
+        example_finding=measured.examples[0].finding,
+        pictures=" ".join(f"![{case.treatment}]({picture_name(case)})" for case in measured.examples),
+        answers=_answers(description, measured.examples),
+        experiments=_table(measured.experiments),
     )
 
 
-def _table(test: Evaluation, valid: Evaluation) -> str:
+def picture_name(example: Example) -> str:
+    """The file of an example's picture, beside the card."""
+    return f"example-{example.treatment.replace(' ', '-')}.png"
+
+
+def _quality(test: Evaluation, valid: Evaluation) -> str:
     header = (
         "finding", "positive / negative", "AUROC test (95 %)", "AUROC valid", "average precision", "sensitivity",
         "specificity", "calibration error",
     )  # fmt: skip
-    rows = [header, ("---",) * len(header)]
+    rows: list[tuple[str, ...]] = [header]
     for name, quality in test.findings.items():
         low, high = quality.auroc_interval
         tuned = valid.findings.get(name)
@@ -100,7 +164,47 @@ def _table(test: Evaluation, valid: Evaluation) -> str:
                 _figure(quality.calibration_error),
             )
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return _table(rows)
+
+
+def _subgroups(test: Evaluation) -> str:
+    rows = [("group", "films", "findings", "mean AUROC")]
+    for column, groups in test.subgroups.items():
+        rows += [
+            (f"{column}: {value}", str(group.films), str(group.findings), f"{group.mean_auroc:.3f}")
+            for value, group in groups.items()
+        ]
+    return _table(rows)
+
+
+def _left_out(figures: dict[str, Subgroup]) -> str:
+    if not figures:
+        return ""
+    each = ", ".join(
+        f"{value}: {group.mean_auroc:.3f} ({group.films} films, {group.findings} findings)"
+        for value, group in figures.items()
+    )
+    return (
+        "Trained by the same recipe without one collection, and measured on that collection's validation films, mean "
+        f"AUROC is {overall(figures):.3f} ({each}). "
+    )
+
+
+def _answers(description: Description, examples: Sequence[Example]) -> str:
+    rows: list[tuple[str, ...]] = [("finding", *(case.treatment for case in examples))]
+    for column, record in enumerate(description.findings):
+        if record.status != "untrained":
+            values = [float(case.probabilities[column]) for case in examples]
+            over = [record.threshold is not None and value >= record.threshold for value in values]
+            said = [f"{value:.2f}{' *' if is_over else ''}" for value, is_over in zip(values, over, strict=True)]
+            rows.append((record.name, *said))
+    return _table(rows)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is the header."""
+    lines = [rows[0], ("---",) * len(rows[0]), *rows[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
 
 
 def _figure(value: float | None) -> str:

@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -84,8 +85,14 @@ def load(directory: Path) -> Artifact:
     return Artifact(manifest, network.eval(), directory)
 
 
-def save(directory: Path, network: PatchNet, description: Description, card: str) -> Manifest:
-    """Write an artefact, whole or not at all, then read it back.
+def save(
+    directory: Path,
+    network: PatchNet,
+    description: Description,
+    card: str,
+    pictures: Mapping[str, bytes] | None = None,
+) -> Manifest:
+    """Write an artefact, whole or not at all, then read it back. ``pictures`` are files of the card, by name.
 
     Replaces an artefact that is there already. Raises ArtifactError where ``network`` is not what ``description`` says.
     """
@@ -102,6 +109,8 @@ def save(directory: Path, network: PatchNet, description: Description, card: str
         (fresh / WEIGHTS).write_bytes(content)
         (fresh / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
         (fresh / CARD).write_text(card, encoding="utf-8")
+        for name, content_of_picture in (pictures or {}).items():
+            (fresh / name).write_bytes(content_of_picture)
         load(fresh)
         _replace(directory, fresh)
     finally:

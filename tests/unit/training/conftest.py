@@ -33,7 +33,7 @@ def make_films(folder: Path, name: str, count: int, seed: int) -> None:
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("films")
-    for seed, (name, count) in enumerate({"train": 20, "valid": 12, "test": 14}.items()):
+    for seed, (name, count) in enumerate({"train": 20, "valid": 12, "test": 20}.items()):
         make_films(folder, name, count, seed)
     return folder
 

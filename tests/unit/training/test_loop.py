@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from training.head import fit_head, mean_features
 from training.loop import masked_loss, mean_auroc, predict_logits, resume, start, train
 from training.publish import publish
 from training.sampling import epoch_batches, steps_per_epoch
+from training.subgroups import Subgroup
 
 
 @pytest.fixture
@@ -127,7 +130,17 @@ def test_the_published_artefact_is_calibrated_measured_and_loads(recipe, data, v
     fit_head(network, recipe.backbone, data, penalty=0.001)
     test = FilmDataset(read_films(small_data / "test.csv"), recipe.image_size)
     result = publish(
-        network, recipe, valid, test, tmp_path / "small", version="1", training_data="made", device="cpu", resamples=50
+        network,
+        recipe,
+        valid,
+        test,
+        tmp_path / "small",
+        version="1",
+        training_data="made",
+        left_out={"B": Subgroup(40, 9, 0.612)},
+        experiments=[("what", "valid"), ("nothing", "0.500")],
+        device="cpu",
+        resamples=50,
     )
     loaded = artifact.load(tmp_path / "small")
     manifest = loaded.manifest
@@ -141,8 +154,15 @@ def test_the_published_artefact_is_calibrated_measured_and_loads(recipe, data, v
         predict_logits(loaded.network, test, 4, "cpu"), predict_logits(network, test, 4, "cpu"), atol=1e-5
     )
     card = (tmp_path / "small" / artifact.CARD).read_text()
-    assert "| Edema | 7 / 7 |" in card
+    assert "| Edema | 10 / 10 |" in card
     assert "NIH" in card
+    assert "mean AUROC is 0.612 (B: 0.612 (40 films, 9 findings))" in card
+    assert "| nothing | 0.500 |" in card
+    assert "| Sex: Female |" in card
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", card)
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert (tmp_path / "small" / picture).stat().st_size > 1000
 
 
 def test_the_commands_train_publish_evaluate_and_import(small_data, recipe, tmp_path):
