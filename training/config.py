@@ -56,6 +56,7 @@ class Distillation(Part):
 
     teachers: list[str] = Field(min_length=1, description="Recipes beside this one; they are trained first.")
     share: Fraction = Field(default=0.5, description="Share of the teachers' mean probability in a known label.")
+    findings_left_out: list[str] = Field(default=[], description="Findings that keep their labels as they are.")
 
 
 class Recipe(Part):

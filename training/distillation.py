@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from app.patchnet.findings import FINDING_NAMES, finding_indices
 from app.patchnet.network import PatchNet
 from training.datasets import FilmDataset, Films
 from training.loop import predict_logits
@@ -22,15 +23,19 @@ class Teacher:
     image_size: int
 
 
-def soften(films: Films, teachers: Sequence[Teacher], share: float, device: str) -> Films:
+def soften(
+    films: Films, teachers: Sequence[Teacher], share: float, device: str, findings_left_out: Sequence[str] = ()
+) -> Films:
     """The films with every known label moved ``share`` (0…1) of the way to the teachers' mean probability.
 
-    Unknown labels stay unknown: what nobody has labelled, no teacher was measured on. Source: Hinton et al.,
+    The labels of ``findings_left_out`` stay (what teachers cannot see, say thin lines at 128 px). Unknown labels stay unknown: what nobody has labelled, no teacher was measured on. Source: Hinton et al.,
     "Distilling the Knowledge in a Neural Network", 2015, with the labels as the second part of the target.
     """
     probabilities = [_probabilities(films, teacher, device) for teacher in teachers]
     mean = torch.from_numpy(np.mean(probabilities, axis=0)).to(films.labels.dtype)
-    return replace(films, labels=films.labels + share * (mean - films.labels))
+    shares = torch.full((len(FINDING_NAMES),), share, dtype=films.labels.dtype)
+    shares[finding_indices(findings_left_out)] = 0
+    return replace(films, labels=films.labels + shares * (mean - films.labels))
 
 
 def _probabilities(films: Films, teacher: Teacher, device: str) -> np.ndarray[Any, Any]:

@@ -94,12 +94,15 @@ def _fit(experiment: Experiment, recipe: Recipe, world: World) -> None:
 
 def _training_films(experiment: Experiment, recipe: Recipe, world: World) -> list[Films]:
     parts = [_read(experiment, name, recipe) for name in recipe.data.train]
-    if recipe.distillation is None:
+    distillation = recipe.distillation
+    if distillation is None:
         return parts
     teachers = [
         Teacher(trained_network(teacher), read_recipe(teacher.config).image_size) for teacher in experiment.teachers
     ]
-    return [soften(films, teachers, recipe.distillation.share, world.device) for films in parts]
+    return [
+        soften(films, teachers, distillation.share, world.device, distillation.findings_left_out) for films in parts
+    ]
 
 
 def _read(experiment: Experiment, name: str, recipe: Recipe | None = None) -> Films:

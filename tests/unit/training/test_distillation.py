@@ -4,6 +4,7 @@ import pytest
 import torch
 import yaml
 
+from app.patchnet.findings import finding_index
 from training.config import Distillation
 from training.datasets import read_films
 from training.distillation import Teacher, soften
@@ -37,6 +38,14 @@ def test_unknown_labels_stay_unknown(films):
     assert films.labels.isnan().any()
     softened = soften(films, [Teacher(Opinion(0.0), 16)], 1.0, "cpu").labels
     assert torch.equal(softened.isnan(), films.labels.isnan())
+
+
+def test_findings_left_out_keep_their_labels(films):
+    softened = soften(films, [Teacher(Opinion(0.0), 16)], 1.0, "cpu", ["Support Devices"]).labels
+    kept = finding_index("Support Devices")
+    torch.testing.assert_close(softened[:, kept], films.labels[:, kept], equal_nan=True)
+    others = torch.arange(14) != kept
+    assert (softened[:, others][~films.labels[:, others].isnan()] == 0.5).all()
 
 
 def test_a_share_of_nothing_changes_nothing(films):
