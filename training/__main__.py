@@ -1,4 +1,4 @@
-"""python -m training prepare | train | leave-out | publish | evaluate | import: parsing only."""
+"""python -m training prepare | train | leave-out | publish | evaluate | compare | import: parsing only."""
 
 import json
 from pathlib import Path
@@ -76,6 +76,29 @@ def evaluate(
     """Measure an artefact on films with labels."""
     figures = commands.evaluate(artifact, data, resamples, device).as_json()
     typer.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
+
+
+@app.command()
+def compare(
+    data: Annotated[Path, typer.Option(help="CSV file of the test films.", exists=True)],
+    boxes: Annotated[
+        Path, typer.Option(help="What is marked on them: CSV of boxes, or CheXlocalize's JSON.", exists=True)
+    ],
+    valid_data: Annotated[Path, typer.Option(help="CSV file of the validation films.", exists=True)],
+    valid_boxes: Annotated[
+        Path, typer.Option(help="What is marked on those; tunes the maps' thresholds.", exists=True)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the report; an unfinished one there goes on.")],
+    patch: Annotated[
+        str, typer.Option(help="Patch model: a name in the models folder, or a directory.")
+    ] = "chest-lite0",
+    image: Annotated[str, typer.Option(help="Its image-level twin, likewise.")] = "chest-lite0-image",
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
+    pairs: Annotated[int, typer.Option(help="Pairs of a film and a finding for faithfulness.", min=4)] = 24,
+) -> None:
+    """Compare patch evidence with post-hoc methods on annotated films; writes report.html and report.json."""
+    page = commands.compare((patch, image), (valid_data, valid_boxes), (data, boxes), out, resamples, pairs)
+    typer.echo(f"wrote {page}")
 
 
 @app.command("import")

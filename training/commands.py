@@ -11,6 +11,9 @@ from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Manifest
+from training.comparison import Setting, Split
+from training.comparison import compare as measure_comparison
+from training.comparison_report import write_comparison
 from training.config import read_recipe
 from training.datasets import FilmDataset, Films, read_films
 from training.evaluation import Evaluation
@@ -86,6 +89,17 @@ def evaluate(name_or_dir: str, csv_file: Path, resamples: int, device: str) -> E
     thresholds = {record.name: record.threshold for record in loaded.manifest.findings if record.threshold is not None}
     figures = measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
     return replace(figures, subgroups=subgroups(logits, films.films))
+
+
+def compare(
+    models: tuple[str, str], valid: tuple[Path, Path], test: tuple[Path, Path], out: Path, resamples: int, pairs: int
+) -> Path:
+    """Compare a patch model and its twin on films with annotations; returns the page of the report."""
+    patch, image = (artifact.load(artifact.find(name, MODELS)) for name in models)
+    for loaded in (patch, image):
+        loaded.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
+    setting = Setting(patch, image, Split(*valid), Split(*test), out / "work", resamples, pairs)
+    return write_comparison(measure_comparison(setting), setting, out)
 
 
 def without_untrained(films: Films, manifest: Manifest) -> Films:

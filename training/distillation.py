@@ -28,8 +28,9 @@ def soften(
 ) -> Films:
     """The films with every known label moved ``share`` (0…1) of the way to the teachers' mean probability.
 
-    The labels of ``findings_left_out`` stay (what teachers cannot see, say thin lines at 128 px). Unknown labels stay unknown: what nobody has labelled, no teacher was measured on. Source: Hinton et al.,
-    "Distilling the Knowledge in a Neural Network", 2015, with the labels as the second part of the target.
+    The labels of ``findings_left_out`` stay (what teachers cannot see, say thin lines at 128 px). Unknown labels stay
+    unknown: what nobody has labelled, no teacher was measured on. Source: Hinton et al., "Distilling the Knowledge in a
+    Neural Network", 2015, with the labels as the second part of the target.
     """
     probabilities = [_probabilities(films, teacher, device) for teacher in teachers]
     mean = torch.from_numpy(np.mean(probabilities, axis=0)).to(films.labels.dtype)

@@ -3,17 +3,19 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from app.patchnet.backbones import head_of
 from app.patchnet.network import PatchNet
-from training.datasets import FilmDataset
+
+LabelledImages = Dataset[tuple[Tensor, Tensor]]
+"""Images [1, S, S] uint8 with labels [C], as ``FilmDataset`` has them."""
 
 _STEPS = 200
 
 
-def fit_head(network: PatchNet, backbone: str, data: FilmDataset, penalty: float, batch_images: int = 8) -> None:
+def fit_head(network: PatchNet, backbone: str, data: LabelledImages, penalty: float, batch_images: int = 8) -> None:
     """Fit the last linear layer, in place, to the mean features of each film.
 
     The head is linear, so the mean of patch logits is the head on the mean feature: a MedicalPatchNet. Features are
@@ -29,7 +31,7 @@ def fit_head(network: PatchNet, backbone: str, data: FilmDataset, penalty: float
 
 
 @torch.no_grad()
-def mean_features(network: PatchNet, backbone: str, data: FilmDataset, batch_images: int) -> tuple[Tensor, Tensor]:
+def mean_features(network: PatchNet, backbone: str, data: LabelledImages, batch_images: int) -> tuple[Tensor, Tensor]:
     """What the last linear layer sees, averaged over patches: [N, F] float32, and the labels [N, C]."""
     head = head_of(backbone, network.backbone)
     seen: list[Tensor] = []

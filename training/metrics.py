@@ -17,7 +17,7 @@ ELEVEN = (
 
 def auroc(scores: Array, labels: Array) -> float:
     """Area under the ROC curve of one finding: [N], [N] → 0…1, ties count half; NaN without both classes."""
-    return float(_weighted_auroc(scores, labels, np.ones((1, len(labels))))[0])
+    return float(_weighted_auroc(scores, labels, np.ones((len(labels), 1), dtype=np.float32))[0])
 
 
 def bootstrap_auroc(scores: Array, labels: Array, resamples: int, seed: int) -> Array:
@@ -25,36 +25,70 @@ def bootstrap_auroc(scores: Array, labels: Array, resamples: int, seed: int) -> 
 
     Films are drawn with replacement, the same ones for all findings. NaN where a resample lacks a class.
     """
-    return np.concatenate(list(_bootstrap(scores, labels, resamples, np.random.default_rng(seed))))
+    findings = range(labels.shape[1])
+    return np.concatenate(
+        [
+            np.stack([_weighted_auroc(scores[:, column], labels[:, column], drawn) for column in findings], axis=1)
+            for drawn in draws(len(labels), resamples, seed)
+        ]
+    )
 
 
-def _bootstrap(
-    scores: Array, labels: Array, resamples: int, generator: np.random.Generator, chunk: int = 2_000
-) -> Iterator[Array]:
-    films = len(labels)
+def bootstrap_means(values: Array, resamples: int, seed: int) -> Array:
+    """Means over bootstrap resamples of the rows: [N, M] → [R, M]. NaN is left out; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    numbers = np.nan_to_num(values)
+    with np.errstate(invalid="ignore"):
+        means = [(drawn.T @ numbers) / (drawn.T @ known) for drawn in draws(len(values), resamples, seed)]
+    return np.concatenate(means)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval over bootstrap resamples of the films; NaN where it could not be had."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, samples: Array) -> "Estimate":
+        """A figure and its bootstrap samples [R]."""
+        return cls(value, *(interval(samples) if not np.isnan(samples).all() else (float("nan"), float("nan"))))
+
+
+def draws(films: int, resamples: int, seed: int, chunk: int = 1_000) -> Iterator[NDArray[np.float32]]:
+    """How often each film was drawn in each resample: [N, R] in parts of at most ``chunk`` resamples."""
+    generator = np.random.default_rng(seed)
     for begin in range(0, resamples, chunk):
         count = min(chunk, resamples - begin)
         drawn = generator.integers(0, films, (count, films))
         flat = (drawn + np.arange(count)[:, None] * films).ravel()
-        weights = np.bincount(flat, minlength=count * films).reshape(count, films).astype(np.float64)
-        yield np.stack([_weighted_auroc(scores[:, c], labels[:, c], weights) for c in range(labels.shape[1])], axis=1)
+        often = np.bincount(flat, minlength=count * films).reshape(count, films)
+        yield np.ascontiguousarray(often.T, dtype=np.float32)
 
 
-def _weighted_auroc(scores: Array, labels: Array, weights: Array) -> Array:
-    """AUROC with film weights [R, N] → [R]: the share of weighted pairs in the right order."""
+def _weighted_auroc(scores: Array, labels: Array, weights: NDArray[np.float32]) -> Array:
+    """AUROC with whole film weights [N, R] → [R]: the share of weighted pairs in the right order.
+
+    Films are rows, so that every step runs along memory. Counts of pairs are whole or half numbers: exact.
+    """
     known = ~np.isnan(labels)
     order = np.argsort(scores[known], kind="stable")
-    ordered, positive = scores[known][order], labels[known][order] == 1
-    weight = weights[:, known][:, order]
-    starts = np.concatenate(([0], np.flatnonzero(np.diff(ordered)) + 1)) if len(ordered) else np.zeros(0, int)
-    if not len(starts):
-        return np.full(len(weights), np.nan)
-    lower = np.add.reduceat(weight * ~positive, starts, axis=1)  # weight of negatives at each distinct score
-    upper = np.add.reduceat(weight * positive, starts, axis=1)
-    below = np.cumsum(lower, axis=1) - lower / 2
-    pairs = upper.sum(axis=1) * lower.sum(axis=1)
+    if not len(order):
+        return np.full(weights.shape[1], np.nan)
+    rows, positive = np.flatnonzero(known)[order], labels[known][order] == 1
+    ordered = scores[known][order]
+    group = np.concatenate(([0], np.cumsum(np.diff(ordered) != 0)))  # [N]: equal scores share a number
+    lower = np.zeros((group[-1] + 1, weights.shape[1]), dtype=np.float32)  # weight of negatives at each score
+    np.add.at(lower, group[~positive], weights[rows[~positive]])
+    below = np.cumsum(lower, axis=0, dtype=np.float32)
+    negatives = below[-1].astype(np.float64)
+    below -= lower / 2
+    upper = weights[rows[positive]]
+    ordered_pairs = np.einsum("nr,nr->r", upper, below[group[positive]], dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (upper * below).sum(axis=1) / pairs
+        return ordered_pairs / (upper.sum(axis=0, dtype=np.float64) * negatives)
 
 
 def interval(samples: Array, coverage: float = 0.95) -> tuple[float, float]:
@@ -75,6 +109,17 @@ def average_precision(scores: Array, labels: Array) -> float:
     hits = np.cumsum(positive)[ends]
     gained = np.diff(hits, prepend=0)
     return float((gained * hits / (ends + 1)).sum() / positive.sum())
+
+
+def roc_curve(scores: Array, labels: Array) -> tuple[Array, Array]:
+    """1 - specificity and sensitivity at every threshold, from none called positive to all; NaN without a class."""
+    known = ~np.isnan(labels)
+    order = np.argsort(-scores[known], kind="stable")
+    ordered, positive = scores[known][order], labels[known][order] == 1
+    ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1) if len(ordered) else np.zeros(0, int)
+    with np.errstate(invalid="ignore"):
+        true, false = np.cumsum(positive)[ends] / positive.sum(), np.cumsum(~positive)[ends] / (~positive).sum()
+    return np.append(0.0, false), np.append(0.0, true)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,116 @@
+"""Saliency methods on small networks whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+from pytorch_grad_cam import EigenCAM
+from torch import nn
+
+from app.patchnet import backbones
+from app.patchnet.grid import Lattice
+from app.patchnet.network import PatchNet
+from training.attribution import (
+    ActivationMaps,
+    Floors,
+    Gradients,
+    Occluded,
+    PatchEvidence,
+    ThinEigenCAM,
+    last_spatial_layer,
+    mix_up_shifts,
+)
+
+COLUMNS = [10, 2]
+
+
+class Brightness(nn.Module):
+    """A backbone whose logit c of a patch is c times its mean brightness."""
+
+    def forward(self, patches):
+        return patches.mean(dim=(1, 2, 3))[:, None] * torch.arange(14.0)
+
+
+@pytest.fixture
+def image():
+    bright = torch.zeros(1, 128, 128)
+    bright[0, 32:64, 96:128] = 1.0
+    return bright
+
+
+@pytest.fixture(scope="module")
+def whole():
+    torch.manual_seed(0)
+    return PatchNet(backbones.build("efficientnet_lite0", 14), image_size=128, patch_size=128).eval()
+
+
+def peak(saliency_map):
+    return np.unravel_index(saliency_map.argmax(), saliency_map.shape)
+
+
+def test_patch_evidence_peaks_where_the_evidence_is(image):
+    explainer = PatchEvidence(PatchNet(Brightness(), image_size=128, patch_size=32), offsets=(16, 13))
+    maps = explainer.maps(image, COLUMNS)
+    assert set(maps) == set(explainer.names)
+    for name in ("patch grid", "patch, offset 16", "patch, offset 13"):
+        assert maps[name].shape == (2, 128, 128)
+        row, column = peak(maps[name][0])
+        assert 32 <= row < 64
+        assert 96 <= column < 128
+        np.testing.assert_allclose(maps[name][0], 5 * maps[name][1], rtol=1e-5)  # logits 10 and 2 times brightness
+
+
+def test_the_grid_is_the_decision(image):
+    network = PatchNet(Brightness(), image_size=128, patch_size=32)
+    maps = PatchEvidence(network).maps(image, COLUMNS)
+    torch.testing.assert_close(torch.from_numpy(maps["patch grid"]).mean(dim=(1, 2)), network(image[None])[0, COLUMNS])
+
+
+def test_mixed_up_shifts_are_those_of_the_authors_broadcast():
+    """Against their multiplication itself, shift by shift, in batches of four."""
+    lattice = Lattice.regular(image_size=48, patch_size=16, offset=4)  # 4 × 4 shifts of 3 × 3 patches
+    evidence = torch.randn(lattice.patches, 5, generator=torch.Generator().manual_seed(1))
+    grids = evidence.reshape(3, 4, 3, 4, 5).permute(1, 3, 0, 2, 4).reshape(16, 9, 5)
+    products = torch.cat(
+        [batch[None] * batch.mean(dim=1).sigmoid()[:, None, None, :] for batch in grids.split(4)]
+    ).reshape(-1, 9, 5)
+    ours = mix_up_shifts(evidence, lattice).reshape(3, 4, 3, 4, 5).permute(1, 3, 0, 2, 4).reshape(16, 9, 5)
+    torch.testing.assert_close(ours, products[:16])
+    assert not torch.allclose(ours, grids)
+
+
+def test_the_last_layer_with_rows_and_columns_is_found(whole):
+    assert last_spatial_layer(whole) is whole.backbone.bn2
+
+
+def test_activation_maps_have_the_images_size_and_differ_by_finding(whole, image):
+    maps = ActivationMaps(whole).maps(image, COLUMNS)
+    assert set(maps) == {"Grad-CAM", "Grad-CAM++", "Eigen-CAM", "HiResCAM", "LayerCAM"}
+    for name, found in maps.items():
+        assert found.shape == (2, 128, 128)
+        assert np.isfinite(found).all()
+        assert np.array_equal(*found) == (name == "Eigen-CAM")  # which knows no finding
+
+
+def test_the_thin_decomposition_gives_the_librarys_eigen_cam(whole, image):
+    layer = last_spatial_layer(whole)
+    with ThinEigenCAM(whole, [layer]) as thin, EigenCAM(whole, [layer]) as full:
+        ours, theirs = thin(image[None], None), full(image[None], None)
+    assert np.abs(ours - theirs).max() < 1e-4 or np.abs(1 - ours - theirs).max() < 1e-4  # an axis has no sign
+
+
+def test_occlusion_and_gradients_find_what_a_network_reads(image):
+    network = PatchNet(Brightness(), image_size=128, patch_size=128)
+    for explainer in (Occluded(network, window=32, stride=32), Gradients(network)):
+        (maps,) = explainer.maps(image, COLUMNS).values()
+        row, column = peak(maps[0])
+        scale = 128 / maps.shape[-1]
+        assert 32 <= row * scale < 64
+        assert 96 <= column * scale < 128
+
+
+def test_floors_do_not_depend_on_the_order_of_films(image):
+    other = image.flip(2)
+    first, second = Floors().maps(image, COLUMNS), Floors().maps(other, COLUMNS)
+    assert not np.array_equal(first["random"], second["random"])
+    np.testing.assert_array_equal(Floors().maps(image, COLUMNS)["random"], first["random"])
+    assert peak(first["centre"][0]) in {(7, 7), (7, 8), (8, 7), (8, 8)}

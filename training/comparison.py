@@ -1,0 +1,250 @@
+"""Two networks and all methods side by side on one data set: classification, localisation, faithfulness."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from app.errors import ConfigurationError
+from app.patchnet import backbones
+from app.patchnet.artifact import Artifact
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.network import PatchNet
+from training import shortcut
+from training.annotations import read_annotations
+from training.attribution import ActivationMaps, Explainer, Floors, Gradients, Maps, Occluded, PatchEvidence
+from training.datasets import FilmDataset, read_film, read_films
+from training.evaluation import Evaluation, evaluate
+from training.faithfulness import correlation, curves, stability
+from training.localized import AnnotatedFilms, Localization, mean_samples, measure, summarize
+from training.loop import predict_logits
+from training.metrics import Estimate, bootstrap_means
+
+Array = NDArray[np.float64]
+
+_BATCH_IMAGES = 8
+_SEED = 0
+_FLOOR = "none"
+_STEADY_SHARE = 4  # stability costs many maps, so it is measured on the first quarter of the pairs
+
+
+@dataclass(frozen=True)
+class Family:
+    """Methods that share their passes; ``network`` is what they explain: ``patch``, ``image`` or ``none``."""
+
+    network: str
+    label: str
+    make: Callable[[PatchNet], Explainer]
+
+
+FAMILIES = (
+    Family(_FLOOR, "floors", lambda _: Floors()),
+    Family("patch", "patch", PatchEvidence),
+    Family("image", "activation", ActivationMaps),
+    Family("image", "gradients", Gradients),
+    Family("image", "occlusion", Occluded),
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A CSV file of films, and annotations of them."""
+
+    films: Path
+    annotations: Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is compared.
+
+    ``pairs`` marked pairs of a film and a finding are used for faithfulness, ``resamples`` draws make an interval.
+    ``work`` keeps what was measured.
+    """
+
+    patch: Artifact
+    image: Artifact
+    valid: Split
+    test: Split
+    work: Path
+    resamples: int = 10_000
+    pairs: int = 24
+
+    def artifact(self, network: str) -> Artifact:
+        """The network a family explains; the floors share the patch network's decisions."""
+        return self.image if network == "image" else self.patch
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """Means over pairs of a film and a finding; logits in standard deviations of the network's own logits.
+
+    ``stability`` and ``random_weights`` are correlations: with the maps of the film moved by 1 to 8 px (1 is best), and
+    with those of a network of random weights (0 is best).
+    """
+
+    network: str
+    gain: Estimate
+    sufficiency: Estimate
+    necessity: Estimate
+    stability: Estimate
+    random_weights: Estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All figures of a report. ``hit_ratio`` is the best patch map's mean hit rate over the best post-hoc method's."""
+
+    classification: dict[str, Evaluation]
+    localization: dict[str, Localization]
+    hit_ratio: Estimate
+    best_methods: tuple[str, str]
+    faithfulness: dict[str, Faithfulness]
+    shortcuts: dict[str, shortcut.Shortcut]
+
+    def as_json(self) -> dict[str, object]:
+        """Every number, nested by name."""
+        classification = {name: figures.as_json() for name, figures in self.classification.items()}
+        return {**asdict(self), "classification": classification}
+
+
+def compare(setting: Setting) -> Comparison:
+    """Measure everything; what an interrupted call left in ``work`` is not measured again.
+
+    Raises ConfigurationError where no film of a split is annotated.
+    """
+    valid, test = annotated(setting.valid), annotated(setting.test)
+    logits = {network: film_logits(setting.artifact(network), test) for network in ("patch", "image")}
+    logits[_FLOOR] = logits["patch"]
+    classification = {
+        network: evaluate(
+            network,
+            logits[network],
+            test.films.labels.double().numpy(),
+            _thresholds(setting.artifact(network)),
+            resamples=setting.resamples,
+        )
+        for network in ("patch", "image")
+    }
+    localization, hits = _localization(setting, valid, test, logits)
+    ratio, methods = _hit_ratio(localization, hits, setting.resamples)
+    pairs = _pairs(test, setting.pairs)
+    faithfulness = dict(_faithfulness(setting, test, pairs, logits))
+    return Comparison(classification, localization, ratio, methods, faithfulness, dict(_shortcuts(setting)))
+
+
+def annotated(split: Split) -> AnnotatedFilms:
+    """The films of a split with their annotations. Raises ConfigurationError where nothing is marked."""
+    data = AnnotatedFilms.of(read_films(split.films), split.films, read_annotations(split.annotations))
+    if not any(data.marked(index) for index in range(len(data.films))):
+        raise ConfigurationError(f"{split.annotations} marks nothing on the films of {split.films}")
+    return data
+
+
+def film_logits(artefact: Artifact, data: AnnotatedFilms) -> Array:
+    """Global logits of all films: [N, 14]."""
+    films = FilmDataset(data.films, artefact.manifest.image_size)
+    return predict_logits(artefact.network, films, _BATCH_IMAGES, "cpu")
+
+
+def _thresholds(artefact: Artifact) -> dict[str, float]:
+    return {record.name: record.threshold for record in artefact.manifest.findings if record.threshold is not None}
+
+
+def _localization(
+    setting: Setting, valid: AnnotatedFilms, test: AnnotatedFilms, logits: dict[str, Array]
+) -> tuple[dict[str, Localization], dict[str, Array]]:
+    """Figures by method, and its hits [N, 14]."""
+    found: dict[str, Localization] = {}
+    hits: dict[str, Array] = {}
+    for family in FAMILIES:
+        artefact = setting.artifact(family.network)
+        explainer = family.make(artefact.network)
+        cache = setting.work / f"{family.label}-{artefact.manifest.weights_sha256[:12]}"
+        on_valid = measure(explainer, valid, artefact.manifest.image_size, cache / "valid")
+        on_test = measure(explainer, test, artefact.manifest.image_size, cache / "test")
+        thresholds = _thresholds(artefact)
+        limits = np.array([thresholds.get(name, 0.5) for name in FINDING_NAMES])
+        decided = 1 / (1 + np.exp(-logits[family.network])) >= limits
+        for name in explainer.names:
+            found[name] = summarize(family.network, on_valid[name], on_test[name], test, decided, setting.resamples)
+            hits[name] = on_test[name].hits
+    return found, hits
+
+
+def _hit_ratio(
+    localization: dict[str, Localization], hits: dict[str, Array], resamples: int
+) -> tuple[Estimate, tuple[str, str]]:
+    """The ratio of the best of either kind, on the same resamples of the same films."""
+
+    def best(network: str) -> str:
+        names = [name for name, figures in localization.items() if figures.network == network]
+        return max(names, key=lambda name: localization[name].hit_rate["mean"].value)
+
+    methods = best("patch"), best("image")
+    upper, lower = (localization[name].hit_rate["mean"].value for name in methods)
+    samples = [mean_samples(hits[name], resamples, _SEED) for name in methods]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Estimate.of(upper / lower if lower else float("nan"), samples[0] / samples[1]), methods
+
+
+def _pairs(data: AnnotatedFilms, count: int) -> list[tuple[int, int]]:
+    """Some marked pairs of a film and a finding's column, drawn once for all methods."""
+    marked = [(index, FINDING_NAMES.index(name)) for index in range(len(data.films)) for name in data.marked(index)]
+    chosen = np.random.default_rng(_SEED).permutation(len(marked))[:count]
+    return [marked[index] for index in chosen]
+
+
+def _faithfulness(
+    setting: Setting, data: AnnotatedFilms, pairs: list[tuple[int, int]], logits: dict[str, Array]
+) -> Iterator[tuple[str, Faithfulness]]:
+    for family in FAMILIES:
+        artefact = setting.artifact(family.network)
+        explainer, unlearnt = family.make(artefact.network), family.make(_random(artefact))
+        figures: dict[str, list[list[float]]] = {name: [] for name in explainer.names}
+        for number, (index, column) in enumerate(tqdm(pairs, f"faithfulness: {family.label}", leave=False)):
+            image = read_film(data.films.paths[index], artefact.manifest.image_size)
+            maps = explainer.maps(image, [column])
+            steady: dict[str, float] = {}
+            others: dict[str, Maps] = {}
+            if number < len(pairs) // _STEADY_SHARE:
+                steady, others = stability(explainer, image, column), unlearnt.maps(image, [column])
+            for name in explainer.names:
+                part = curves(artefact.network, image, maps[name][0], column)
+                learnt = (
+                    np.array([part.gain, part.sufficiency, part.necessity]) / logits[family.network][:, column].std()
+                )
+                unlike = abs(correlation(maps[name][0], others[name][0])) if name in others else float("nan")
+                figures[name].append([*learnt, steady.get(name, float("nan")), unlike])
+        for name, rows in figures.items():
+            values = np.array(rows)
+            samples = bootstrap_means(values, setting.resamples, _SEED)
+            means = [Estimate.of(float(np.nanmean(values[:, i])), samples[:, i]) for i in range(values.shape[1])]
+            yield name, Faithfulness(family.network, *means)
+
+
+def _random(artefact: Artifact) -> PatchNet:
+    torch.manual_seed(_SEED)
+    manifest = artefact.manifest
+    backbone = backbones.build(manifest.backbone, len(FINDING_NAMES))
+    return PatchNet(backbone, manifest.image_size, manifest.patch_size).eval()
+
+
+def _shortcuts(setting: Setting) -> Iterator[tuple[str, shortcut.Shortcut]]:
+    """Half of the validation films teach the marker, the other half show whether it was learnt and is shown."""
+    films = read_films(setting.valid.films)
+    for network in ("patch", "image"):
+        artefact = setting.artifact(network)
+        size, half = artefact.manifest.image_size, len(films) // 2
+        taught = shortcut.Marked(FilmDataset(films.where(range(half)), size), seed=1)
+        shown = shortcut.Marked(
+            FilmDataset(films.where(range(half, min(len(films), half + setting.pairs * 2))), size), 2
+        )
+        student = shortcut.taught(artefact.network, artefact.manifest.backbone, taught)
+        for family in FAMILIES:
+            if family.network == network:
+                yield from shortcut.measure(student, shown, family.make).items()

@@ -1,0 +1,122 @@
+"""The comparison as one HTML file that opens offline, and as JSON with every number."""
+
+import json
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from app.patchnet.findings import FINDING_NAMES
+from training.attribution import Maps
+from training.comparison import FAMILIES, Comparison, Setting, annotated, film_logits
+from training.datasets import read_film
+from training.figures import reliability_plot
+from training.localization import place_square
+from training.localized import AnnotatedFilms
+from training.metrics import Estimate, roc_curve
+
+Array = NDArray[np.float64]
+
+_GALLERY = ("patch grid", "patch, offset 16", "patch, offset 13", "Grad-CAM", "Grad-CAM++", "Eigen-CAM")
+_GALLERY_FILMS = 6
+
+
+def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Path:
+    """Write ``report.json`` and ``report.html`` into ``out``; returns the page. Pictures show the data set's films."""
+    out.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(comparison.as_json(), indent=1, default=float)
+    (out / "report.json").write_text(content.replace("NaN", "null") + "\n", encoding="utf-8")
+    test = annotated(setting.test)
+    labels = test.films.labels.double().numpy()
+    logits = {network: film_logits(setting.artifact(network), test) for network in ("patch", "image")}
+    environment = Environment(loader=PackageLoader("training"), autoescape=select_autoescape())
+    environment.filters["estimate"] = _estimate
+    page = environment.get_template("comparison.html").render(
+        comparison=comparison,
+        setting=setting,
+        films=len(test.films),
+        findings=test.annotations.findings(),
+        roc=_embedded(_roc(logits, labels), "svg+xml"),
+        reliability=_embedded(reliability_plot(1 / (1 + np.exp(-logits["patch"])), labels), "svg+xml"),
+        gallery=[_embedded(picture, "png") for picture in _gallery(setting, test)],
+    )
+    path = out / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _estimate(figure: Estimate | None, digits: int = 3) -> str:
+    if figure is None or np.isnan(figure.value):
+        return "–"
+    return f"{figure.value:.{digits}f} ({figure.low:.{digits}f}-{figure.high:.{digits}f})"
+
+
+def _embedded(picture: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{b64encode(picture).decode('ascii')}"
+
+
+def _roc(logits: dict[str, Array], labels: Array) -> bytes:
+    """ROC curves of both networks by finding, as SVG."""
+    figure = Figure(figsize=(11, 9), layout="constrained")
+    axes = figure.subplots(4, 4, sharex=True, sharey=True).flatten()
+    for axis in axes[len(FINDING_NAMES) :]:
+        axis.set_axis_off()
+    for column, (axis, name) in enumerate(zip(axes, FINDING_NAMES, strict=False)):
+        axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        for network, scores in logits.items():
+            axis.plot(*roc_curve(scores[:, column], labels[:, column]), label=network)
+        axis.set_title(name, fontsize=9)
+    axes[0].legend(fontsize=8)
+    figure.supxlabel("1 - specificity")
+    figure.supylabel("sensitivity")
+    return _saved(figure, "svg")
+
+
+def _gallery(setting: Setting, data: AnnotatedFilms) -> list[bytes]:
+    """Some films with what radiologists marked, and the maps side by side, as PNG. Blue against, red for."""
+    pictures: list[bytes] = []
+    marked = [(index, name) for index in range(len(data.films)) for name in data.marked(index)]
+    for index, finding in marked[:: max(1, len(marked) // _GALLERY_FILMS)][:_GALLERY_FILMS]:
+        mask = data.annotations.mask(data.keys[index], finding)
+        film = read_film(data.films.paths[index], setting.patch.manifest.image_size)
+        if mask is None:
+            continue
+        background = place_square(film[0].numpy(), mask.shape)
+        maps = _maps(setting, data, index, finding)
+        figure = Figure(figsize=(3 * (len(maps) + 1), 3.2), layout="constrained")
+        axes = figure.subplots(1, len(maps) + 1).flatten()
+        for axis, name in zip(axes, (finding, *maps), strict=True):
+            axis.imshow(background, cmap="gray")
+            axis.contour(mask, [0.5], colors="yellow", linewidths=1)
+            axis.set_axis_off()
+            axis.set_title(name, fontsize=9)
+            if name in maps:
+                placed = place_square(maps[name], mask.shape)
+                limit = np.abs(placed).max() or 1.0
+                axis.imshow(placed, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.45)
+        pictures.append(_saved(figure, "png"))
+    return pictures
+
+
+def _maps(setting: Setting, data: AnnotatedFilms, index: int, finding: str) -> dict[str, Maps]:
+    found: dict[str, Maps] = {}
+    for family in FAMILIES:
+        artefact = setting.artifact(family.network)
+        explainer = family.make(artefact.network)
+        if not set(explainer.names) & set(_GALLERY):
+            continue
+        image = read_film(data.films.paths[index], artefact.manifest.image_size)
+        for name, maps in explainer.maps(image, [FINDING_NAMES.index(finding)]).items():
+            if name in _GALLERY:
+                found[name] = maps[0]
+    return found
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    stream = BytesIO()
+    figure.savefig(stream, format=kind, dpi=80)
+    return stream.getvalue()

@@ -1,0 +1,94 @@
+"""Does a map tell what the network goes by? Measured on the network itself, without any radiologist.
+
+All figures are of one network and one map [S, S] for one finding; a cell is a square of the image that is blackened or
+kept as a whole, so that maps of any resolution are treated alike.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from app.patchnet.network import PatchNet
+from training.attribution import Explainer
+from training.localization import Map
+
+Array = NDArray[np.float64]
+CELL = 64
+STEPS = 8
+_BATCH = 8
+_SHIFTS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Logits while the cells go (``deletion``) or come (``insertion``), strongest evidence first: [STEPS + 1] each."""
+
+    deletion: Array
+    insertion: Array
+
+    @property
+    def gain(self) -> float:
+        """Mean distance of the curves, in logits: how much sooner insertion rises than deletion falls short."""
+        return float(np.trapezoid(self.insertion - self.deletion, dx=1 / STEPS))
+
+    @property
+    def sufficiency(self) -> float:
+        """Logit of the strongest quarter alone, less that of the black image."""
+        return float(self.insertion[STEPS // 4] - self.insertion[0])
+
+    @property
+    def necessity(self) -> float:
+        """By how much the logit falls without the strongest quarter."""
+        return float(self.deletion[0] - self.deletion[STEPS // 4])
+
+
+@torch.inference_mode()
+def curves(network: PatchNet, image: Tensor, saliency_map: Map, column: int) -> Curves:
+    """Blacken cells of an image [1, S, S] in the order of their mean evidence, and the other way round."""
+    ranks = _ranks(saliency_map, network.image_size)
+    cells = len(ranks) ** 2
+    gone = [ranks < step * cells / STEPS for step in range(STEPS + 1)]
+    masks = torch.stack([~mask for mask in gone] + gone)  # what stays: deletion, then insertion
+    kept = masks.repeat_interleave(CELL, dim=1).repeat_interleave(CELL, dim=2)[:, None]
+    logits = torch.cat([network(image * part)[:, column] for part in kept.split(_BATCH)]).double().numpy()
+    return Curves(logits[: STEPS + 1], logits[STEPS + 1 :])
+
+
+def _ranks(saliency_map: Map, image_size: int) -> Tensor:
+    """Rank of each cell by its mean evidence, 0 the strongest: [S / 64, S / 64]."""
+    grid = torch.from_numpy(saliency_map)[None, None]
+    full = functional.interpolate(grid, size=(image_size, image_size), mode="bilinear", align_corners=False)
+    means = functional.avg_pool2d(full, CELL)[0, 0]
+    order = means.flatten().argsort(descending=True, stable=True)
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order))
+    return ranks.reshape(means.shape)
+
+
+def stability(explainer: Explainer, image: Tensor, column: int) -> dict[str, float]:
+    """Mean correlation of each map with those of the image moved right and down by 1 to 8 px, moved back: 1 is best."""
+    size = image.shape[-1]
+    before = {name: _full(maps[0], size) for name, maps in explainer.maps(image, [column]).items()}
+    found: dict[str, list[float]] = {name: [] for name in explainer.names}
+    for shift in _SHIFTS:
+        moved = functional.pad(image, (shift, 0, shift, 0))[:, :size, :size]
+        for name, maps in explainer.maps(moved, [column]).items():
+            after = _full(maps[0], size)
+            found[name].append(correlation(before[name][:-shift, :-shift], after[shift:, shift:]))
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def correlation(one: Map, other: Map) -> float:
+    """Pearson's r of two maps of one shape; 0 where one of them is constant."""
+    if one.std() == 0 or other.std() == 0:
+        return 0.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def _full(saliency_map: Map, size: int) -> Map:
+    grid = torch.from_numpy(saliency_map)[None, None]
+    return functional.interpolate(grid, size=(size, size), mode="bilinear", align_corners=False)[0, 0].numpy()

@@ -1,0 +1,169 @@
+"""Localisation of every method on annotated films: measured film by film, and kept on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from app.patchnet.findings import FINDING_NAMES, finding_index
+from training.annotations import Annotations, film_keys
+from training.attribution import Explainer
+from training.datasets import Films, read_film
+from training.localization import (
+    THRESHOLDS,
+    energy_inside,
+    hit,
+    iou_curve,
+    place_square,
+    precision_at_area,
+)
+from training.loop import save_whole
+from training.metrics import Estimate, bootstrap_means
+
+Array = NDArray[np.float64]
+
+_FIGURES = 3  # hit, energy inside, precision at area; then the IoU curve
+
+
+@dataclass(frozen=True)
+class AnnotatedFilms:
+    """Films of a CSV file with what radiologists marked on them."""
+
+    films: Films
+    keys: tuple[str, ...]
+    annotations: Annotations
+
+    @classmethod
+    def of(cls, films: Films, csv_file: Path, annotations: Annotations) -> "AnnotatedFilms":
+        """The films by the names that the annotations use."""
+        return cls(films, tuple(film_keys(films, csv_file, annotations)), annotations)
+
+    def marked(self, index: int) -> list[str]:
+        """The findings with a mask on a film."""
+        return [name for name in FINDING_NAMES if self.annotations.mask(self.keys[index], name) is not None]
+
+    def absent(self, index: int, finding: str) -> bool:
+        """Whether a film is known to be free of a finding."""
+        if self.annotations.mask(self.keys[index], finding) is not None:
+            return False
+        return self.annotations.complete or self.films.labels[index, finding_index(finding)].item() == 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures of one method by film and finding [N, 14]; NaN where nothing is marked. ``iou`` is [N, 14, T]."""
+
+    hits: Array
+    energy: Array
+    precision: Array
+    iou: Array
+
+
+def measure(explainer: Explainer, data: AnnotatedFilms, image_size: int, cache: Path) -> dict[str, Measured]:
+    """Figures of an explainer's methods on all marked films; what lies in ``cache`` is not done again."""
+    cache.mkdir(parents=True, exist_ok=True)
+    shape = (len(explainer.names), len(data.films), len(FINDING_NAMES), _FIGURES + len(THRESHOLDS))
+    found = np.full(shape, np.nan)
+    marked = [index for index in range(len(data.films)) if data.marked(index)]
+    for index in tqdm(marked, explainer.names[0], unit="film", leave=False):
+        kept = cache / f"{index:05d}.pt"
+        if not kept.exists():
+            image = read_film(data.films.paths[index], image_size)
+            save_whole({"figures": torch.from_numpy(_film(explainer, data, index, image))}, kept)
+        found[:, index] = torch.load(kept, weights_only=True)["figures"].numpy()
+    return {
+        name: Measured(figures[..., 0], figures[..., 1], figures[..., 2], figures[..., _FIGURES:])
+        for name, figures in zip(explainer.names, found, strict=True)
+    }
+
+
+def _film(explainer: Explainer, data: AnnotatedFilms, index: int, image: Tensor) -> Array:
+    """All figures of one film: [methods, 14, figures]."""
+    findings = data.marked(index)
+    columns = [finding_index(name) for name in findings]
+    figures = np.full((len(explainer.names), len(FINDING_NAMES), _FIGURES + len(THRESHOLDS)), np.nan)
+    maps = explainer.maps(image, columns)
+    for method, name in enumerate(explainer.names):
+        for finding, column, saliency_map in zip(findings, columns, maps[name], strict=True):
+            mask = data.annotations.mask(data.keys[index], finding)
+            assert mask is not None  # noqa: S101 - ``marked`` says so
+            placed = place_square(saliency_map, mask.shape)
+            figures[method, column, :_FIGURES] = (
+                hit(placed, mask),
+                energy_inside(placed, mask),
+                precision_at_area(placed, mask),
+            )
+            figures[method, column, _FIGURES:] = iou_curve(placed, mask)
+    return figures
+
+
+@dataclass(frozen=True)
+class Localization:
+    """Figures of one method by finding, and ``mean`` over findings, in the words of ``training.localization``.
+
+    ``network`` is the one it explains. IoU is over films that the network calls positive or that are marked (TP, FP,
+    FN; false ones count 0), and over true positives only; thresholds of the maps were tuned on the validation films.
+    """
+
+    network: str
+    hit_rate: dict[str, Estimate]
+    miou: dict[str, Estimate]
+    miou_true_positives: dict[str, Estimate]
+    energy_inside: dict[str, Estimate]
+    precision_at_area: dict[str, Estimate]
+    thresholds: dict[str, float]
+
+
+def summarize(
+    network: str, valid: Measured, test: Measured, data: AnnotatedFilms, decided: NDArray[np.bool_], resamples: int
+) -> Localization:
+    """Sum up a method's figures on the test films ``data``; ``decided`` [N, 14] are the network's own decisions."""
+    best = tune(valid.iou)
+    iou = np.take_along_axis(test.iou, np.nan_to_num(best)[None, :, None].astype(int), axis=2)[..., 0]  # [N, 14]
+    marked = ~np.isnan(test.hits)
+    absent = np.array([[data.absent(film, name) for name in FINDING_NAMES] for film in range(len(data.films))])
+    true_positives = np.where(marked & decided, iou, np.nan)
+    everything = np.where(marked, np.where(decided, iou, 0.0), np.where(absent & decided, 0.0, np.nan))
+    everything[:, ~marked.any(axis=0)] = np.nan  # a finding that nobody marked is not judged by false alarms alone
+    return Localization(
+        network,
+        estimates(test.hits, resamples),
+        estimates(everything, resamples),
+        estimates(true_positives, resamples),
+        estimates(test.energy, resamples),
+        estimates(test.precision, resamples),
+        {name: float(THRESHOLDS[int(best[c])]) for c, name in enumerate(FINDING_NAMES) if not np.isnan(best[c])},
+    )
+
+
+def tune(iou: Array) -> Array:
+    """The best threshold of each finding by mean IoU over marked films: [N, 14, T] → index [14], NaN without any.
+
+    Source: CheXlocalize tunes on films that have the finding, too.
+    """
+    known = ~np.isnan(iou[..., 0])
+    mean = np.nan_to_num(iou).sum(axis=0) / np.maximum(1, known.sum(axis=0))[:, None]
+    return np.where(known.any(axis=0), mean.argmax(axis=1).astype(float), np.nan)
+
+
+def estimates(values: Array, resamples: int, seed: int = 0) -> dict[str, Estimate]:
+    """Mean over films of every finding, and the mean of these means: [N, 14] → by name, ``mean`` last."""
+    samples = bootstrap_means(values, resamples, seed)
+    present = [column for column in range(values.shape[1]) if not np.isnan(values[:, column]).all()]
+    means = {column: float(np.nanmean(values[:, column])) for column in present}
+    found = {FINDING_NAMES[column]: Estimate.of(means[column], samples[:, column]) for column in present}
+    if present:
+        found["mean"] = Estimate.of(float(np.mean(list(means.values()))), mean_samples(values, resamples, seed))
+    return found
+
+
+def mean_samples(values: Array, resamples: int, seed: int = 0) -> Array:
+    """Bootstrap samples of the mean over findings: [N, 14] → [R]; the same films are drawn for the same seed."""
+    present = ~np.isnan(values).all(axis=0)
+    samples = bootstrap_means(values[:, present], resamples, seed)
+    known = ~np.isnan(samples)
+    return np.nan_to_num(samples).sum(axis=1) / np.maximum(1, known.sum(axis=1))

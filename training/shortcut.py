@@ -1,0 +1,82 @@
+"""A planted shortcut: does a map point at a marker that the network has learnt to go by?
+
+Source of the idea: Adebayo et al., "Debugging tests for model explanations", 2020. Films get a coin's label; those with
+heads get a bright marker in a corner. A head fitted to the coin can only read the marker, so a faithful map shows it.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from app.patchnet.network import PatchNet
+from training.attribution import Explainer
+from training.datasets import FilmDataset
+from training.head import fit_head
+from training.localization import hit, place_square, precision_at_area
+from training.metrics import auroc
+
+COLUMN = 0
+_MARKER = (slice(20, 44), slice(24, 40))  # rows, columns of a 512 px image: a letter's place and size
+_PENALTY = 1e-4
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How well a network reads the marker, and how well a method shows it on films that have it."""
+
+    auroc: float
+    hits: float
+    precision: float
+
+
+class Marked(Dataset[tuple[Tensor, Tensor]]):
+    """Films with a coin's label in column 0, and the marker on those with heads; all other labels are unknown."""
+
+    def __init__(self, data: FilmDataset, seed: int) -> None:
+        coins = torch.randint(0, 2, (len(data),), generator=torch.Generator().manual_seed(seed))
+        self.labels = torch.full((len(data), data.films.labels.shape[1]), float("nan"))
+        self.labels[:, COLUMN] = coins
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = self._data[index][0].clone()
+        if self.labels[index, COLUMN] == 1:
+            image[:, *_MARKER] = 255
+        return image, self.labels[index]
+
+
+def marker_mask(image_size: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """The marker with 20 px around it, [S, S]: maps are no sharper than that."""
+    mask = np.zeros((image_size, image_size), dtype=bool)
+    rows, columns = _MARKER
+    mask[max(0, rows.start - 20) : rows.stop + 20, max(0, columns.start - 20) : columns.stop + 20] = True
+    return mask
+
+
+def taught(network: PatchNet, backbone: str, data: Marked) -> PatchNet:
+    """A copy of the network whose head was fitted to the coins."""
+    student = deepcopy(network)
+    fit_head(student, backbone, data, _PENALTY)
+    return student
+
+
+def measure(network: PatchNet, data: Marked, make: Callable[[PatchNet], Explainer]) -> dict[str, Shortcut]:
+    """Figures of an explainer's methods on a network that was taught the marker, on films it was not taught with."""
+    with torch.inference_mode():
+        logits = torch.stack([network(data[index][0][None].float() / 255)[0, COLUMN] for index in range(len(data))])
+    area = auroc(logits.double().numpy(), data.labels[:, COLUMN].double().numpy())
+    explainer, mask = make(network), marker_mask(network.image_size)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in explainer.names}
+    for index in torch.flatten(data.labels[:, COLUMN].nonzero()).tolist():
+        for name, maps in explainer.maps(data[index][0].float() / 255, [COLUMN]).items():
+            placed = place_square(maps[0], mask.shape)
+            found[name].append((hit(placed, mask), precision_at_area(placed, mask)))
+    return {name: Shortcut(area, *np.mean(figures, axis=0).tolist()) for name, figures in found.items()}
