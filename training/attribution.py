@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from app.patchnet.grid import Lattice, cut_patches
 from app.patchnet.network import PatchNet
-from app.patchnet.saliency import expand_grid, patch_grid, shift_averaged_map
+from app.patchnet.saliency import patch_grid, shift_averaged_map
 
 Maps = NDArray[np.float32]
 
@@ -59,11 +59,10 @@ class PatchEvidence:
 
     @torch.inference_mode()
     def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
-        """See ``Explainer``; in logits, [F, S, S]."""
+        """See ``Explainer``; in logits, the grid [F, P, P], the others [F, S, S]."""
         columns = list(findings)
         size, patch = self.network.image_size, self.network.patch_size
-        grid = patch_grid(self.network.patch_logits(image[None]))[0, columns]
-        found = {"patch grid": expand_grid(grid, patch)}
+        found = {"patch grid": patch_grid(self.network.patch_logits(image[None]))[0, columns]}
         for offset in self.offsets:
             lattice = Lattice.regular(size, patch, offset)
             evidence = self._evidence(image, lattice)

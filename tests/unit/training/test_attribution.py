@@ -51,7 +51,9 @@ def test_patch_evidence_peaks_where_the_evidence_is(image):
     explainer = PatchEvidence(PatchNet(Brightness(), image_size=128, patch_size=32), offsets=(16, 13))
     maps = explainer.maps(image, COLUMNS)
     assert set(maps) == set(explainer.names)
-    for name in ("patch grid", "patch, offset 16", "patch, offset 13"):
+    assert maps["patch grid"].shape == (2, 4, 4)
+    assert peak(maps["patch grid"][0]) == (1, 3)
+    for name in ("patch, offset 16", "patch, offset 13"):
         assert maps[name].shape == (2, 128, 128)
         row, column = peak(maps[name][0])
         assert 32 <= row < 64

@@ -1,0 +1,157 @@
+"""The comparison, from films and boxes to the report."""
+
+import csv
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from app.errors import ConfigurationError
+from app.patchnet import artifact, backbones
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.manifest import Description, FindingRecord
+from app.patchnet.network import PatchNet
+from training.attribution import Occluded, PatchEvidence
+from training.comparison import Setting, Split, annotated, compare
+from training.comparison_report import write_comparison
+from training.datasets import FilmDataset, read_films
+from training.localization import THRESHOLDS
+from training.localized import Measured, summarize
+from training.localized import measure as measure_films
+from training.shortcut import COLUMN, Marked, measure, taught
+
+BACKBONE = "efficientnet_lite0"
+
+
+def make_artefact(folder, name, patch_size):
+    torch.manual_seed(patch_size)
+    network = PatchNet(backbones.build(BACKBONE, 14), image_size=128, patch_size=patch_size).eval()
+    description = Description(
+        name=name,
+        version="0",
+        backbone=BACKBONE,
+        image_size=128,
+        patch_size=patch_size,
+        findings=tuple(FindingRecord(name=finding, status="imported") for finding in FINDING_NAMES),
+        display_limit=1.0,
+        intended_use="tests",
+        training_data="none",
+        attribution="none",
+        licence="none",
+        created="2026-01-01T00:00:00Z",
+    )
+    artifact.save(folder / name, network, description, "# card\n")
+    return artifact.load(folder / name)
+
+
+def write_boxes(folder, split, count):
+    with (folder / f"{split}_boxes.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Path", "Finding", "x", "y", "width", "height"])
+        for index in range(1, count, 2):
+            writer.writerow([f"{split}/{index}.png", "Edema", 0.1, 0.2, 0.5, 0.25])
+            writer.writerow([f"{split}/{index}.png", "Effusion", 0.6, 0.5, 0.3, 0.4])
+    return Split(folder / f"{split}.csv", folder / f"{split}_boxes.csv")
+
+
+@pytest.fixture(scope="module")
+def setting(small_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("comparison")
+    return Setting(
+        make_artefact(folder, "patch", 64),
+        make_artefact(folder, "image", 128),
+        write_boxes(small_data, "valid", 8),
+        write_boxes(small_data, "test", 8),
+        folder / "work",
+        resamples=50,
+        pairs=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def comparison(setting):
+    return compare(setting)
+
+
+def test_every_method_has_every_figure(comparison):
+    methods = set(comparison.localization)
+    assert methods == set(comparison.faithfulness)
+    assert {"patch grid", "Grad-CAM", "integrated gradients", "occlusion", "random", "centre"} < methods
+    for figures in comparison.localization.values():
+        assert set(figures.hit_rate) == {"Edema", "Pleural Effusion", "mean"}
+        mean = figures.hit_rate["mean"]
+        assert mean.low <= mean.value <= mean.high
+    assert set(comparison.shortcuts) == methods - {"random", "centre"}
+
+
+def test_a_second_call_measures_no_film_again(setting, comparison, monkeypatch):
+    def fail(*_):
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("training.localized._film", fail)
+    (cache,) = setting.work.glob("patch-*")
+    found = measure_films(PatchEvidence(setting.patch.network), annotated(setting.test), 128, cache / "test")
+    hits = comparison.localization["patch grid"].hit_rate
+    edema = found["patch grid"].hits[:, FINDING_NAMES.index("Edema")]
+    assert np.nanmean(edema) == hits["Edema"].value
+
+
+def test_the_report_opens_offline_and_has_every_number(setting, comparison, tmp_path):
+    page = write_comparison(comparison, setting, tmp_path).read_text()
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert set(content["localization"]) == set(comparison.localization)
+    value = comparison.localization["patch grid"].hit_rate["Edema"].value
+    assert content["localization"]["patch grid"]["hit_rate"]["Edema"]["value"] == pytest.approx(value)
+    assert f"{value:.3f} (" in page
+    assert page.count("data:image/png;base64,") == 6
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+
+
+def test_films_called_positive_in_vain_and_missed_films_count_nothing(setting):
+    """By hand: one marked film found (IoU 0.5), one missed, one false alarm, the rest true negatives."""
+    data = annotated(setting.test)
+    column = FINDING_NAMES.index("Edema")
+    absent = [index for index in range(len(data.films)) if data.absent(index, "Edema")]
+    marked = [index for index in range(len(data.films)) if "Edema" in data.marked(index)][:2]
+    films = replace(
+        data, films=data.films.where([*marked, *absent]), keys=tuple(data.keys[i] for i in [*marked, *absent])
+    )
+    shape = (len(films.films), 14)
+    decided = np.zeros(shape, dtype=bool)
+    decided[[0, 2], column] = True
+    figures = figures_with(shape, column, hits=[1.0, 0.0], iou=0.5)
+    found = summarize("patch", figures, figures, films, decided, resamples=20)
+    assert found.miou["Edema"].value == pytest.approx(0.5 / 3)
+    assert found.miou_true_positives["Edema"].value == pytest.approx(0.5)
+    assert found.hit_rate["Edema"].value == pytest.approx(0.5)
+
+
+def figures_with(shape, column, hits, iou):
+    values = np.full(shape, np.nan)
+    values[:2, column] = hits
+    curves = np.full((*shape, len(THRESHOLDS)), np.nan)
+    curves[:2, column] = iou
+    return Measured(values, values, values, curves)
+
+
+def test_films_without_marks_are_refused(setting, tmp_path):
+    (tmp_path / "boxes.csv").write_text("Path,Finding,x,y,width,height\n")
+    with pytest.raises(ConfigurationError, match="marks nothing"):
+        annotated(Split(setting.test.films, tmp_path / "boxes.csv"))
+
+
+def test_patch_evidence_shows_a_planted_marker(small_data, setting):
+    """A network that was taught the marker reads it, and the patch with it is the evidence."""
+    films = read_films(small_data / "train.csv")
+    network = setting.patch.network
+    student = taught(network, BACKBONE, Marked(FilmDataset(films, 128), seed=1))
+    shown = Marked(FilmDataset(read_films(small_data / "test.csv"), 128), seed=2)
+    assert shown.labels[:, COLUMN].unique().tolist() == [0.0, 1.0]
+    found = measure(student, shown, lambda given: PatchEvidence(given, offsets=(32,)))
+    assert found["patch grid"].auroc > 0.9
+    assert found["patch grid"].hits == 1.0
+    blind = measure(network, shown, lambda given: Occluded(given, window=32, stride=32))
+    assert blind["occlusion"].hits < 1.0
