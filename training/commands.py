@@ -11,9 +11,9 @@ from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Manifest
-from training.comparison import Setting, Split
-from training.comparison import compare as measure_comparison
-from training.comparison_report import write_comparison
+from training.compare.comparison import Setting, Split
+from training.compare.comparison import compare as measure_comparison
+from training.compare.report import write_comparison
 from training.config import read_recipe
 from training.datasets import FilmDataset, Films, read_films
 from training.evaluation import Evaluation

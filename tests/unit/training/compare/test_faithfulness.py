@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from app.patchnet.network import PatchNet
-from training.attribution import PatchEvidence
-from training.faithfulness import STEPS, correlation, curves, stability
+from training.compare.attribution import PatchEvidence
+from training.compare.faithfulness import STEPS, correlation, curves, stability
 
 
 class Brightness(nn.Module):

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from app.patchnet.network import PatchNet
-from training.attribution import Explainer
+from training.compare.attribution import Explainer
+from training.compare.localization import hit, place_square, precision_at_area
 from training.datasets import FilmDataset
 from training.head import fit_head
-from training.localization import hit, place_square, precision_at_area
 from training.metrics import auroc
 
 COLUMN = 0

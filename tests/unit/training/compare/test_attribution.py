@@ -9,7 +9,7 @@ from torch import nn
 from app.patchnet import backbones
 from app.patchnet.grid import Lattice
 from app.patchnet.network import PatchNet
-from training.attribution import (
+from training.compare.attribution import (
     ActivationMaps,
     Floors,
     Gradients,

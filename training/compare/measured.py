@@ -10,10 +10,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from app.patchnet.findings import FINDING_NAMES, finding_index
-from training.annotations import Annotations, film_keys
-from training.attribution import Explainer
-from training.datasets import Films, read_film
-from training.localization import (
+from training.compare.annotations import Annotations, film_keys
+from training.compare.attribution import Explainer
+from training.compare.localization import (
     THRESHOLDS,
     energy_inside,
     hit,
@@ -21,6 +20,7 @@ from training.localization import (
     place_square,
     precision_at_area,
 )
+from training.datasets import Films, read_film
 from training.loop import save_whole
 from training.metrics import Estimate, bootstrap_means
 
@@ -103,7 +103,7 @@ def _film(explainer: Explainer, data: AnnotatedFilms, index: int, image: Tensor)
 
 @dataclass(frozen=True)
 class Localization:
-    """Figures of one method by finding, and ``mean`` over findings, in the words of ``training.localization``.
+    """Figures of one method by finding, and ``mean`` over findings, in the words of ``training.compare.localization``.
 
     ``network`` is the one it explains. IoU is over films that the network calls positive or that are marked (TP, FP,
     FN; false ones count 0), and over true positives only; thresholds of the maps were tuned on the validation films.

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from app.patchnet.findings import FINDING_NAMES
-from training.attribution import Maps
-from training.comparison import FAMILIES, Comparison, Setting, annotated, film_logits
+from training.compare.attribution import Maps
+from training.compare.comparison import FAMILIES, Comparison, Setting, annotated, film_logits
+from training.compare.localization import place_square
+from training.compare.measured import AnnotatedFilms
 from training.datasets import read_film
 from training.figures import reliability_plot
-from training.localization import place_square
-from training.localized import AnnotatedFilms
 from training.metrics import Estimate, roc_curve
 
 Array = NDArray[np.float64]
@@ -33,7 +33,7 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
     test = annotated(setting.test)
     labels = test.films.labels.double().numpy()
     logits = {network: film_logits(setting.artifact(network), test) for network in ("patch", "image")}
-    environment = Environment(loader=PackageLoader("training"), autoescape=select_autoescape())
+    environment = Environment(loader=PackageLoader("training.compare"), autoescape=select_autoescape())
     environment.filters["estimate"] = _estimate
     page = environment.get_template("comparison.html").render(
         comparison=comparison,

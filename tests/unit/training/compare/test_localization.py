@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 
 from app.errors import ConfigurationError
-from training.annotations import Annotations, box_mask, encode, read_annotations, read_chexlocalize, write_chexlocalize
-from training.localization import (
+from training.compare.annotations import (
+    Annotations,
+    box_mask,
+    encode,
+    read_annotations,
+    read_chexlocalize,
+    write_chexlocalize,
+)
+from training.compare.localization import (
     energy_inside,
     hit,
     iou,
@@ -17,7 +24,7 @@ from training.localization import (
     precision_at_area,
     resize_map,
 )
-from training.localized import tune
+from training.compare.measured import tune
 
 
 @pytest.fixture(scope="module")

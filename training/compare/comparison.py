@@ -14,13 +14,13 @@ from app.patchnet import backbones
 from app.patchnet.artifact import Artifact
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.network import PatchNet
-from training import shortcut
-from training.annotations import read_annotations
-from training.attribution import ActivationMaps, Explainer, Floors, Gradients, Maps, Occluded, PatchEvidence
+from training.compare import shortcut
+from training.compare.annotations import read_annotations
+from training.compare.attribution import ActivationMaps, Explainer, Floors, Gradients, Maps, Occluded, PatchEvidence
+from training.compare.faithfulness import correlation, curves, stability
+from training.compare.measured import AnnotatedFilms, Localization, mean_samples, measure, summarize
 from training.datasets import FilmDataset, read_film, read_films
 from training.evaluation import Evaluation, evaluate
-from training.faithfulness import correlation, curves, stability
-from training.localized import AnnotatedFilms, Localization, mean_samples, measure, summarize
 from training.loop import predict_logits
 from training.metrics import Estimate, bootstrap_means
 

@@ -14,14 +14,14 @@ from app.patchnet import artifact, backbones
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord
 from app.patchnet.network import PatchNet
-from training.attribution import Occluded, PatchEvidence
-from training.comparison import Setting, Split, annotated, compare
-from training.comparison_report import write_comparison
+from training.compare.attribution import Occluded, PatchEvidence
+from training.compare.comparison import Setting, Split, annotated, compare
+from training.compare.localization import THRESHOLDS
+from training.compare.measured import Measured, summarize
+from training.compare.measured import measure as measure_films
+from training.compare.report import write_comparison
+from training.compare.shortcut import COLUMN, Marked, measure, taught
 from training.datasets import FilmDataset, read_films
-from training.localization import THRESHOLDS
-from training.localized import Measured, summarize
-from training.localized import measure as measure_films
-from training.shortcut import COLUMN, Marked, measure, taught
 
 BACKBONE = "efficientnet_lite0"
 
@@ -91,7 +91,7 @@ def test_a_second_call_measures_no_film_again(setting, comparison, monkeypatch):
     def fail(*_):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("training.localized._film", fail)
+    monkeypatch.setattr("training.compare.measured._film", fail)
     (cache,) = setting.work.glob("patch-*")
     found = measure_films(PatchEvidence(setting.patch.network), annotated(setting.test), 128, cache / "test")
     hits = comparison.localization["patch grid"].hit_rate

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.patchnet.network import PatchNet
-from training.attribution import Explainer
-from training.localization import Map
+from training.compare.attribution import Explainer
+from training.compare.localization import Map
 
 Array = NDArray[np.float64]
 CELL = 64

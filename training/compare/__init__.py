@@ -1,0 +1,1 @@
+"""Patch evidence beside post-hoc methods, on films where radiologists marked what they saw."""
