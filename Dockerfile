@@ -32,11 +32,13 @@ ENV PATH=/srv/medpatchnet/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MEDPATCHNET_HOST=0.0.0.0 \
-    MEDPATCHNET_PORT=8000
+    MEDPATCHNET_PORT=8000 \
+    MEDPATCHNET_ADMIN_HOST=0.0.0.0 \
+    MEDPATCHNET_ADMIN_PORT=8001
 USER 10001:10001
-EXPOSE 8000
+EXPOSE 8000 8001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import sys, urllib.request as r; sys.exit(r.urlopen('http://127.0.0.1:8000/readyz', timeout=2).status != 200)"]
+    CMD ["python", "-c", "import sys, urllib.request as r; sys.exit(r.urlopen('http://127.0.0.1:8001/readyz', timeout=2).status != 200)"]
 ENTRYPOINT ["medpatchnet"]
 CMD ["serve"]

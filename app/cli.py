@@ -13,13 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.errors import MedPatchNetError
+from app.operate import keys
 from app.settings import DevicePreference, Settings
 from app.telemetry import configure_logging
 
 if TYPE_CHECKING:
+    from socket import socket
+
     from app.api.schemas.predict import PredictBody
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+app.add_typer(keys, name="keys")
 
 FAILED = 1
 MISUSED = 2
@@ -54,16 +59,14 @@ def serve(
 
     settings = make_settings(host=host, port=port, model=model, device=device)
     configure_logging(settings.log_level, settings.log_format)
-    try:
-        listener = listen(settings.host, settings.port)
-    except OSError as error:
-        fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}")
-    address, bound_port = listener.getsockname()[:2]
-    typer.echo(f"listening on http://{address}:{bound_port}", err=True)
     application = create_app(settings)
+    sockets = [bound(listen, settings.host, settings.port, "listening")]
+    if settings.has_authentication:
+        sockets.append(bound(listen, settings.admin_host, settings.admin_port, "operations"))
+        application.state.admin_port = sockets[1].getsockname()[1]
     server = make_server(application, settings)
     with suppress(SystemExit):  # how uvicorn ends a start that failed
-        server.run(sockets=[listener])
+        server.run(sockets=sockets)
     if not server.started:
         failure: MedPatchNetError | None = application.state.failure
         fail(f"{failure.code}: {failure.detail}" if failure else "the service did not start")
@@ -173,6 +176,17 @@ def models() -> None:
             manifest.weights_sha256[:12],
         )
     Console().print(table)
+
+
+def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: str) -> "socket":
+    """A listening socket, said aloud; ends the program where there can be none."""
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        fail(f"cannot listen on {host}:{port}: {error.strerror}")
+    address, bound_port = listener.getsockname()[:2]
+    typer.echo(f"{what} on http://{address}:{bound_port}", err=True)
+    return listener
 
 
 def findings_table(body: "PredictBody") -> Table:

@@ -81,6 +81,26 @@ class BodyTooLarge(RequestError):
     code = "body_too_large"
 
 
+class Unauthenticated(RequestError):
+    """No credential, or none that is valid. ``sent`` tells which."""
+
+    code = "unauthenticated"
+
+    def __init__(self, detail: str, *, sent: bool = False) -> None:
+        super().__init__(detail)
+        self.sent = sent
+
+
+class Forbidden(RequestError):
+    """A valid credential without the scope that is needed."""
+
+    code = "forbidden"
+
+    def __init__(self, detail: str, *, scope: str) -> None:
+        super().__init__(detail)
+        self.scope = scope
+
+
 class ImageError(MedPatchNetError):
     """The bytes were received, but no prediction can be made from them.
 
@@ -134,13 +154,23 @@ class DecoderCrashed(ImageError):
 class CapacityError(MedPatchNetError):
     """The service cannot take this request now. ``retry_after`` is in seconds."""
 
-    retry_after: ClassVar[int] = 1
+    retry_after: int = 1
 
 
 class QueueFull(CapacityError):
     """As much work waits as is allowed."""
 
     code = "queue_full"
+
+
+class RateLimited(CapacityError):
+    """One client asks more often than it may."""
+
+    code = "rate_limited"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class Draining(CapacityError):

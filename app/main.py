@@ -3,12 +3,17 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import torch
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from app import __version__
+from app.access.gate import Gate, is_loopback
+from app.access.keys import KeyFile
+from app.access.rates import RateLimiter
+from app.access.tokens import Issuer, JwkSet, TokenVerifier
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems
 from app.api.routes import router
@@ -40,6 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         try:
+            app.state.gate = make_gate(settings)
             async with open_services(settings, metrics, lifecycle) as services:
                 app.state.services = services
                 yield
@@ -50,11 +56,42 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPIOffline(
         title="medpatchnet", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None
     )
-    app.state.lifecycle, app.state.failure = lifecycle, None
+    app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
     install_problems(app, metrics)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
+
+
+def make_gate(settings: Settings) -> Gate:
+    """Who is let in. Raises ConfigurationError where everyone would be, from other machines."""
+    if not settings.has_authentication and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"listening on {settings.host} needs authentication: set MEDPATCHNET_API_KEYS_FILE or "
+            "MEDPATCHNET_OIDC_ISSUER, or listen on 127.0.0.1"
+        )
+    keys = KeyFile(settings.api_keys_file) if settings.api_keys_file is not None else None
+    tokens = make_verifier(settings) if settings.oidc_issuer else None
+    return Gate(keys, tokens, RateLimiter(settings.rate_per_s, settings.rate_burst))
+
+
+def make_verifier(settings: Settings) -> TokenVerifier:
+    """The check of OIDC tokens. Raises ConfigurationError where a part of it is missing or could be tampered with."""
+    url = urlsplit(settings.oidc_jwks_url)
+    if not settings.oidc_audience or not url.hostname:
+        raise ConfigurationError(
+            "MEDPATCHNET_OIDC_ISSUER needs MEDPATCHNET_OIDC_AUDIENCE and MEDPATCHNET_OIDC_JWKS_URL"
+        )
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname)):
+        raise ConfigurationError("MEDPATCHNET_OIDC_JWKS_URL must be https: whoever changes the keys signs the tokens")
+    issuer = Issuer(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        settings.oidc_jwks_url,
+        settings.oidc_scope_claim,
+        settings.oidc_leeway_s,
+    )
+    return TokenVerifier(issuer, JwkSet(issuer.jwks_url))
 
 
 @asynccontextmanager

@@ -76,6 +76,27 @@ class Settings(BaseSettings):
     )
     drain_timeout_s: float = Field(default=60.0, gt=0, description="After SIGTERM: longest wait for accepted requests.")
 
+    api_keys_file: Path | None = Field(
+        default=None, description="JSON file of API keys (`medpatchnet keys new`); read again when it changes."
+    )
+    oidc_issuer: str = Field(default="", description="Issuer of accepted OIDC tokens; empty accepts none.")
+    oidc_audience: str = Field(default="", description="Audience that OIDC tokens must be made out for.")
+    oidc_jwks_url: str = Field(default="", description="Where the issuer's public keys are (https).")
+    oidc_scope_claim: str = Field(default="scope", description="Claim that holds the scopes: words or a list.")
+    oidc_leeway_s: float = Field(default=30.0, ge=0, le=300, description="Clock difference tolerated in OIDC tokens.")
+    rate_per_s: float = Field(
+        default=0.0, ge=0, description="Requests a second that one client may send on average; 0 is no limit."
+    )
+    rate_burst: int = Field(default=50, ge=1, description="Requests that one client may send at once.")
+    admin_host: str = Field(default="127.0.0.1", description="Address of the admin port.")
+    admin_port: int = Field(
+        default=8001,
+        ge=0,
+        le=65535,
+        description="Port of /livez, /readyz, /health and /metrics without credentials, where authentication is on; "
+        "0 picks a free one.",
+    )
+
     recent_results: int = Field(default=256, ge=0, description="Results remembered for /whatif (patch logits only).")
     overlay_opacity: float = Field(
         default=0.4, ge=0, le=1, description="Opacity of overlays where the request names none."
@@ -85,6 +106,11 @@ class Settings(BaseSettings):
         default="info", description="Least severe log level."
     )
     log_format: LogFormat = Field(default="json", description="Log lines as JSON or for a console.")
+
+    @property
+    def has_authentication(self) -> bool:
+        """Whether callers must show who they are."""
+        return self.api_keys_file is not None or bool(self.oidc_issuer)
 
     @property
     def model_names(self) -> list[str]:

@@ -14,7 +14,9 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 Stage = Literal["decode", "preprocess", "queue", "inference", "render"]
-RejectionReason = Literal["queue_full", "draining", "not_ready", "deadline_exceeded"]
+RejectionReason = Literal[
+    "queue_full", "draining", "not_ready", "deadline_exceeded", "unauthenticated", "forbidden", "rate_limited"
+]
 
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 
@@ -23,6 +25,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
+caller_var: ContextVar[str] = ContextVar("caller", default="")
 
 
 def request_id_from(header: str | None) -> str:
@@ -58,7 +61,10 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry,
         )  # fmt: skip
         self.requests_rejected = Counter(
-            f"{prefix}_requests_rejected", "Requests refused for capacity or time.", ("reason",), registry=self.registry
+            f"{prefix}_requests_rejected",
+            "Requests refused for capacity, time or rights.",
+            ("reason",),
+            registry=self.registry,
         )
         self.decode_failures = Counter(
             f"{prefix}_decode_failures", "Images that could not be used.", ("transfer_syntax", "reason"),

@@ -5,6 +5,7 @@ from typing import Literal
 
 from app.api.queries import ExplainQuery
 from app.api.schemas.explain import ExplainBody
+from app.api.security import result_key
 from app.errors import InvalidQuery, UntrainedFinding
 from app.imaging.overlay import OverlayStyle, SaliencyLayer, render_overlay
 from app.patchnet.findings import finding_indices
@@ -45,7 +46,7 @@ async def explain_image(
     model = services.models.get(query.model)
     asked = map_request(query, form)
     result = await services.explainer.explain(data, model, asked, job.deadline, job.watch, on_progress)
-    services.recent.remember(request_id_var.get(), model, result.prediction.patch_logits)
+    services.recent.remember(result_key(), model, result.prediction.patch_logits)
     if form == "json":
         return ExplainBody.of(request_id_var.get(), result, job.watch).model_dump_json().encode()
     style = overlay_style(query, model.manifest.display_limit, services.settings.overlay_opacity)

@@ -14,6 +14,7 @@ from app import errors
 from app.telemetry import Metrics, RejectionReason, get_logger, request_id_var
 
 PROBLEM_JSON = "application/problem+json"
+_CHALLENGE = 'Bearer realm="medpatchnet"'
 
 STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.EmptyBody: HTTPStatus.BAD_REQUEST,
@@ -32,6 +33,9 @@ STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.NotAChestRadiograph: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DecodeTimeout: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DecoderCrashed: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Draining: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -47,6 +51,9 @@ _REJECTIONS: dict[str, RejectionReason] = {
     errors.Draining.code: "draining",
     errors.NotReady.code: "not_ready",
     errors.DeadlineExceeded.code: "deadline_exceeded",
+    errors.Unauthenticated.code: "unauthenticated",
+    errors.Forbidden.code: "forbidden",
+    errors.RateLimited.code: "rate_limited",
 }
 
 
@@ -107,8 +114,7 @@ def install_problems(app: FastAPI, metrics: Metrics) -> None:
             metrics.requests_rejected.labels(reason).inc()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and reason is None:
             get_logger().error("request_failed", code=error.code)
-        headers = {"Retry-After": str(error.retry_after)} if isinstance(error, errors.CapacityError) else None
-        return problem_response(error.code, status, error.detail, headers=headers)
+        return problem_response(error.code, status, error.detail, headers=_headers(error))
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         del request
@@ -134,6 +140,17 @@ def install_problems(app: FastAPI, metrics: Metrics) -> None:
     app.add_exception_handler(errors.MedPatchNetError, on_domain_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+
+
+def _headers(error: errors.MedPatchNetError) -> dict[str, str] | None:
+    """When to come back, or how to show who one is (RFC 6750 section 3)."""
+    if isinstance(error, errors.CapacityError):
+        return {"Retry-After": str(error.retry_after)}
+    if isinstance(error, errors.Unauthenticated):
+        return {"WWW-Authenticate": _CHALLENGE + (', error="invalid_token"' if error.sent else "")}
+    if isinstance(error, errors.Forbidden):
+        return {"WWW-Authenticate": f'{_CHALLENGE}, error="insufficient_scope", scope="{error.scope}"'}
+    return None
 
 
 def _item(entry: dict[str, Any]) -> ProblemItem:

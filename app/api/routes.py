@@ -15,6 +15,7 @@ from app.api.schemas.catalogue import FindingsBody, HealthBody, ModelBody
 from app.api.schemas.explain import ExplainBody
 from app.api.schemas.predict import PredictBody
 from app.api.schemas.whatif import WhatIfBody, WhatIfRequest
+from app.api.security import GuardedRoute, own_result, requires, result_key
 from app.api.uploads import FILE_PART, RAW_TYPES, read_image
 from app.service.services import Services
 from app.service.whatif import question
@@ -23,7 +24,7 @@ from app.telemetry import request_id_var
 JSON, PNG = "application/json", "image/png"
 FORMATS: dict[str, ExplanationFormat] = {JSON: "json", PNG: "png"}
 
-router = APIRouter()
+router = APIRouter(route_class=GuardedRoute)
 
 
 def get_services(request: Request) -> Services:
@@ -55,7 +56,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "Problem", "content": {PROBLEM_JSON: schema}} for status in statuses}
 
 
-IMAGE_PROBLEMS = problems(400, 406, 413, 415, 422, 500, 503, 504)
+IMAGE_PROBLEMS = problems(400, 401, 403, 406, 413, 415, 422, 429, 500, 503, 504)
 
 
 def json_answer(body: BaseModel, status: int = 200) -> Response:
@@ -64,6 +65,7 @@ def json_answer(body: BaseModel, status: int = 200) -> Response:
 
 
 @router.post("/predict", response_model=PredictBody, responses=IMAGE_PROBLEMS, openapi_extra=IMAGE_BODY)
+@requires("predict")
 async def predict(
     request: Request, services: ServicesOf, query: Annotated[PredictQuery, Query()], accept: Accept = None
 ) -> Response:
@@ -73,7 +75,7 @@ async def predict(
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
         prediction, _ = await services.predictor.predict(data, model, job.deadline, job.watch)
-    services.recent.remember(request_id_var.get(), model, prediction.patch_logits)
+    services.recent.remember(result_key(), model, prediction.patch_logits)
     return json_answer(PredictBody.of(request_id_var.get(), prediction, job.watch, with_grids=query.grids))
 
 
@@ -83,6 +85,7 @@ async def predict(
     responses={**IMAGE_PROBLEMS, 200: {"content": {PNG: _BINARY}}},
     openapi_extra=IMAGE_BODY,
 )
+@requires("explain")
 async def explain(
     request: Request, services: ServicesOf, query: Annotated[ExplainQuery, Query()], accept: Accept = None
 ) -> Response:
@@ -96,12 +99,13 @@ async def explain(
     return Response(content, media_type=PNG if form == "png" else JSON)
 
 
-@router.post("/whatif", response_model=WhatIfBody, responses=problems(400, 404, 406, 422))
+@router.post("/whatif", response_model=WhatIfBody, responses=problems(400, 401, 403, 404, 406, 413, 422, 429))
+@requires("explain")
 async def whatif(services: ServicesOf, asked: WhatIfRequest, accept: Accept = None) -> Response:
     """Take patches away and decide again: exact, without running the network."""
     choose_media_type(accept, [JSON])
     if asked.request_id is not None:
-        model, patch_logits = services.recent.recall(asked.request_id)
+        model, patch_logits = services.recent.recall(own_result(asked.request_id))
     else:
         model = services.models.get(asked.model)
         patch_logits = asked.patch_logits(model.manifest.patches_per_side)
@@ -109,41 +113,51 @@ async def whatif(services: ServicesOf, asked: WhatIfRequest, accept: Accept = No
     return json_answer(WhatIfBody.of(request_id_var.get(), answer, asked.findings))
 
 
-@router.get("/findings", response_model=FindingsBody, responses=problems(422))
+@router.get("/findings", response_model=FindingsBody, responses=problems(401, 422, 429))
+@requires("any")
 async def findings(services: ServicesOf, query: Annotated[ImageQuery, Query()]) -> Response:
     """The findings in label order: names, codes, thresholds, measured quality."""
     return json_answer(FindingsBody.of(services.models.get(query.model)))
 
 
-@router.get("/model", response_model=ModelBody, responses=problems(422))
+@router.get("/model", response_model=ModelBody, responses=problems(401, 422, 429))
+@requires("any")
 async def model_card(services: ServicesOf, query: Annotated[ImageQuery, Query()]) -> Response:
     """The served model: manifest, hashes, intended use, model card."""
     return json_answer(ModelBody.of(services.models.get(query.model), services.models.all))
 
 
 @router.get("/livez")
+@requires("public")
 async def livez() -> Response:
     """Whether the process answers at all."""
     return Response(b'{"status":"live"}', media_type=JSON)
 
 
 @router.get("/readyz", response_model=HealthBody, responses=problems(503))
+@requires("public")
 async def readyz(services: ServicesOf) -> Response:
     """Whether to send images here: weights loaded and warmed up, not draining."""
     body = HealthBody.of(services)
     return json_answer(body, 200 if body.status == "ready" else 503)
 
 
-router.add_api_route("/health", readyz, response_model=HealthBody, name="health", description="The same as /readyz.")
+@router.get("/health", response_model=HealthBody, responses=problems(503))
+@requires("operations")
+async def health(services: ServicesOf) -> Response:
+    """The same as /readyz, for whoever expects this name."""
+    return await readyz(services)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@requires("operations")
 async def metrics(services: ServicesOf) -> Response:
     """All metrics in the Prometheus text format."""
     return Response(services.metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @router.get("/", include_in_schema=False)
+@requires("public")
 async def index() -> Response:
     """Lead a person with a browser to the interactive documentation."""
     return RedirectResponse("docs")

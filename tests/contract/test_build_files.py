@@ -20,13 +20,29 @@ def dockerfile():
     return (ROOT / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("name", ["medpatchnet", "medpatchnet-cpu"])
-def test_the_container_runs_with_least_rights(compose, name):
+@pytest.mark.parametrize("name", ["medpatchnet", "medpatchnet-cpu", "proxy", "prometheus"])
+def test_every_container_runs_with_least_rights(compose, name):
     service = compose["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
-    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_only_the_tls_port_is_published_beyond_loopback(compose):
+    published = {port for service in compose["services"].values() for port in service.get("ports", [])}
+    assert {port for port in published if not port.startswith("127.0.0.1:")} == {"8443:8443"}
+    assert not any(port.endswith(":8001") for port in published)
+
+
+@pytest.mark.parametrize("name", ["medpatchnet", "medpatchnet-cpu"])
+def test_the_container_has_authentication(compose, name):
+    service = compose["services"][name]
+    keys = service["environment"]["MEDPATCHNET_API_KEYS_FILE"]
+    assert any(keys.startswith(volume.split(":")[1]) for volume in service["volumes"])
+
+
+def test_keys_and_certificates_are_never_committed():
+    assert "deploy/secrets/" in (ROOT / ".gitignore").read_text().split()
 
 
 def test_the_gpu_profile_reserves_a_gpu(compose):
@@ -46,7 +62,7 @@ def test_the_grace_period_covers_the_drain(compose):
 def test_prometheus_scrapes_the_alias_that_both_profiles_share(compose):
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     (target,) = config["scrape_configs"][0]["static_configs"][0]["targets"]
-    assert target == "medpatchnet:8000"
+    assert target == "medpatchnet:8001"
     for name in ("medpatchnet", "medpatchnet-cpu"):
         assert "medpatchnet" in compose["services"][name]["networks"]["default"]["aliases"]
 
@@ -55,14 +71,15 @@ def test_mounted_files_exist(compose):
     for service in compose["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
-            if source.startswith("./"):
+            if source.startswith("./") and not source.startswith("./deploy/secrets/"):
                 assert (ROOT / source).exists(), source
 
 
 def test_the_image_is_multi_stage_not_root_and_checks_its_health(dockerfile):
     assert len(re.findall(r"^FROM ", dockerfile, re.MULTILINE)) >= 3
     assert re.search(r"^USER (?!0|root)", dockerfile, re.MULTILINE)
-    assert re.search(r"^HEALTHCHECK .*\n?.*readyz", dockerfile, re.MULTILINE)
+    assert re.search(r"^HEALTHCHECK .*\n?.*8001/readyz", dockerfile, re.MULTILINE)
+    assert "MEDPATCHNET_ADMIN_PORT=8001" in dockerfile
     assert re.search(r"^ARG BASE_IMAGE=", dockerfile, re.MULTILINE)
 
 

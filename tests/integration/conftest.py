@@ -25,6 +25,7 @@ class RunningService:
 
     process: subprocess.Popen
     url: str = ""
+    admin_url: str = ""
     lines: list[str] = field(default_factory=list)
     follower: threading.Thread = field(init=False)
 
@@ -64,6 +65,8 @@ def _follow(service: RunningService) -> None:
         service.lines.append(line.rstrip("\n"))
         if match := re.search(r"listening on (http://\S+)", line):
             service.url = match[1]
+        if match := re.search(r"operations on (http://\S+)", line):
+            service.admin_url = match[1]
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,13 @@
 """The composition root with small artefacts: several models, failures at the start, device memory."""
 
-from datetime import UTC, datetime
-
 import pytest
 import torch
 from fastapi.testclient import TestClient
 
 from app.errors import ArtifactError, ConfigurationError
 from app.main import create_app
-from app.patchnet import artifact
-from app.patchnet.backbones import build
-from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord
-from app.patchnet.network import PatchNet
 from app.settings import Settings
+from tests.artifacts import save_small_artifact
 from tests.factories import chest_dicom
 
 
@@ -21,22 +15,7 @@ from tests.factories import chest_dicom
 def models_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for seed, name in enumerate(("one", "two")):
-        torch.manual_seed(seed)
-        description = Description(
-            name=name,
-            version="0",
-            backbone="efficientnet_b0",
-            image_size=128,
-            findings=tuple(FindingRecord(name=finding, status="imported") for finding in FINDING_NAMES),
-            display_limit=1.0,
-            intended_use="tests",
-            training_data="none",
-            attribution="nobody",
-            licence="Apache-2.0",
-            created=datetime(2026, 1, 2, tzinfo=UTC),
-        )
-        network = PatchNet(build("efficientnet_b0", 14), 128, 64)
-        artifact.save(folder / name, network, description, f"# {name}")
+        save_small_artifact(folder, name, seed)
     (folder / "two/MODEL_CARD.md").unlink()
     return folder
 

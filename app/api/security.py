@@ -1,0 +1,109 @@
+"""What a route asks of its caller, declared beside the route and checked before anything of the body is read."""
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any, Literal, TypeVar
+
+import structlog
+from fastapi import Request, Security
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from fastapi.security import APIKeyHeader, HTTPBearer
+from starlette.exceptions import HTTPException
+
+from app.access.callers import Scope
+from app.access.gate import Gate
+from app.errors import Forbidden
+from app.telemetry import caller_var, request_id_var
+
+Requirement = Scope | Literal["any", "operations", "public"]
+"""A scope; ``any`` valid credential; ``operations``: free on the admin port, else the scope admin; or ``public``."""
+
+_ATTRIBUTE = "__requirement__"
+_SCHEMES = (
+    Security(HTTPBearer(auto_error=False, description="An API key, or an OIDC access token.")),
+    Security(APIKeyHeader(name="X-API-Key", auto_error=False, description="An API key.")),
+)
+
+Handler = Callable[..., Any]
+H = TypeVar("H", bound=Handler)
+
+
+def requires(requirement: Requirement) -> Callable[[H], H]:
+    """Declare what a handler asks of its caller; stands below the decorator of the route."""
+
+    def declare(handler: H) -> H:
+        setattr(handler, _ATTRIBUTE, requirement)
+        return handler
+
+    return declare
+
+
+def requirement_of(handler: Handler) -> Requirement | None:
+    """What a handler declared, or None where it declared nothing."""
+    return getattr(handler, _ATTRIBUTE, None)
+
+
+class GuardedRoute(APIRoute):
+    """A route that lets a request in before its handler, and the parsing of its body, begin."""
+
+    def __init__(self, path: str, endpoint: Handler, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
+        """Raises TypeError where the handler does not declare what it requires."""
+        requirement = requirement_of(endpoint)
+        if requirement is None:
+            raise TypeError(f"{path}: declare @requires(…) on {endpoint.__name__}")
+        self.requirement: Requirement = requirement
+        own = options.get("dependencies") or []
+        if requirement != "public":
+            options["dependencies"] = [*own, *(scheme for scheme in _SCHEMES if scheme not in own)]
+        super().__init__(path, endpoint, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler behind the gate."""
+        handler = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            await let_in(request, self.requirement)
+            return await handler(request)
+
+        return guarded
+
+
+async def let_in(request: Request, requirement: Requirement) -> None:
+    """Return where the request may go on; note its caller for logs and results.
+
+    Raises Unauthenticated, Forbidden, RateLimited, and 404 for anything but operations on the admin port.
+    """
+    on_admin_port = _is_on_admin_port(request)
+    if on_admin_port and requirement in {"operations", "public"}:
+        return
+    if on_admin_port:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    if requirement == "public":
+        return
+    gate: Gate = request.app.state.gate
+    headers = request.headers
+    caller = await gate.identify(headers.getlist("authorization"), headers.getlist("x-api-key"))
+    caller_var.set(caller.name)
+    structlog.contextvars.bind_contextvars(caller=caller.name)
+    needed = "admin" if requirement == "operations" else requirement
+    if needed != "any" and needed not in caller.scopes:
+        raise Forbidden(f"this asks for the scope '{needed}', which the credential does not have", scope=needed)
+    address = request.client.host if request.client else ""
+    gate.limiter.spend(caller.name if gate.is_on else address)
+
+
+def result_key() -> str:
+    """The current request's result, as only its caller can name it: ids are chosen by clients and may be guessed."""
+    return f"{caller_var.get()} {request_id_var.get()}"
+
+
+def own_result(request_id: str) -> str:
+    """The key of an earlier result of the current caller."""
+    return f"{caller_var.get()} {request_id}"
+
+
+def _is_on_admin_port(request: Request) -> bool:
+    admin_port: int | None = request.app.state.admin_port
+    server = request.scope.get("server")
+    return admin_port is not None and server is not None and server[1] == admin_port

@@ -1,0 +1,33 @@
+"""Small artefacts with random weights, for tests of everything around the network."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from app.patchnet import artifact
+from app.patchnet.backbones import build
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.manifest import Description, FindingRecord
+from app.patchnet.network import PatchNet
+
+
+def save_small_artifact(folder: Path, name: str, seed: int = 0) -> Path:
+    """Write an artefact of 2 × 2 patches of 64 pixels into ``folder``; all findings are ``imported``."""
+    torch.manual_seed(seed)
+    description = Description(
+        name=name,
+        version="0",
+        backbone="efficientnet_b0",
+        image_size=128,
+        findings=tuple(FindingRecord(name=finding, status="imported") for finding in FINDING_NAMES),
+        display_limit=1.0,
+        intended_use="tests",
+        training_data="none",
+        attribution="nobody",
+        licence="Apache-2.0",
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    network = PatchNet(build("efficientnet_b0", 14), 128, 64)
+    artifact.save(folder / name, network, description, f"# {name}")
+    return folder / name
