@@ -1,7 +1,8 @@
 """The composition root: the only place that builds objects. No routes, no logic."""
 
+import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +18,7 @@ from app.access.tokens import Issuer, JwkSet, TokenVerifier
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems
 from app.api.routes import router
-from app.errors import ConfigurationError, MedPatchNetError
+from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
 from app.inference.engine import TorchEngine, choose_device
@@ -31,6 +32,8 @@ from app.service.recent import RecentResults
 from app.service.services import Services
 from app.settings import Settings
 from app.telemetry import Metrics, get_logger
+
+_CHECK_WORKERS_EVERY_S = 0.5
 
 DESCRIPTION = """\
 Scores the 14 CheXpert findings on a chest radiograph and shows, for each, where the evidence lies: exactly, because
@@ -109,6 +112,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         )
         decoder.start()
         stack.callback(decoder.close)
+        stack.push_async_callback(cancel, asyncio.create_task(keep_alive(decoder)))
         models = ModelShelf(load_models(settings, metrics))
         for model in models.all:
             warm_up(model, settings.batch_patches)
@@ -141,12 +145,15 @@ def load_models(settings: Settings, metrics: Metrics) -> list[ServedModel]:
 def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> ServedModel:
     """One artefact behind a scheduler that is not started yet. Raises ArtifactError."""
     loaded = artifact.load(artifact.find(name, settings.models_dir))
+    if settings.pinned_weights and loaded.manifest.weights_sha256 not in settings.pinned_weights:
+        raise ArtifactError(f"the weights of '{name}' are none of those that MEDPATCHNET_MODEL_SHA256 allows")
     scheduler = Scheduler(
         TorchEngine(loaded.network.backbone, device, settings.inference_threads),
         batch_patches=settings.batch_patches,
         batch_wait_s=settings.batch_wait_s,
         queue_patches=settings.queue_patches,
         on_batch=metrics.batch_images.observe,
+        on_fault=lambda fault: metrics.inference_faults.labels(fault).inc(),
     )
     manifest = loaded.manifest
     metrics.model.labels(manifest.name, manifest.version, manifest.weights_sha256, device).set(1)
@@ -158,6 +165,20 @@ def warm_up(model: ServedModel, batch_patches: int) -> None:
     size = model.manifest.patch_size
     for count in {model.manifest.patches_per_side**2, batch_patches}:
         model.scheduler.engine.patch_logits(torch.zeros(count, 1, size, size))
+
+
+async def keep_alive(decoder: DecodePool) -> None:
+    """Replace decode workers that died while idle, so that neither readiness nor the next image has to find out."""
+    while True:
+        await asyncio.sleep(_CHECK_WORKERS_EVERY_S)
+        await asyncio.to_thread(decoder.replace_dead)
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """End a task that runs for as long as the service does."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def follow(metrics: Metrics, models: ModelShelf, decoder: DecodePool) -> None:

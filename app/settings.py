@@ -28,6 +28,11 @@ class Settings(BaseSettings):
     models_dir: Path = Field(
         default=Path(__file__).resolve().parent.parent / "models", description="Folder that holds the artefacts."
     )
+    model_sha256: str = Field(
+        default="",
+        description="SHA-256 of the weights that may be served, separated by commas; any other end the start. "
+        "Empty: what each manifest says.",
+    )
     device: DevicePreference = Field(
         default="auto", description="Where the network runs: auto takes CUDA where there is one."
     )
@@ -106,6 +111,11 @@ class Settings(BaseSettings):
         default="info", description="Least severe log level."
     )
     log_format: LogFormat = Field(default="json", description="Log lines as JSON or for a console.")
+
+    @property
+    def pinned_weights(self) -> frozenset[str]:
+        """The weights that may be served; empty where any may."""
+        return frozenset(part.strip().lower() for part in self.model_sha256.split(",") if part.strip())
 
     @property
     def has_authentication(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from time import perf_counter
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -17,6 +17,8 @@ Stage = Literal["decode", "preprocess", "queue", "inference", "render"]
 RejectionReason = Literal[
     "queue_full", "draining", "not_ready", "deadline_exceeded", "unauthenticated", "forbidden", "rate_limited"
 ]
+
+Fault = Literal["engine_error", "invalid_output", "out_of_memory"]
 
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 
@@ -60,6 +62,9 @@ class Metrics:
             f"{prefix}_batch_images", "Work items joined into one network call.",
             buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry,
         )  # fmt: skip
+        self.inference_faults = Counter(
+            f"{prefix}_inference_faults", "Network calls that went wrong.", ("kind",), registry=self.registry
+        )
         self.requests_rejected = Counter(
             f"{prefix}_requests_rejected",
             "Requests refused for capacity, time or rights.",
@@ -87,6 +92,8 @@ class Metrics:
         self.gpu_memory = Gauge(
             f"{prefix}_gpu_memory_bytes", "Memory of the CUDA device.", ("kind",), registry=self.registry
         )
+        for kind in get_args(Fault):  # a rate needs a series to start from
+            self.inference_faults.labels(kind)
         for stage in STAGES:
             self.stage_duration.labels(stage)
 

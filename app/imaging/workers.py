@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock
 from time import monotonic
 
@@ -93,6 +93,21 @@ class DecodePool:
             outcome = self._threads.submit(self._decode, data)
         return await asyncio.wrap_future(outcome)
 
+    def replace_dead(self) -> None:
+        """Replace workers that died while idle. Those at work are the business of who waits for them."""
+        for _ in range(self._size):
+            try:
+                worker = self._idle.get_nowait()
+            except Empty:
+                return
+            try:
+                if not worker.is_alive:
+                    worker = self._replace(worker)
+            except Draining:
+                pass
+            finally:
+                self._idle.put(worker)
+
     def close(self) -> None:
         """End all workers; what waits or is being decoded is answered with Draining. May be called twice."""
         with self._lock:
@@ -111,7 +126,7 @@ class DecodePool:
             if not worker.is_alive:  # by our close, or killed while idle: not the fault of this image
                 worker = self._replace(worker)
             return worker.decode(data, self._timeout_s, self._limits)
-        except (DecodeTimeout, DecoderCrashed):
+        except (DecodeTimeout, DecoderCrashed, NotReady):
             worker = self._replace(worker)
             raise
         finally:
@@ -166,6 +181,9 @@ class _Worker:
     def decode(self, data: bytes, timeout_s: float, limits: DecodeLimits) -> Radiograph:
         try:
             self.wait_until_ready(monotonic() + _START_TIMEOUT_S)
+        except (EOFError, OSError):  # not the fault of these bytes: it has not seen them
+            raise NotReady("a decode worker does not start") from None
+        try:
             deadline = monotonic() + timeout_s
             self._channel.send(data, deadline)
             return receive_radiograph(self._channel, limits, deadline)

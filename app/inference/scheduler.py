@@ -15,7 +15,8 @@ from torch import Tensor
 
 from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidModelOutput, MedPatchNetError, QueueFull
 from app.inference.engine import Engine
-from app.telemetry import get_logger
+from app.inference.faults import EngineHealth, run_halved
+from app.telemetry import Fault, get_logger
 
 
 class Lane(Enum):
@@ -64,6 +65,7 @@ class Scheduler:
         batch_wait_s: float,
         queue_patches: int,
         on_batch: Callable[[int], None],
+        on_fault: Callable[[Fault], None],
     ) -> None:
         """Make a scheduler; ``start`` begins its thread.
 
@@ -73,12 +75,16 @@ class Scheduler:
             batch_wait_s: how long to wait for company when nothing else is waiting, seconds.
             queue_patches: most patches waiting in one lane; an item that arrives at an empty lane is always taken.
             on_batch: told the number of items of every call.
+            on_fault: told what went wrong in a call.
         """
         self.engine = engine
         self._batch_patches = batch_patches
         self._batch_wait_s = batch_wait_s
         self._queue_patches = queue_patches
         self._on_batch = on_batch
+        self._on_fault = on_fault
+        self._health = EngineHealth()
+        self._probe_patch = torch.zeros(0)
         self._lanes: dict[Lane, deque[_Item]] = {lane: deque() for lane in Lane}
         self._waiting_patches = dict.fromkeys(Lane, 0)
         self._foreground_run = 0
@@ -95,6 +101,11 @@ class Scheduler:
     def is_alive(self) -> bool:
         """Whether the thread runs and takes work."""
         return self._thread.is_alive() and not self._closing
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the engine failed several times in a row, and no probe has succeeded since."""
+        return self._health.is_failing
 
     def start(self) -> None:
         """Begin the thread."""
@@ -147,14 +158,17 @@ class Scheduler:
         while (batch := self._next_batch()) is not None:
             if batch:
                 self._answer(batch)
+            elif self._health.is_failing:
+                self._probe()
 
     def _next_batch(self) -> list[_Item] | None:
-        """The items of the next call; empty where all of them had expired or left; None to end."""
+        """The items of the next call; empty where all had expired or left, or it is time for a probe; None to end."""
         with self._changed:
             while not any(self._lanes.values()):
                 if self._closing:
                     return None
-                self._changed.wait()
+                if not self._changed.wait(self._health.idle_wait_s):
+                    return []
             lane = self._choose_lane()
             self._changed.wait_for(
                 lambda: self._closing or self._waiting_patches[lane] >= self._batch_patches, self._batch_wait_s
@@ -194,20 +208,37 @@ class Scheduler:
         self._on_batch(len(batch))
         try:
             joined = torch.cat([item.patches for item in batch]) if len(batch) > 1 else batch[0].patches
-            logits = self.engine.patch_logits(joined)
+            self._probe_patch = torch.zeros_like(joined[:1])
+            logits = run_halved(self.engine.patch_logits, joined, lambda: self._on_fault("out_of_memory"))
             parts = torch.tensor_split(logits, _boundaries(batch))
         except Exception as error:  # noqa: BLE001 - whatever the engine raises, every item is answered
-            get_logger().error("inference_failed", error=type(error).__name__, items=len(batch))
+            self._health.note(succeeded=False)
+            self._fail("engine_error", error=type(error).__name__, items=len(batch))
             for item in batch:
                 item.outcome.set_exception(InferenceFailed("the network failed on this batch; nothing was predicted"))
             return
         seconds = monotonic() - begin
+        self._health.note(succeeded=bool(torch.isfinite(logits).all()))
         for item, part in zip(batch, parts, strict=True):
             if part.shape[0] == item.patches.shape[0] and bool(torch.isfinite(part).all()):
                 item.outcome.set_result(Inference(part, begin - item.submitted, seconds))
             else:
-                get_logger().error("invalid_model_output")
+                self._fail("invalid_output")
                 item.outcome.set_exception(InvalidModelOutput("the network returned values that are not finite"))
+
+    def _fail(self, fault: Fault, **facts: object) -> None:
+        self._on_fault(fault)
+        get_logger().error("inference_failed", fault=fault, **facts)
+
+    def _probe(self) -> None:
+        """Try an empty patch: an engine that fails gets no work that would show that it has recovered."""
+        try:
+            recovered = bool(torch.isfinite(self.engine.patch_logits(self._probe_patch)).all())
+        except Exception:  # noqa: BLE001 - it still fails, whatever it raises
+            recovered = False
+        self._health.note(succeeded=recovered)
+        if recovered:
+            get_logger().info("inference_recovered")
 
 
 def _boundaries(batch: list[_Item]) -> list[int]:

@@ -46,6 +46,7 @@ def make(engine):
 
     def build(**options):
         chosen = {"batch_patches": 10, "batch_wait_s": 0.0, "queue_patches": 30, "on_batch": lambda items: None}
+        chosen["on_fault"] = lambda fault: None
         scheduler = Scheduler(engine, **{**chosen, **options})
         scheduler.start()
         made.append(scheduler)
@@ -330,7 +331,7 @@ def test_closing_finishes_what_waits_and_refuses_the_rest(make, engine):
 
 
 def test_closing_twice_or_before_the_start_is_harmless(engine):
-    scheduler = Scheduler(engine, batch_patches=1, batch_wait_s=0, queue_patches=1, on_batch=lambda items: None)
+    scheduler = Scheduler(engine, batch_patches=1, batch_wait_s=0, queue_patches=1, on_batch=len, on_fault=len)
     scheduler.close()
     scheduler.close()
     assert not scheduler.is_alive
