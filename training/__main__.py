@@ -89,6 +89,10 @@ def compare(
         Path, typer.Option(help="What is marked on those; tunes the maps' thresholds.", exists=True)
     ],
     out: Annotated[Path, typer.Option(help="Folder of the report; an unfinished one there goes on.")],
+    train_data: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of the training films; adds ProtoPNet and PIPNet, fitted to them.", exists=True),
+    ] = None,
     patch: Annotated[
         str, typer.Option(help="Patch model: a name in the models folder, or a directory.")
     ] = "chest-lite0",
@@ -97,7 +101,7 @@ def compare(
     pairs: Annotated[int, typer.Option(help="Pairs of a film and a finding for faithfulness.", min=4)] = 24,
 ) -> None:
     """Compare patch evidence with post-hoc methods on annotated films; writes report.html and report.json."""
-    page = commands.compare((patch, image), (valid_data, valid_boxes), (data, boxes), out, resamples, pairs)
+    page = commands.compare((patch, image), train_data, (valid_data, valid_boxes), (data, boxes), out, resamples, pairs)
     typer.echo(f"wrote {page}")
 
 

@@ -92,13 +92,22 @@ def evaluate(name_or_dir: str, csv_file: Path, resamples: int, device: str) -> E
 
 
 def compare(
-    models: tuple[str, str], valid: tuple[Path, Path], test: tuple[Path, Path], out: Path, resamples: int, pairs: int
+    models: tuple[str, str],
+    train: Path | None,
+    valid: tuple[Path, Path],
+    test: tuple[Path, Path],
+    out: Path,
+    resamples: int,
+    pairs: int,
 ) -> Path:
-    """Compare a patch model and its twin on films with annotations; returns the page of the report."""
+    """Compare a patch model and its twin on films with annotations; returns the page of the report.
+
+    With the films of ``train``, networks of prototypes are fitted and compared too.
+    """
     patch, image = (artifact.load(artifact.find(name, MODELS)) for name in models)
     for loaded in (patch, image):
         loaded.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
-    setting = Setting(patch, image, Split(*valid), Split(*test), out / "work", resamples, pairs)
+    setting = Setting(patch, image, Split(*valid), Split(*test), out / "work", train, resamples, pairs)
     return write_comparison(measure_comparison(setting), setting, out)
 
 

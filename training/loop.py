@@ -204,7 +204,7 @@ def average_weights(state: State, decay: float) -> None:
 
 
 @torch.inference_mode()
-def predict_logits(network: PatchNet, data: FilmDataset, batch_images: int, device: str) -> np.ndarray[Any, Any]:
+def predict_logits(network: nn.Module, data: FilmDataset, batch_images: int, device: str) -> np.ndarray[Any, Any]:
     """Global logits of every film: [N, C] float64."""
     network.eval()
     parts = [network(images.to(device).float() / 255).double().cpu() for images, _ in DataLoader(data, batch_images)]

@@ -2,31 +2,31 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.errors import ConfigurationError
-from app.patchnet import backbones
 from app.patchnet.artifact import Artifact
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.network import PatchNet
+from training.baselines.evidence import PrototypeEvidence
+from training.baselines.fitted import BASELINES
 from training.compare import shortcut
 from training.compare.annotations import read_annotations
 from training.compare.attribution import ActivationMaps, Explainer, Floors, Gradients, Maps, Occluded, PatchEvidence
 from training.compare.faithfulness import correlation, curves, stability
 from training.compare.measured import AnnotatedFilms, Localization, mean_samples, measure, summarize
+from training.compare.subjects import Subject, prototype_networks, shipped
 from training.datasets import FilmDataset, read_film, read_films
 from training.evaluation import Evaluation, evaluate
-from training.loop import predict_logits
 from training.metrics import Estimate, bootstrap_means
 
 Array = NDArray[np.float64]
 
-_BATCH_IMAGES = 8
 _SEED = 0
 _FLOOR = "none"
 _STEADY_SHARE = 4  # stability costs many maps, so it is measured on the first quarter of the pairs
@@ -34,11 +34,11 @@ _STEADY_SHARE = 4  # stability costs many maps, so it is measured on the first q
 
 @dataclass(frozen=True)
 class Family:
-    """Methods that share their passes; ``network`` is what they explain: ``patch``, ``image`` or ``none``."""
+    """Methods that share their passes; ``network`` is what they explain, ``none`` for the floors."""
 
     network: str
     label: str
-    make: Callable[[PatchNet], Explainer]
+    make: Callable[[Any], Explainer]
 
 
 FAMILIES = (
@@ -47,6 +47,7 @@ FAMILIES = (
     Family("image", "activation", ActivationMaps),
     Family("image", "gradients", Gradients),
     Family("image", "occlusion", Occluded),
+    *(Family(name, name, partial(PrototypeEvidence, name=name)) for name in BASELINES),
 )
 
 
@@ -62,6 +63,7 @@ class Split:
 class Setting:
     """What is compared.
 
+    ``train`` is the CSV file of the films that the prototype networks learn from; without it they are left out.
     ``pairs`` marked pairs of a film and a finding are used for faithfulness, ``resamples`` draws make an interval.
     ``work`` keeps what was measured.
     """
@@ -71,12 +73,21 @@ class Setting:
     valid: Split
     test: Split
     work: Path
+    train: Path | None = None
     resamples: int = 10_000
     pairs: int = 24
 
-    def artifact(self, network: str) -> Artifact:
-        """The network a family explains; the floors share the patch network's decisions."""
-        return self.image if network == "image" else self.patch
+    def subjects(self) -> dict[str, Subject]:
+        """The networks by the names that families use; the floors share the patch network's decisions."""
+        patch = shipped(self.patch)
+        found = {_FLOOR: patch, "patch": patch, "image": shipped(self.image)}
+        if self.train is not None:
+            found |= prototype_networks(self.image, self.train, read_films(self.valid.films), self.work)
+        return found
+
+    def families(self) -> list[Family]:
+        """The methods that are compared."""
+        return [family for family in FAMILIES if self.train is not None or family.network not in BASELINES]
 
 
 @dataclass(frozen=True)
@@ -117,23 +128,18 @@ def compare(setting: Setting) -> Comparison:
 
     Raises ConfigurationError where no film of a split is annotated.
     """
-    valid, test = annotated(setting.valid), annotated(setting.test)
-    logits = {network: film_logits(setting.artifact(network), test) for network in ("patch", "image")}
-    logits[_FLOOR] = logits["patch"]
+    valid, test, subjects = annotated(setting.valid), annotated(setting.test), setting.subjects()
+    logits = {name: subject.logits(test.films) for name, subject in subjects.items() if name != _FLOOR}
+    labels = test.films.labels.double().numpy()
     classification = {
-        network: evaluate(
-            network,
-            logits[network],
-            test.films.labels.double().numpy(),
-            _thresholds(setting.artifact(network)),
-            resamples=setting.resamples,
-        )
-        for network in ("patch", "image")
+        name: evaluate(name, values, labels, subjects[name].thresholds, resamples=setting.resamples)
+        for name, values in logits.items()
     }
-    localization, hits = _localization(setting, valid, test, logits)
+    logits[_FLOOR] = logits["patch"]
+    localization, hits = _localization(setting, subjects, valid, test, logits)
     ratio, methods = _hit_ratio(localization, hits, setting.resamples)
     pairs = _pairs(test, setting.pairs)
-    faithfulness = dict(_faithfulness(setting, test, pairs, logits))
+    faithfulness = dict(_faithfulness(setting, subjects, test, pairs, logits))
     return Comparison(classification, localization, ratio, methods, faithfulness, dict(_shortcuts(setting)))
 
 
@@ -145,31 +151,23 @@ def annotated(split: Split) -> AnnotatedFilms:
     return data
 
 
-def film_logits(artefact: Artifact, data: AnnotatedFilms) -> Array:
-    """Global logits of all films: [N, 14]."""
-    films = FilmDataset(data.films, artefact.manifest.image_size)
-    return predict_logits(artefact.network, films, _BATCH_IMAGES, "cpu")
-
-
-def _thresholds(artefact: Artifact) -> dict[str, float]:
-    return {record.name: record.threshold for record in artefact.manifest.findings if record.threshold is not None}
-
-
 def _localization(
-    setting: Setting, valid: AnnotatedFilms, test: AnnotatedFilms, logits: dict[str, Array]
+    setting: Setting,
+    subjects: dict[str, Subject],
+    valid: AnnotatedFilms,
+    test: AnnotatedFilms,
+    logits: dict[str, Array],
 ) -> tuple[dict[str, Localization], dict[str, Array]]:
     """Figures by method, and its hits [N, 14]."""
     found: dict[str, Localization] = {}
     hits: dict[str, Array] = {}
-    for family in FAMILIES:
-        artefact = setting.artifact(family.network)
-        explainer = family.make(artefact.network)
-        cache = setting.work / f"{family.label}-{artefact.manifest.weights_sha256[:12]}"
-        on_valid = measure(explainer, valid, artefact.manifest.image_size, cache / "valid")
-        on_test = measure(explainer, test, artefact.manifest.image_size, cache / "test")
-        thresholds = _thresholds(artefact)
-        limits = np.array([thresholds.get(name, 0.5) for name in FINDING_NAMES])
-        decided = 1 / (1 + np.exp(-logits[family.network])) >= limits
+    for family in setting.families():
+        subject = subjects[family.network]
+        explainer, size = family.make(subject.network), subject.network.image_size
+        cache = setting.work / f"{family.label}-{subject.key}"
+        on_valid = measure(explainer, valid, size, cache / "valid")
+        on_test = measure(explainer, test, size, cache / "test")
+        decided = subject.decided(logits[family.network])
         for name in explainer.names:
             found[name] = summarize(family.network, on_valid[name], on_test[name], test, decided, setting.resamples)
             hits[name] = on_test[name].hits
@@ -200,21 +198,25 @@ def _pairs(data: AnnotatedFilms, count: int) -> list[tuple[int, int]]:
 
 
 def _faithfulness(
-    setting: Setting, data: AnnotatedFilms, pairs: list[tuple[int, int]], logits: dict[str, Array]
+    setting: Setting,
+    subjects: dict[str, Subject],
+    data: AnnotatedFilms,
+    pairs: list[tuple[int, int]],
+    logits: dict[str, Array],
 ) -> Iterator[tuple[str, Faithfulness]]:
-    for family in FAMILIES:
-        artefact = setting.artifact(family.network)
-        explainer, unlearnt = family.make(artefact.network), family.make(_random(artefact))
+    for family in setting.families():
+        subject = subjects[family.network]
+        explainer, unlearnt = family.make(subject.network), family.make(subject.unlearnt())
         figures: dict[str, list[list[float]]] = {name: [] for name in explainer.names}
         for number, (index, column) in enumerate(tqdm(pairs, f"faithfulness: {family.label}", leave=False)):
-            image = read_film(data.films.paths[index], artefact.manifest.image_size)
+            image = read_film(data.films.paths[index], subject.network.image_size)
             maps = explainer.maps(image, [column])
             steady: dict[str, float] = {}
             others: dict[str, Maps] = {}
             if number < len(pairs) // _STEADY_SHARE:
                 steady, others = stability(explainer, image, column), unlearnt.maps(image, [column])
             for name in explainer.names:
-                part = curves(artefact.network, image, maps[name][0], column)
+                part = curves(subject.network, image, maps[name][0], column)
                 learnt = (
                     np.array([part.gain, part.sufficiency, part.necessity]) / logits[family.network][:, column].std()
                 )
@@ -227,18 +229,11 @@ def _faithfulness(
             yield name, Faithfulness(family.network, *means)
 
 
-def _random(artefact: Artifact) -> PatchNet:
-    torch.manual_seed(_SEED)
-    manifest = artefact.manifest
-    backbone = backbones.build(manifest.backbone, len(FINDING_NAMES))
-    return PatchNet(backbone, manifest.image_size, manifest.patch_size).eval()
-
-
 def _shortcuts(setting: Setting) -> Iterator[tuple[str, shortcut.Shortcut]]:
     """Half of the validation films teach the marker, the other half show whether it was learnt and is shown."""
     films = read_films(setting.valid.films)
     for network in ("patch", "image"):
-        artefact = setting.artifact(network)
+        artefact = setting.patch if network == "patch" else setting.image
         size, half = artefact.manifest.image_size, len(films) // 2
         taught = shortcut.Marked(FilmDataset(films.where(range(half)), size), seed=1)
         shown = shortcut.Marked(

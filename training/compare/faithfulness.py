@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from app.patchnet.network import PatchNet
 from training.compare.attribution import Explainer
 from training.compare.localization import Map
+from training.compare.subjects import Network
 
 Array = NDArray[np.float64]
 CELL = 64
@@ -47,7 +47,7 @@ class Curves:
 
 
 @torch.inference_mode()
-def curves(network: PatchNet, image: Tensor, saliency_map: Map, column: int) -> Curves:
+def curves(network: Network, image: Tensor, saliency_map: Map, column: int) -> Curves:
     """Blacken cells of an image [1, S, S] in the order of their mean evidence, and the other way round."""
     ranks = _ranks(saliency_map, network.image_size)
     cells = len(ranks) ** 2

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from app.patchnet.findings import FINDING_NAMES
 from training.compare.attribution import Maps
-from training.compare.comparison import FAMILIES, Comparison, Setting, annotated, film_logits
+from training.compare.comparison import Comparison, Setting, annotated
 from training.compare.localization import place_square
 from training.compare.measured import AnnotatedFilms
+from training.compare.subjects import Subject
 from training.datasets import read_film
 from training.figures import reliability_plot
 from training.metrics import Estimate, roc_curve
 
 Array = NDArray[np.float64]
 
-_GALLERY = ("patch grid", "patch, offset 16", "patch, offset 13", "Grad-CAM", "Grad-CAM++", "Eigen-CAM")
+_GALLERY = ("patch grid", "patch, offset 16", "patch, offset 13", "Grad-CAM", "Grad-CAM++", "ProtoPNet")
 _GALLERY_FILMS = 6
 
 
@@ -32,7 +33,8 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
     (out / "report.json").write_text(content.replace("NaN", "null") + "\n", encoding="utf-8")
     test = annotated(setting.test)
     labels = test.films.labels.double().numpy()
-    logits = {network: film_logits(setting.artifact(network), test) for network in ("patch", "image")}
+    subjects = setting.subjects()
+    logits = {network: subjects[network].logits(test.films) for network in comparison.classification}
     environment = Environment(loader=PackageLoader("training.compare"), autoescape=select_autoescape())
     environment.filters["estimate"] = _estimate
     page = environment.get_template("comparison.html").render(
@@ -42,7 +44,7 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
         findings=test.annotations.findings(),
         roc=_embedded(_roc(logits, labels), "svg+xml"),
         reliability=_embedded(reliability_plot(1 / (1 + np.exp(-logits["patch"])), labels), "svg+xml"),
-        gallery=[_embedded(picture, "png") for picture in _gallery(setting, test)],
+        gallery=[_embedded(picture, "png") for picture in _gallery(setting, subjects, test)],
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -76,7 +78,7 @@ def _roc(logits: dict[str, Array], labels: Array) -> bytes:
     return _saved(figure, "svg")
 
 
-def _gallery(setting: Setting, data: AnnotatedFilms) -> list[bytes]:
+def _gallery(setting: Setting, subjects: dict[str, Subject], data: AnnotatedFilms) -> list[bytes]:
     """Some films with what radiologists marked, and the maps side by side, as PNG. Blue against, red for."""
     pictures: list[bytes] = []
     marked = [(index, name) for index in range(len(data.films)) for name in data.marked(index)]
@@ -86,7 +88,7 @@ def _gallery(setting: Setting, data: AnnotatedFilms) -> list[bytes]:
         if mask is None:
             continue
         background = place_square(film[0].numpy(), mask.shape)
-        maps = _maps(setting, data, index, finding)
+        maps = _maps(setting, subjects, data.films.paths[index], finding)
         figure = Figure(figsize=(3 * (len(maps) + 1), 3.2), layout="constrained")
         axes = figure.subplots(1, len(maps) + 1).flatten()
         for axis, name in zip(axes, (finding, *maps), strict=True):
@@ -102,15 +104,14 @@ def _gallery(setting: Setting, data: AnnotatedFilms) -> list[bytes]:
     return pictures
 
 
-def _maps(setting: Setting, data: AnnotatedFilms, index: int, finding: str) -> dict[str, Maps]:
+def _maps(setting: Setting, subjects: dict[str, Subject], path: Path, finding: str) -> dict[str, Maps]:
     found: dict[str, Maps] = {}
-    for family in FAMILIES:
-        artefact = setting.artifact(family.network)
-        explainer = family.make(artefact.network)
+    for family in setting.families():
+        network = subjects[family.network].network
+        explainer = family.make(network)
         if not set(explainer.names) & set(_GALLERY):
             continue
-        image = read_film(data.films.paths[index], artefact.manifest.image_size)
-        for name, maps in explainer.maps(image, [FINDING_NAMES.index(finding)]).items():
+        for name, maps in explainer.maps(read_film(path, network.image_size), [FINDING_NAMES.index(finding)]).items():
             if name in _GALLERY:
                 found[name] = maps[0]
     return found

@@ -66,6 +66,7 @@ def setting(small_data, tmp_path_factory):
         write_boxes(small_data, "valid", 8),
         write_boxes(small_data, "test", 8),
         folder / "work",
+        small_data / "train.csv",
         resamples=50,
         pairs=4,
     )
@@ -79,12 +80,12 @@ def comparison(setting):
 def test_every_method_has_every_figure(comparison):
     methods = set(comparison.localization)
     assert methods == set(comparison.faithfulness)
-    assert {"patch grid", "Grad-CAM", "integrated gradients", "occlusion", "random", "centre"} < methods
+    assert {"patch grid", "Grad-CAM", "integrated gradients", "occlusion", "random", "centre", "ProtoPNet"} < methods
     for figures in comparison.localization.values():
         assert set(figures.hit_rate) == {"Edema", "Pleural Effusion", "mean"}
         mean = figures.hit_rate["mean"]
         assert mean.low <= mean.value <= mean.high
-    assert set(comparison.shortcuts) == methods - {"random", "centre"}
+    assert set(comparison.shortcuts) == methods - {"random", "centre", "ProtoPNet", "PIPNet"}
 
 
 def test_a_second_call_measures_no_film_again(setting, comparison, monkeypatch):

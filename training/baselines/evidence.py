@@ -1,0 +1,26 @@
+"""The prototypes' evidence as a saliency method of the comparison."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from training.baselines.prototypes import PrototypeNetwork
+from training.compare.attribution import Maps
+
+
+@dataclass(frozen=True)
+class PrototypeEvidence:
+    """Where the prototypes are that speak for a finding, as strongly as the decision weighs them."""
+
+    network: PrototypeNetwork
+    name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """One method, named for the network."""
+        return (self.name,)
+
+    def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
+        """See ``training.compare.attribution.Explainer``; in logits, [F, h, w]."""
+        return {self.name: self.network.evidence(image)[list(findings)].float().numpy()}

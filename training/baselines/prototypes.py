@@ -1,0 +1,80 @@
+"""What ProtoPNet and PIPNet share: a trunk that sees the whole film, prototypes over its places, a linear decision."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from app.patchnet.network import PatchNet
+from training.compare.attribution import last_spatial_layer
+
+
+class Trunk(nn.Module):
+    """The features of an image-level network before they are averaged; its weights stay as they are."""
+
+    def __init__(self, network: PatchNet) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.image_size = network.image_size
+        self._layer = last_spatial_layer(network)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 1, S, S] in [0, 1] → [B, F, h, w]."""
+        seen: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: object, output: Tensor) -> None:
+            del module, inputs
+            seen.append(output)
+
+        hook = self._layer.register_forward_hook(keep)
+        try:
+            self.network(images)
+        finally:
+            hook.remove()
+        return seen[0]
+
+    def train(self, mode: bool = True) -> "Trunk":
+        """The trunk always stays as it serves: its batch norms do not move."""
+        return super().train(False) if mode else super().train(mode)
+
+
+class PrototypeNetwork(nn.Module, ABC):
+    """A decision by how much of each prototype is found anywhere: logits = W · max over places of activations + b."""
+
+    def __init__(self, trunk: Trunk, prototypes: int, findings: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.image_size = trunk.image_size
+        self.head = nn.Linear(prototypes, findings)
+
+    @abstractmethod
+    def activations(self, features: Tensor) -> Tensor:
+        """How much each place looks like each prototype: [B, F, h, w] → [B, M, h, w], not negative."""
+
+    @abstractmethod
+    def fit(self, features: Tensor, mirrored: Tensor, labels: Tensor, seed: int = 0) -> None:
+        """Learn in place from films.
+
+        ``features`` [N, F, h, w] are the trunk's, ``mirrored`` those of the mirror images, turned back; ``labels``
+        [N, C] are NaN where unknown.
+        """
+
+    def decide(self, features: Tensor) -> Tensor:
+        """[B, F, h, w] → logits [B, C]."""
+        return self.head(self.activations(features).amax(dim=(2, 3)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 1, S, S] in [0, 1] → logits [B, C]."""
+        return self.decide(self.trunk(images))
+
+    @torch.inference_mode()
+    def evidence(self, image: Tensor) -> Tensor:
+        """Activations weighted as the decision weighs them: [1, S, S] → [C, h, w]."""
+        activations = self.activations(self.trunk(image[None]))[0]
+        return torch.einsum("cm,mhw->chw", self.head.weight, activations)
+
+
+def learnt(network: PrototypeNetwork) -> dict[str, Tensor]:
+    """The weights beside the trunk's, which are kept elsewhere."""
+    return {name: value for name, value in network.state_dict().items() if not name.startswith("trunk.")}

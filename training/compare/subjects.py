@@ -1,0 +1,78 @@
+"""The networks of a comparison, each with what is needed to explain and to judge it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.patchnet import backbones
+from app.patchnet.artifact import Artifact
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.network import PatchNet
+from training.baselines import fitted as baselines
+from training.baselines.prototypes import PrototypeNetwork
+from training.datasets import FilmDataset, Films
+from training.evaluation import tune_thresholds
+from training.loop import predict_logits
+
+Array = NDArray[np.float64]
+Network = PatchNet | PrototypeNetwork
+
+_BATCH_IMAGES = 8
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network [B, 1, S, S] → [B, 14] logits with its thresholds, in probabilities by finding.
+
+    ``key`` stands for its weights in names of files; ``unlearnt`` makes a network of the same build with random ones.
+    """
+
+    network: Network
+    thresholds: dict[str, float]
+    key: str
+    unlearnt: Callable[[], Network]
+
+    def logits(self, films: Films) -> Array:
+        """Global logits of all films: [N, 14]."""
+        return predict_logits(self.network, FilmDataset(films, self.network.image_size), _BATCH_IMAGES, "cpu")
+
+    def decided(self, logits: Array) -> NDArray[np.bool_]:
+        """Which findings it calls positive: [N, 14] → [N, 14]; a finding without a threshold is called at 0.5."""
+        limits = np.array([self.thresholds.get(name, 0.5) for name in FINDING_NAMES])
+        return 1 / (1 + np.exp(-logits)) >= limits
+
+
+def shipped(artefact: Artifact) -> Subject:
+    """An artefact as it is served."""
+    thresholds = {
+        record.name: record.threshold for record in artefact.manifest.findings if record.threshold is not None
+    }
+    return Subject(
+        artefact.network, thresholds, artefact.manifest.weights_sha256[:12], lambda: _random_network(artefact)
+    )
+
+
+def prototype_networks(image: Artifact, train: Path, valid: Films, work: Path) -> dict[str, Subject]:
+    """ProtoPNet and PIPNet on the image-level model's trunk; thresholds are tuned on the validation films."""
+    found: dict[str, Subject] = {}
+    for name, network in baselines.fitted(image, train, work).items():
+        logits = predict_logits(network, FilmDataset(valid, network.image_size), _BATCH_IMAGES, "cpu")
+        thresholds = tune_thresholds(logits, valid.labels.double().numpy(), list(FINDING_NAMES))
+
+        def unlearnt(name: str = name) -> Network:
+            return baselines.unlearnt(name, image)
+
+        found[name] = Subject(network, thresholds, baselines.key(image, train), unlearnt)
+    return found
+
+
+def _random_network(artefact: Artifact) -> PatchNet:
+    torch.manual_seed(_SEED)
+    manifest = artefact.manifest
+    backbone = backbones.build(manifest.backbone, len(FINDING_NAMES))
+    return PatchNet(backbone, manifest.image_size, manifest.patch_size).eval()
