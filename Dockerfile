@@ -23,7 +23,8 @@ LABEL org.opencontainers.image.title="medpatchnet" \
       org.opencontainers.image.description="Chest X-ray findings with exact evidence; research use, not a medical device" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --system --gid 10001 medpatchnet \
-    && useradd --system --uid 10001 --gid medpatchnet --no-create-home --shell /usr/sbin/nologin medpatchnet
+    && useradd --system --uid 10001 --gid medpatchnet --no-create-home --shell /usr/sbin/nologin medpatchnet \
+    && install -d -o medpatchnet -g medpatchnet -m 0700 /var/cache/medpatchnet
 COPY --from=build /opt/python /opt/python
 COPY --from=build /srv/medpatchnet /srv/medpatchnet
 COPY models /srv/medpatchnet/models
@@ -31,6 +32,7 @@ WORKDIR /srv/medpatchnet
 ENV PATH=/srv/medpatchnet/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    MEDPATCHNET_CACHE_DIR=/var/cache/medpatchnet \
     MEDPATCHNET_HOST=0.0.0.0 \
     MEDPATCHNET_PORT=8000 \
     MEDPATCHNET_ADMIN_HOST=0.0.0.0 \

@@ -21,7 +21,7 @@ from app.api.routes import router
 from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
-from app.inference.engine import TorchEngine, choose_device
+from app.inference.choice import choose_device, make_engine
 from app.inference.scheduler import Scheduler
 from app.patchnet import artifact
 from app.service.explain import Explainer
@@ -148,7 +148,15 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
     if settings.pinned_weights and loaded.manifest.weights_sha256 not in settings.pinned_weights:
         raise ArtifactError(f"the weights of '{name}' are none of those that MEDPATCHNET_MODEL_SHA256 allows")
     scheduler = Scheduler(
-        TorchEngine(loaded.network.backbone, device, settings.inference_threads),
+        make_engine(
+            loaded.network.backbone,
+            loaded.manifest.patch_size,
+            device=device,
+            preference=settings.engine,
+            threads=settings.inference_threads,
+            key=loaded.manifest.weights_sha256,
+            cache=settings.exports_dir,
+        ),
         batch_patches=settings.batch_patches,
         batch_wait_s=settings.batch_wait_s,
         queue_patches=settings.queue_patches,

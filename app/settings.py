@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DevicePreference = Literal["auto", "cpu", "cuda"]
+EnginePreference = Literal["auto", "torch", "openvino"]
 LogFormat = Literal["json", "console"]
 
 MIB = 1024 * 1024
@@ -36,9 +37,15 @@ class Settings(BaseSettings):
     device: DevicePreference = Field(
         default="auto", description="Where the network runs: auto takes CUDA where there is one."
     )
-    inference_threads: int = Field(
-        default=0, ge=0, description="Threads of the network on the CPU; 0 lets torch decide."
+    engine: EnginePreference = Field(
+        default="auto", description="What runs the network: auto takes OpenVINO on the CPU and torch on CUDA."
     )
+    cache_dir: Path = Field(
+        default=Path("~/.cache/medpatchnet"),
+        description="Folder for networks in OpenVINO's form, made at the first start. Where it cannot be written, "
+        "every start makes them again.",
+    )
+    inference_threads: int = Field(default=0, ge=0, description="Threads of the network on the CPU; 0 takes all cores.")
 
     max_body_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest request body.")
     max_pixels: int = Field(default=64_000_000, ge=1, description="Largest image, rows × columns.")
@@ -116,6 +123,14 @@ class Settings(BaseSettings):
     def pinned_weights(self) -> frozenset[str]:
         """The weights that may be served; empty where any may."""
         return frozenset(part.strip().lower() for part in self.model_sha256.split(",") if part.strip())
+
+    @property
+    def exports_dir(self) -> Path | None:
+        """``cache_dir`` with the home folder in place; None where the user has none."""
+        try:
+            return self.cache_dir.expanduser()
+        except RuntimeError:
+            return None
 
     @property
     def has_authentication(self) -> bool:

@@ -5,9 +5,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from app.errors import ConfigurationError
-from app.settings import DevicePreference
-
 
 class Engine(Protocol):
     """A network behind one call. ``patch_logits`` runs on the scheduler's thread only and may raise anything."""
@@ -25,17 +22,6 @@ class Engine(Protocol):
     def patch_logits(self, patches: Tensor) -> Tensor:
         """[N, 1, p, p] float32 in [0, 1] on the CPU → [N, C] float32 logits on the CPU."""
         ...
-
-
-def choose_device(preference: DevicePreference) -> str:
-    """``cpu`` or ``cuda``. Raises ConfigurationError where CUDA is asked for and there is none."""
-    if preference == "cpu":
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    if preference == "cuda":
-        raise ConfigurationError("device 'cuda' was asked for, but no CUDA device is usable; use 'auto' or 'cpu'")
-    return "cpu"
 
 
 class TorchEngine:

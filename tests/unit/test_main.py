@@ -67,7 +67,7 @@ def test_device_memory_is_followed_on_cuda(models_dir, monkeypatch):
     monkeypatch.setattr(TorchEngine, "device", "cuda")
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 3)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 5)
-    with TestClient(create_app(settings(models_dir, model="one"))) as client:
+    with TestClient(create_app(settings(models_dir, model="one", engine="torch"))) as client:
         text = client.get("/metrics").text
     assert 'gpu_memory_bytes{kind="allocated"} 3.0' in text
     assert 'gpu_memory_bytes{kind="reserved"} 5.0' in text

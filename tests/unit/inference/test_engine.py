@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from app.errors import ConfigurationError
-from app.inference.engine import TorchEngine, choose_device
+from app.inference.choice import choose_device
+from app.inference.engine import TorchEngine
 
 
 def test_the_engine_answers_as_the_backbone_does():

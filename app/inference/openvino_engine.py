@@ -1,0 +1,58 @@
+"""The OpenVINO implementation of an engine: the fastest float32 on CPUs, with the same answers."""
+
+import os
+
+import numpy as np
+import openvino as ov
+import torch
+from torch import Tensor
+
+_CHUNK_PIXELS = 32 * 64 * 64
+_STREAMS = 2
+
+
+def chunk_of(patch_size: int) -> int:
+    """How many patches one inference request takes: 32 of 64 px, and as many pixels of any other size."""
+    return max(1, _CHUNK_PIXELS // patch_size**2)
+
+
+class OpenVinoEngine:
+    """A compiled network of fixed shape [n, 1, p, p]; chunks of n patches run side by side in streams.
+
+    Source of the shape: two streams of 16 to 32 patches are fastest; smaller chunks lose, one stream leaves cores idle.
+    """
+
+    device = "cpu"
+    precision = "float32"
+
+    def __init__(self, model: ov.Model, threads: int = 0) -> None:
+        """Compile a model of static shape. ``threads`` 0 takes all cores the process may use."""
+        threads = threads or len(os.sched_getaffinity(0))
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": min(_STREAMS, threads),
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        compiled = ov.Core().compile_model(model, "CPU", settings)
+        self._chunk = int(compiled.input(0).shape[0])
+        self._outputs = int(compiled.output(0).shape[1])
+        self._queue = ov.AsyncInferQueue(compiled, min(_STREAMS, threads))
+
+    def patch_logits(self, patches: Tensor) -> Tensor:
+        """[N, 1, p, p] float32 → [N, C] float32, see ``Engine``; the last chunk is filled up with black patches."""
+        count = patches.shape[0]
+        pixels = np.ascontiguousarray(patches.numpy())
+        logits = np.empty((count, self._outputs), dtype=np.float32)
+
+        def keep(request: ov.InferRequest, begin: int) -> None:
+            end = min(begin + self._chunk, count)
+            logits[begin:end] = request.get_output_tensor(0).data[: end - begin]
+
+        self._queue.set_callback(keep)
+        for begin in range(0, count, self._chunk):
+            part = pixels[begin : begin + self._chunk]
+            if len(part) < self._chunk:
+                part = np.concatenate([part, np.zeros((self._chunk - len(part), *part.shape[1:]), np.float32)])
+            self._queue.start_async({0: part}, begin, share_inputs=True)
+        self._queue.wait_all()
+        return torch.from_numpy(logits)

@@ -1,0 +1,100 @@
+"""The OpenVINO engine: the same answers, kept exports, and what happens when they are damaged."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from torch import nn
+
+from app.errors import ConfigurationError
+from app.inference import choice
+from app.inference.choice import make_engine
+from app.inference.engine import TorchEngine
+from app.inference.export import export, exported, keep, read
+from app.inference.openvino_engine import OpenVinoEngine, chunk_of
+
+SIDE = 11
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 81, 7)).eval()
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 23])
+def test_the_answers_are_those_of_torch_for_any_number_of_patches(backbone, count):
+    engine = OpenVinoEngine(exported(backbone, SIDE, 4, "", None))
+    patches = torch.rand(count, 1, SIDE, SIDE)
+    logits = engine.patch_logits(patches)
+    assert logits.shape == (count, 7)
+    torch.testing.assert_close(logits, backbone(patches).detach(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(engine.patch_logits(patches.flip(0)), logits.flip(0), atol=1e-6, rtol=0)
+
+
+def test_no_patches_give_no_logits(backbone):
+    assert OpenVinoEngine(exported(backbone, SIDE, 4, "", None)).patch_logits(torch.zeros(0, 1, SIDE, SIDE)).shape == (
+        0,
+        7,
+    )
+
+
+def test_a_chunk_has_as_many_pixels_for_any_patch_size():
+    assert (chunk_of(64), chunk_of(128), chunk_of(512)) == (32, 8, 1)
+
+
+def test_a_second_start_reads_what_the_first_one_kept(backbone, tmp_path, monkeypatch):
+    exported(backbone, SIDE, 4, "abc", tmp_path)
+
+    def fail(*_):
+        raise AssertionError("exported again")
+
+    monkeypatch.setattr("app.inference.export.export", fail)
+    model = exported(backbone, SIDE, 4, "abc", tmp_path)
+    patches = torch.rand(4, 1, SIDE, SIDE)
+    torch.testing.assert_close(
+        OpenVinoEngine(model).patch_logits(patches), backbone(patches).detach(), atol=1e-5, rtol=0
+    )
+    with pytest.raises(AssertionError):
+        exported(backbone, SIDE, 4, "other weights", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.xml", "digests.json"])
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(file.read_bytes()[:-9]), os.remove])
+def test_a_damaged_export_is_made_again(backbone, tmp_path, name, damage):
+    exported(backbone, SIDE, 4, "abc", tmp_path)
+    (folder,) = tmp_path.iterdir()
+    damage(folder / name)
+    patches = torch.rand(3, 1, SIDE, SIDE)
+    logits = OpenVinoEngine(exported(backbone, SIDE, 4, "abc", tmp_path)).patch_logits(patches)
+    torch.testing.assert_close(logits, backbone(patches).detach(), atol=1e-5, rtol=0)
+    assert {path.name for path in folder.iterdir()} == {"model.bin", "model.xml", "digests.json"}
+
+
+def test_starts_side_by_side_leave_one_whole_export(backbone, tmp_path):
+    model = export(backbone, SIDE, 4)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: keep(model, tmp_path / "abc"), range(8)))
+    assert [path.name for path in tmp_path.iterdir()] == ["abc"]
+    assert read(tmp_path / "abc") is not None
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(backbone, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    engine = make_engine(backbone, SIDE, device="cpu", preference="openvino", cache=tmp_path / "file")
+    assert isinstance(engine, OpenVinoEngine)
+
+
+def test_auto_serves_with_torch_what_openvino_answers_differently(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(choice, "_difference", lambda *_: 0.1)
+    assert isinstance(make_engine(backbone, SIDE, device="cpu"), TorchEngine)
+    with pytest.raises(ConfigurationError, match="differ"):
+        make_engine(backbone, SIDE, device="cpu", preference="openvino")
+
+
+def test_openvino_is_refused_for_cuda_and_auto_takes_torch_there(backbone, monkeypatch):
+    with pytest.raises(ConfigurationError, match="CPU"):
+        make_engine(backbone, SIDE, device="cuda", preference="openvino")
+    monkeypatch.setattr(choice, "TorchEngine", lambda _, device, __: device)
+    assert make_engine(backbone, SIDE, device="cuda") == "cuda"
