@@ -54,8 +54,11 @@ def serve(
     device: Device = None,
 ) -> None:
     """Serve over HTTP until SIGTERM or Ctrl-C; ready when /readyz answers 200."""
+    from app.allocator import keep_large_blocks
     from app.main import create_app
     from app.server import listen, make_server
+
+    keep_large_blocks()
 
     settings = make_settings(host=host, port=port, model=model, device=device)
     configure_logging(settings.log_level, settings.log_format)
@@ -130,6 +133,7 @@ def explain(
     out: Annotated[Path, typer.Option(help="FILE.png for the overlay, FILE.json for the numbers.")],
     map_kind: Annotated[Literal["raw", "scaled"], typer.Option("--map", help="Patch logits, or scaled.")] = "raw",
     offset: Annotated[int | None, typer.Option(help="Pixels between shifted grids; default: the exact grid.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Odd: the map of offset 1, interpolated every so many px.")] = None,
     legend: Annotated[bool, typer.Option(help="Draw the scale.")] = False,
     model: Model = None,
     device: Device = None,
@@ -145,6 +149,7 @@ def explain(
         "class": [finding],
         "map": map_kind,
         "offset": offset,
+        "stride": stride,
         "legend": legend,
         "format": out.suffix[1:],
     }

@@ -34,6 +34,7 @@ from app.settings import Settings
 from app.telemetry import Metrics, get_logger
 
 _CHECK_WORKERS_EVERY_S = 0.5
+_MAP_CHUNK = {"cpu": 128, "cuda": 2048}  # patches; a prediction waits for the chunk of a map that is running
 
 DESCRIPTION = """\
 Scores the 14 CheXpert findings on a chest radiograph and shows, for each, where the evidence lies: exactly, because
@@ -113,7 +114,8 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         decoder.start()
         stack.callback(decoder.close)
         stack.push_async_callback(cancel, asyncio.create_task(keep_alive(decoder)))
-        models = ModelShelf(load_models(settings, metrics))
+        device = choose_device(settings.device)
+        models = ModelShelf(load_models(settings, device, metrics))
         for model in models.all:
             warm_up(model, settings.batch_patches)
             model.scheduler.start()
@@ -123,7 +125,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             predictor,
             max_passes=settings.max_map_passes,
             max_concurrent=settings.max_concurrent_maps,
-            chunk_patches=settings.batch_patches,
+            chunk_patches=min(settings.batch_patches, _MAP_CHUNK[device]),
         )
         follow(metrics, models, decoder)
         lifecycle.ready()
@@ -134,11 +136,10 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         )
 
 
-def load_models(settings: Settings, metrics: Metrics) -> list[ServedModel]:
-    """Every artefact named in the settings, on its device. Raises ArtifactError, ConfigurationError."""
+def load_models(settings: Settings, device: str, metrics: Metrics) -> list[ServedModel]:
+    """Every artefact named in the settings, on a device. Raises ArtifactError, ConfigurationError."""
     if not settings.model_names:
         raise ConfigurationError("no model is named; set MEDPATCHNET_MODEL or --model")
-    device = choose_device(settings.device)
     return [load_model(name, device, settings, metrics) for name in settings.model_names]
 
 

@@ -25,12 +25,12 @@ def map_request(query: ExplainQuery, form: ExplanationFormat) -> MapRequest:
     findings = tuple(finding_indices(query.finding))
     if form == "png" and len(findings) != 1:
         raise InvalidQuery("a PNG shows one finding; ask for one class, or for format=json")
-    return MapRequest(findings, query.map, query.offset, query.border)
+    return MapRequest(findings, query.map, query.offset, query.stride, query.border)
 
 
 def time_allowed(services: Services, model: ServedModel, asked: MapRequest) -> float:
-    """Seconds until the deadline: more for a shift-averaged map. Raises InvalidQuery for the offset."""
-    plain = services.explainer.lattice(model, asked.offset).is_plain
+    """Seconds until the deadline: more for a shift-averaged map. Raises InvalidQuery for offset and stride."""
+    plain = services.explainer.lattices(model, asked).is_plain
     return services.settings.request_timeout_s if plain else services.settings.map_timeout_s
 
 

@@ -30,6 +30,12 @@ class ExplainQuery(ImageQuery):
     offset: int | None = Field(
         None, ge=1, description="Pixels between shifted grids, 1 to the patch size (default: the plain, exact grid)."
     )
+    stride: int | None = Field(
+        None,
+        ge=1,
+        json_schema_extra={"examples": [5]},
+        description="The map of offset 1, interpolated between every so many patches: odd, 1 to the patch size - 1.",
+    )
     border: Border = Field("coverage", description="How a shift-averaged map treats pixels near the border.")
     format: Literal["json", "png"] | None = Field(None, description="Overrides the Accept header.")
     opacity: float | None = Field(None, ge=0, le=1, description="PNG: opacity of the evidence over the film.")

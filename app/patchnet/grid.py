@@ -1,7 +1,7 @@
 """Lattices of patch origins: where the grids of a saliency map lie."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -46,6 +46,19 @@ class Lattice:
         starts = sorted(corner + shift for corner in corners for shift in shifts)
         return cls(image_size, patch_size, offset, tuple(starts))
 
+    def thinned(self, stride: int) -> "Lattice":
+        """Every ``stride``-th origin along each axis, and the last one. Raises ValueError unless stride >= 1."""
+        if stride < 1:
+            raise ValueError(f"stride must be at least 1, got {stride}")
+        kept = self.starts[::stride]
+        return replace(self, starts=kept if kept[-1] == self.starts[-1] else (*kept, self.starts[-1]))
+
+    @property
+    def origins(self) -> Tensor:
+        """All origins: [n², 2] int64 (row, column)."""
+        starts = torch.tensor(self.starts)
+        return torch.cartesian_prod(starts, starts)
+
     @property
     def per_axis(self) -> int:
         """n: number of positions along one axis."""
@@ -53,8 +66,8 @@ class Lattice:
 
     @property
     def passes(self) -> int:
-        """How many passes over an image the lattice costs: the number of shifts."""
-        return self.patches // (self.image_size // self.patch_size) ** 2
+        """How many passes over an image the lattice costs, rounded up: the number of shifts, if it is not thinned."""
+        return math.ceil(self.patches / (self.image_size // self.patch_size) ** 2)
 
     @property
     def is_plain(self) -> bool:
@@ -73,8 +86,7 @@ def shift_origins(image_size: int, patch_size: int, offset: int) -> Tensor:
     Returns [N, 2] int64 (row, column), N = ((image_size // patch_size) * ceil(patch_size / offset)) ** 2; corners can
     be negative (zero padding). Raises ValueError unless 1 <= offset <= patch_size. Source: paper, "MedicalPatchNet".
     """
-    starts = torch.tensor(Lattice.regular(image_size, patch_size, offset).starts)
-    return torch.cartesian_prod(starts, starts)
+    return Lattice.regular(image_size, patch_size, offset).origins
 
 
 def cut_patches(image: Tensor, patch_size: int, origins: Tensor) -> Tensor:
@@ -92,3 +104,20 @@ def cut_patches(image: Tensor, patch_size: int, origins: Tensor) -> Tensor:
     windows = padded.unfold(0, patch_size, 1).unfold(1, patch_size, 1)  # [S + p + 1, S + p + 1, p, p], a view
     rows, columns = (origins + patch_size).unbind(1)
     return windows[rows, columns][:, None]
+
+
+def merge_constant(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """Patches [N, 1, p, p] with those of one same value throughout kept once, as in collimated borders.
+
+    Returns the kept patches [M, 1, p, p] and, for each of the N, the number [N] of the kept one that is identical.
+    """
+    values = patches[:, 0, 0, 0]
+    constant = (patches == values[:, None, None, None]).flatten(1).all(dim=1)
+    kept = ~constant
+    index = torch.cumsum(kept, dim=0) - 1
+    if bool(constant.any()):
+        levels, which = torch.unique(values[constant], return_inverse=True)
+        index[constant] = int(kept.sum()) + which
+        flat = levels[:, None, None, None].expand(-1, *patches.shape[1:])
+        return torch.cat([patches[kept], flat]), index
+    return patches, index

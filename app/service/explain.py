@@ -10,8 +10,15 @@ from torch import Tensor
 from app.errors import InvalidQuery, QueueFull
 from app.inference.scheduler import Lane
 from app.patchnet.evidence import RemovalRule, flip_set, sufficient_set, summarize
-from app.patchnet.grid import Lattice, cut_patches, shift_origins
-from app.patchnet.saliency import Border, MapKind, patch_grid, scale_evidence, shift_averaged_map
+from app.patchnet.grid import Lattice, cut_patches, merge_constant
+from app.patchnet.saliency import (
+    Border,
+    MapKind,
+    interpolate_evidence,
+    patch_grid,
+    scale_evidence,
+    shift_averaged_map,
+)
 from app.service.models import ServedModel
 from app.service.predict import Predictor
 from app.service.results import DecisivePatches, Explanation, Explanations, Prediction, Score
@@ -26,12 +33,29 @@ _CHUNKS_IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class MapRequest:
-    """What to explain: columns of findings, raw or scaled, and the offset in pixels (None: the plain grid)."""
+    """What to explain: columns of findings, raw or scaled, and the offset in pixels (None: the plain grid).
+
+    ``stride`` asks for the map of offset 1 from every stride-th patch along each axis, interpolated.
+    """
 
     findings: tuple[int, ...]
     map: MapKind = "raw"
     offset: int | None = None
+    stride: int | None = None
     border: Border = "coverage"
+
+
+@dataclass(frozen=True)
+class Lattices:
+    """The origins a map is made of, and those of them whose patches are classified."""
+
+    drawn: Lattice
+    classified: Lattice
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the map is the grid of the decision itself."""
+        return self.drawn.is_plain
 
 
 class Explainer:
@@ -51,18 +75,25 @@ class Explainer:
         self._free_maps = max_concurrent
         self._chunk_patches = chunk_patches
 
-    def lattice(self, model: ServedModel, offset: int | None) -> Lattice:
-        """The lattice for an offset. Raises InvalidQuery where it is out of range or costs too many passes."""
+    def lattices(self, model: ServedModel, request: MapRequest) -> Lattices:
+        """Where patches are classified. Raises InvalidQuery where that is out of range or costs too many passes."""
         manifest = model.manifest
+        if request.stride is not None and request.offset not in {None, 1}:
+            raise InvalidQuery("a stride thins out the map of offset 1; leave the offset out")
+        if request.stride is not None and not (request.stride % 2 and request.stride < manifest.patch_size):
+            raise InvalidQuery(f"stride must be odd and less than {manifest.patch_size} px, got {request.stride}")
+        offset = 1 if request.stride is not None else request.offset or manifest.patch_size
         try:
-            lattice = Lattice.regular(manifest.image_size, manifest.patch_size, offset or manifest.patch_size)
+            drawn = Lattice.regular(manifest.image_size, manifest.patch_size, offset)
         except ValueError as error:
             raise InvalidQuery(str(error)) from None
-        if lattice.passes > self._max_passes:
+        lattices = Lattices(drawn, drawn.thinned(request.stride or 1))
+        if lattices.classified.passes > self._max_passes:
+            asked = f"offset {offset}" if request.stride is None else f"stride {request.stride}"
             raise InvalidQuery(
-                f"offset {lattice.offset} needs {lattice.passes} passes; at most {self._max_passes} are allowed here"
+                f"{asked} needs {lattices.classified.passes} passes; at most {self._max_passes} are allowed here"
             )
-        return lattice
+        return lattices
 
     async def explain(
         self,
@@ -78,21 +109,20 @@ class Explainer:
         ``deadline`` is on the ``time.monotonic`` clock. Raises what predicting raises, InvalidQuery for the offset, and
         QueueFull where as many smooth maps are being computed as are allowed.
         """
-        lattice = self.lattice(model, request.offset)
-        if not lattice.is_plain and not self._free_maps:
+        lattices = self.lattices(model, request)
+        smooth = not lattices.is_plain
+        if smooth and not self._free_maps:
             raise QueueFull("as many smooth maps are being computed as are allowed; try again shortly")
-        self._free_maps -= not lattice.is_plain
+        self._free_maps -= smooth
         try:
             prediction, image = await self._predictor.predict(data, model, deadline, watch)
-            field = (
-                None
-                if lattice.is_plain
-                else await self._classify(image.tensor, lattice, model, deadline, watch, on_progress)
-            )
+            field = None
+            if smooth:
+                field = await self._classify(image.tensor, lattices.classified, model, deadline, watch, on_progress)
         finally:
-            self._free_maps += not lattice.is_plain
-        items = await asyncio.to_thread(_lay_out, prediction, request, lattice, field)
-        return Explanations(prediction, request.map, lattice.offset, request.border, items)
+            self._free_maps += smooth
+        items = await asyncio.to_thread(_lay_out, prediction, request, lattices, field)
+        return Explanations(prediction, request.map, lattices.drawn.offset, request.stride, request.border, items)
 
     async def _classify(
         self,
@@ -104,19 +134,19 @@ class Explainer:
         on_progress: OnProgress | None,
     ) -> Tensor:
         """Patch logits [n², C] at every origin of the lattice, in chunks through the background lane."""
-        origins = shift_origins(lattice.image_size, lattice.patch_size, lattice.offset)
+        origins = lattice.origins
         chunks: tuple[Tensor, ...] = torch.split(origins, self._chunk_patches)
         turn = asyncio.Semaphore(_CHUNKS_IN_FLIGHT)
 
         async def classify(chunk: Tensor) -> Tensor:
             async with turn:
-                patches = await asyncio.to_thread(cut_patches, image, lattice.patch_size, chunk)
+                patches, index = await asyncio.to_thread(_distinct_patches, image, lattice.patch_size, chunk)
                 inference = await model.scheduler.submit(patches, deadline, Lane.BACKGROUND)
             watch.record("queue", inference.queue_seconds)
             watch.record("inference", inference.inference_seconds)
             if on_progress is not None:
                 on_progress(len(chunk), len(origins))
-            return inference.logits
+            return inference.logits[index]
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -126,8 +156,12 @@ class Explainer:
         return torch.cat([task.result() for task in tasks])
 
 
+def _distinct_patches(image: Tensor, patch_size: int, origins: Tensor) -> tuple[Tensor, Tensor]:
+    return merge_constant(cut_patches(image, patch_size, origins))
+
+
 def _lay_out(
-    prediction: Prediction, request: MapRequest, lattice: Lattice, field: Tensor | None
+    prediction: Prediction, request: MapRequest, lattices: Lattices, field: Tensor | None
 ) -> tuple[Explanation, ...]:
     columns = list(request.findings)
     patch_logits = prediction.patch_logits[:, columns]  # [P², K]
@@ -137,8 +171,10 @@ def _lay_out(
     smooth: list[Tensor] | None = None
     if field is not None:
         evidence = field[:, columns]
+        if lattices.classified != lattices.drawn:
+            evidence = interpolate_evidence(evidence, lattices.classified, lattices.drawn)
         evidence = scale_evidence(evidence, probabilities) if request.map == "scaled" else evidence
-        smooth = list(shift_averaged_map(evidence, lattice, request.border))  # K × [S, S]
+        smooth = list(shift_averaged_map(evidence, lattices.drawn, request.border))  # K × [S, S]
     return tuple(
         _explanation(prediction.scores[column], patch_logits[:, index], grids[index], smooth[index] if smooth else None)
         for index, column in enumerate(columns)

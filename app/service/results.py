@@ -65,11 +65,15 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Explanations:
-    """The evidence for the asked-for findings, in the order asked."""
+    """The evidence for the asked-for findings, in the order asked.
+
+    ``stride`` tells that a map of offset 1 was interpolated between every so many patches.
+    """
 
     prediction: Prediction
     map: MapKind
     offset: int
+    stride: int | None
     border: Border
     items: tuple[Explanation, ...]
 

@@ -147,3 +147,20 @@ def test_removing_nothing_changes_nothing(client, rg1):
     body = explain(client, rg1, **{"class": "Edema"}).json()
     answer = client.post("/whatif", json={"request_id": body["request_id"], "remove": [], "rule": "neutral"}).json()
     assert all(finding["before"] == finding["after"] for finding in answer["findings"])
+
+
+def test_a_stride_gives_nearly_the_map_of_offset_one(client, rg1):
+    """Against a finer stride, since offset 1 itself takes minutes."""
+    query = {"class": "Cardiomegaly"}
+    coarse = explain(client, rg1, **query, stride=21).json()["explanations"][0]
+    fine = explain(client, rg1, **query, stride=13).json()["explanations"][0]
+    assert (coarse["offset"], coarse["stride"], coarse["exact"]) == (1, 21, False)
+    maps = [np.array(item["saliency_map"]["values"]) for item in (coarse, fine)]
+    assert maps[0].shape == (512, 512)
+    assert np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("query", ["stride=4", "stride=65", "stride=5&offset=8", "stride=1"])
+def test_a_stride_that_cannot_be_had_is_refused(client, rg1, query):
+    answer = client.post(f"/explain?class=Edema&{query}", content=rg1, headers=DICOM)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:medpatchnet:problem:invalid_query")

@@ -86,6 +86,7 @@ class ExplanationBody(Body):
     positive: bool | None
     map: Literal["raw", "scaled"]
     offset: int
+    stride: int | None
     exact: bool
     grid: GridBody | None
     saliency_map: MapBody | None
@@ -106,6 +107,7 @@ class ExplanationBody(Body):
             finding=score.name,
             map=explanations.map,
             offset=explanations.offset,
+            stride=explanations.stride,
             exact=explanations.exact,
             grid=None if item.grid is None else GridBody(rows=side, columns=side, patch_logits=item.grid.tolist()),
             saliency_map=_map(item, explanations),

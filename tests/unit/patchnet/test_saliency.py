@@ -6,9 +6,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.patchnet.grid import Lattice, axis_shifts, cut_patches, shift_origins
+from app.patchnet.grid import Lattice, axis_shifts, cut_patches, merge_constant, shift_origins
 from app.patchnet.network import split_patches
-from app.patchnet.saliency import coverage, expand_grid, patch_grid, scale_evidence, shift_averaged_map
+from app.patchnet.saliency import (
+    coverage,
+    expand_grid,
+    interpolate_evidence,
+    patch_grid,
+    scale_evidence,
+    shift_averaged_map,
+)
 
 GOLDEN_CASES = range(6)
 
@@ -141,3 +148,42 @@ def test_cut_patches_equal_those_of_the_authors_shifted_image(shared, case):
     plain = shift_origins(32, 8, 8)
     expected = split_patches(torch.from_numpy(arrays[f"shifted_{case}"])[None], 8)
     torch.testing.assert_close(cut_patches(image, 8, plain + torch.tensor([down, right])), expected)
+
+
+@given(st.integers(2, 9).map(lambda half: 2 * half - 1), st.integers(0, 99))
+def test_interpolation_is_exact_at_kept_origins_and_for_linear_evidence(stride, seed):
+    whole = Lattice.regular(48, 16, 1)
+    thinned = whole.thinned(stride)
+    assert {whole.starts[0], whole.starts[-1]} <= set(thinned.starts) <= set(whole.starts)
+    generator = torch.Generator().manual_seed(seed)
+    known = torch.rand(thinned.patches, 2, generator=generator, dtype=torch.float64)
+    full = interpolate_evidence(known, thinned, whole).reshape(48, 48, 2)
+    places = torch.tensor([whole.starts.index(start) for start in thinned.starts])
+    torch.testing.assert_close(full[places][:, places].reshape(-1, 2), known)
+    ramp = (whole.origins.double() @ torch.tensor([[0.3], [-0.7]], dtype=torch.float64)) + 5
+    kept = (thinned.origins.double() @ torch.tensor([[0.3], [-0.7]], dtype=torch.float64)) + 5
+    torch.testing.assert_close(interpolate_evidence(kept, thinned, whole), ramp)
+
+
+def test_a_stride_of_one_thins_nothing_out():
+    whole = Lattice.regular(48, 16, 1)
+    assert whole.thinned(1) == whole
+    with pytest.raises(ValueError, match="at least 1"):
+        whole.thinned(0)
+
+
+def test_stride_five_needs_a_twentieth_of_the_passes():
+    whole = Lattice.regular(512, 64, 1)
+    assert whole.passes / whole.thinned(5).passes > 20
+
+
+def test_patches_of_one_value_are_kept_once_and_everything_finds_its_twin():
+    patches = torch.rand(11, 1, 5, 5)
+    patches[[1, 4, 9]] = 0
+    patches[[2, 10]] = 0.25
+    kept, index = merge_constant(patches)
+    assert len(kept) == 11 - 2 - 1
+    assert torch.equal(kept[index], patches)
+    same, order = merge_constant(patches[[0, 3]])
+    assert torch.equal(same, patches[[0, 3]])
+    assert order.tolist() == [0, 1]
