@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.errors import MedPatchNetError
-from app.operate import keys
+from app.operate import audit, keys
 from app.settings import DevicePreference, Settings
 from app.telemetry import configure_logging
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
 
 FAILED = 1
 MISUSED = 2

@@ -186,6 +186,13 @@ class NotReady(CapacityError):
     code = "not_ready"
 
 
+class AuditUnavailable(CapacityError):
+    """The audit log cannot be written, and nothing is answered without it."""
+
+    code = "audit_unavailable"
+    retry_after = 10
+
+
 class DeadlineExceeded(MedPatchNetError):
     """The request's deadline passed before its answer was ready."""
 

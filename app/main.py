@@ -1,8 +1,8 @@
 """The composition root: the only place that builds objects. No routes, no logic."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from app.access.tokens import Issuer, JwkSet, TokenVerifier
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems
 from app.api.routes import router
+from app.audit import AuditLog
 from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
@@ -50,9 +51,10 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         try:
             app.state.gate = make_gate(settings)
-            async with open_services(settings, metrics, lifecycle) as services:
-                app.state.services = services
-                yield
+            with open_audit(settings, lifecycle) as app.state.audit:
+                async with open_services(settings, metrics, lifecycle) as services:
+                    app.state.services = services
+                    yield
         except MedPatchNetError as error:
             app.state.failure = error  # for whoever started the server: it ends without a word of its own
             raise
@@ -65,6 +67,17 @@ def create_app(settings: Settings) -> FastAPI:
     install_problems(app, metrics)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
+
+
+@contextmanager
+def open_audit(settings: Settings, lifecycle: Lifecycle) -> Generator[AuditLog | None]:
+    """The audit log, where one is kept; readiness depends on it. Raises ConfigurationError."""
+    if settings.audit_file is None:
+        yield None
+        return
+    with closing(AuditLog(settings.audit_file)) as log:
+        lifecycle.watch(lambda: log.is_well)
+        yield log
 
 
 def make_gate(settings: Settings) -> Gate:

@@ -1,4 +1,4 @@
-"""The operator's commands: keys."""
+"""The operator's commands: keys and the audit log."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,14 @@ import typer
 
 from app.access.callers import SCOPES
 from app.access.keys import add_key, new_key, record_of
+from app.audit import verify
 from app.errors import MedPatchNetError
 from app.settings import Settings
 
 FAILED = 1
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
+audit = typer.Typer(no_args_is_help=True, help="The audit log.")
 
 
 @keys.callback()
@@ -40,3 +42,31 @@ def new(
         typer.echo(f"{error.code}: {error.detail}", err=True)
         raise typer.Exit(FAILED) from None
     typer.echo(key)
+
+
+@audit.callback()
+def _audit() -> None:  # pyright: ignore[reportUnusedFunction] - keeps 'verify' a command of its own
+    """The audit log."""
+
+
+@audit.command("verify")
+def verify_log(
+    file: Annotated[Path, typer.Argument(help="The audit log.")],
+    anchor: Annotated[
+        list[str] | None, typer.Option(help="NUMBER:HASH of a line, from the service's log or an earlier run.")
+    ] = None,
+) -> None:
+    """Check that no line was changed, removed or moved, and that the log passes through the anchors."""
+    try:
+        result = verify(file, [_anchor(text) for text in anchor or ()])
+    except MedPatchNetError as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(FAILED) from None
+    typer.echo(f"{result.lines} lines, unbroken; anchor {result.lines}:{result.head}")
+
+
+def _anchor(text: str) -> tuple[int, str]:
+    number, _, digest = text.partition(":")
+    if not number.isdecimal() or not digest:
+        raise typer.BadParameter("an anchor is NUMBER:HASH")
+    return int(number), digest

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         default=0.0, ge=0, description="Requests a second that one client may send on average; 0 is no limit."
     )
     rate_burst: int = Field(default=50, ge=1, description="Requests that one client may send at once.")
+    audit_file: Path | None = Field(
+        default=None, description="Audit log to append to; a request whose line cannot be written is not answered."
+    )
     admin_host: str = Field(default="127.0.0.1", description="Address of the admin port.")
     admin_port: int = Field(
         default=8001,

@@ -15,7 +15,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 Stage = Literal["decode", "preprocess", "queue", "inference", "render"]
 RejectionReason = Literal[
-    "queue_full", "draining", "not_ready", "deadline_exceeded", "unauthenticated", "forbidden", "rate_limited"
+    "queue_full",
+    "draining",
+    "not_ready",
+    "deadline_exceeded",
+    "unauthenticated",
+    "forbidden",
+    "rate_limited",
+    "audit_unavailable",
 ]
 
 Fault = Literal["engine_error", "invalid_output", "out_of_memory"]

@@ -39,6 +39,7 @@ STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.Draining: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.AuditUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.InferenceFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InvalidModelOutput: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -54,6 +55,7 @@ _REJECTIONS: dict[str, RejectionReason] = {
     errors.Unauthenticated.code: "unauthenticated",
     errors.Forbidden.code: "forbidden",
     errors.RateLimited.code: "rate_limited",
+    errors.AuditUnavailable.code: "audit_unavailable",
 }
 
 

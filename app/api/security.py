@@ -1,11 +1,13 @@
 """What a route asks of its caller, declared beside the route and checked before anything of the body is read."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Literal, TypeVar
 
 import structlog
 from fastapi import Request, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -13,12 +15,16 @@ from starlette.exceptions import HTTPException
 
 from app.access.callers import Scope
 from app.access.gate import Gate
-from app.errors import Forbidden
+from app.audit import AuditLog, Entry, Subject, subject_var
+from app.errors import Forbidden, InvalidQuery, MedPatchNetError, RateLimited, Unauthenticated
 from app.telemetry import caller_var, request_id_var
 
 Requirement = Scope | Literal["any", "operations", "public"]
 """A scope; ``any`` valid credential; ``operations``: free on the admin port, else the scope admin; or ``public``."""
 
+# Refusals that cost nothing and may come in any number: the metrics count them.
+_NO_SUCH_ROUTE = "no_such_route"
+_NOT_AUDITED = {RateLimited.code, _NO_SUCH_ROUTE}
 _ATTRIBUTE = "__requirement__"
 _SCHEMES = (
     Security(HTTPBearer(auto_error=False, description="An API key, or an OIDC access token.")),
@@ -66,7 +72,33 @@ class GuardedRoute(APIRoute):
             await let_in(request, self.requirement)
             return await handler(request)
 
-        return guarded
+        async def audited(request: Request) -> Response:
+            log: AuditLog | None = request.app.state.audit
+            if log is None:
+                return await guarded(request)
+            subject = Subject()
+            subject_var.set(subject)
+            outcome = "internal_error"
+            try:
+                response = await guarded(request)
+                outcome = "ok" if response.status_code < HTTPStatus.BAD_REQUEST else str(response.status_code)
+            except MedPatchNetError as error:
+                outcome = error.code
+                raise
+            except RequestValidationError:
+                outcome = InvalidQuery.code
+                raise
+            except HTTPException:
+                outcome = _NO_SUCH_ROUTE
+                raise
+            finally:
+                if outcome not in _NOT_AUDITED:
+                    action = f"{request.method} {self.path}"
+                    entry = Entry(caller_var.get(), action, outcome, request_id_var.get(), subject)
+                    await asyncio.to_thread(log.append, entry)
+            return response
+
+        return guarded if self.requirement in {"public", "operations"} else audited
 
 
 async def let_in(request: Request, requirement: Requirement) -> None:
@@ -83,13 +115,17 @@ async def let_in(request: Request, requirement: Requirement) -> None:
         return
     gate: Gate = request.app.state.gate
     headers = request.headers
-    caller = await gate.identify(headers.getlist("authorization"), headers.getlist("x-api-key"))
+    address = request.client.host if request.client else ""
+    try:
+        caller = await gate.identify(headers.getlist("authorization"), headers.getlist("x-api-key"))
+    except Unauthenticated:
+        gate.limiter.spend(f"unknown at {address}")  # guessing is slowed, and cannot fill the audit log
+        raise
     caller_var.set(caller.name)
     structlog.contextvars.bind_contextvars(caller=caller.name)
     needed = "admin" if requirement == "operations" else requirement
     if needed != "any" and needed not in caller.scopes:
         raise Forbidden(f"this asks for the scope '{needed}', which the credential does not have", scope=needed)
-    address = request.client.host if request.client else ""
     gate.limiter.spend(caller.name if gate.is_on else address)
 
 

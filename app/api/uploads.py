@@ -1,6 +1,7 @@
 """Reading the image of a request: bounded in size and time, in memory (never on disk), raw or as multipart."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -8,6 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from app.audit import subject_var
 from app.errors import BodyTooLarge, DeadlineExceeded, EmptyBody, MalformedRequest, UnsupportedMediaType
 
 RAW_TYPES = ("application/dicom", "image/png", "image/jpeg", "application/octet-stream")
@@ -38,10 +40,19 @@ async def read_image(request: Request, max_bytes: int, deadline: float) -> bytes
         if not boundary:
             raise MalformedRequest("multipart/form-data without a boundary")
         body = await _read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
-        return _only_file(body, boundary, max_bytes)
+        return await _noted(_only_file(body, boundary, max_bytes))
     if name not in RAW_TYPES:
         raise UnsupportedMediaType(f"send {', '.join(RAW_TYPES)}, or {_MULTIPART} with a part named '{FILE_PART}'")
-    return await _read_bounded(request, max_bytes, deadline)
+    return await _noted(await _read_bounded(request, max_bytes, deadline))
+
+
+async def _noted(image: bytes) -> bytes:
+    """The image, once the audit log knows which it is."""
+    subject = subject_var.get()
+    if subject is not None:
+        digest = await asyncio.to_thread(hashlib.sha256, image)
+        subject.object_sha256 = digest.hexdigest()
+    return image
 
 
 async def _read_bounded(request: Request, max_bytes: int, deadline: float) -> bytes:

@@ -1,6 +1,6 @@
 """Whether the service should be sent work, and how much of it is let in at once."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -33,6 +33,16 @@ class Lifecycle:
         self.phase = Phase.STARTING
         self._metrics = metrics
         self._free = max_in_flight
+        self._checks: list[Callable[[], bool]] = []
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every part that was put under watch says so."""
+        return all(check() for check in self._checks)
+
+    def watch(self, check: Callable[[], bool]) -> None:
+        """Have readiness depend on a part; ``check`` must be quick."""
+        self._checks.append(check)
 
     def ready(self) -> None:
         """Weights are loaded and warmed up."""

@@ -5,6 +5,7 @@ from time import monotonic
 
 from torch import Tensor
 
+from app.audit import note_subject
 from app.errors import DeadlineExceeded, ImageError
 from app.imaging.radiograph import Caution, Radiograph
 from app.imaging.workers import DecodePool
@@ -30,6 +31,7 @@ class Predictor:
         ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding and inference.
         """
         radiograph = await self._decode(data, deadline, watch)
+        note_subject(radiograph.facts.sop_instance_uid, f"{model.manifest.name}@{model.manifest.weights_sha256}")
         with watch.stage("preprocess"):
             image = await asyncio.to_thread(to_model_image, radiograph.pixels, model.manifest.image_size)
         patches = split_patches(image.tensor[None], model.manifest.patch_size)

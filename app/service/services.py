@@ -33,7 +33,9 @@ class Services:
         """The phase, or ``failed`` where a part that should run does not."""
         if self.lifecycle.phase is not Phase.READY:
             return self.lifecycle.phase.value
-        runs = self.decoder.live_workers > 0 and all(
-            model.scheduler.is_alive and not model.scheduler.is_failing for model in self.models.all
+        runs = (
+            self.lifecycle.is_well
+            and self.decoder.live_workers > 0
+            and all(model.scheduler.is_alive and not model.scheduler.is_failing for model in self.models.all)
         )
         return "ready" if runs else "failed"

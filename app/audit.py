@@ -1,0 +1,219 @@
+"""The audit log: who asked what about which object, and what came of it. Append-only, a hash chain, no patient data.
+
+One JSON object a line. ``hash`` is the SHA-256 of the line without it, which holds the ``previous`` line's hash:
+whoever changes, drops or reorders lines has to rewrite all that follow. Cutting off the end shows against an anchor:
+the number and hash of a line, which the service's log repeats from time to time.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any, BinaryIO, cast
+
+from app.errors import AuditUnavailable, ConfigurationError
+from app.telemetry import get_logger
+
+GENESIS = "0" * 64
+_ANCHOR_EVERY = 1000
+_TRY_AGAIN_AFTER_S = 5.0
+_TAIL_BYTES = 1 << 16
+
+
+@dataclass
+class Subject:
+    """What a request is about; filled while it is handled.
+
+    ``object_sha256`` is that of the bytes as received, ``instance_sha256`` that of a DICOM object's SOP Instance UID:
+    who has the object can find its lines, the lines do not lead to the object.
+    """
+
+    object_sha256: str | None = None
+    instance_sha256: str | None = None
+    model: str | None = None
+
+
+subject_var: ContextVar[Subject | None] = ContextVar("subject", default=None)
+
+
+def note_subject(instance_uid: str | None, model: str) -> None:
+    """Record which DICOM object the current request is about, and which network answers; does nothing elsewhere."""
+    subject = subject_var.get()
+    if subject is not None:
+        subject.instance_sha256 = hashlib.sha256(instance_uid.encode()).hexdigest() if instance_uid else None
+        subject.model = model
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event: ``outcome`` is ``ok`` or the code of an error, ``model`` name and hash of the weights."""
+
+    caller: str
+    action: str
+    outcome: str
+    request_id: str
+    subject: Subject
+
+
+class AuditLog:
+    """The log of one process. Safe from any thread; a line is on disk before ``append`` returns."""
+
+    def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """Open a log or go on with one. Raises ConfigurationError where it is damaged, in use, or not writable."""
+        self._now = now
+        self._lock = Lock()
+        self._failed_at: float | None = None
+        try:
+            self._file: BinaryIO = open(path, "a+b", buffering=0)  # noqa: SIM115 - open for as long as the service runs
+        except OSError as error:
+            raise ConfigurationError(f"the audit log {path} cannot be written: {error.strerror}") from None
+        with ExitStack() as on_failure:
+            on_failure.callback(self._file.close)
+            self._begin(path)
+            on_failure.pop_all()
+        get_logger().info("audit_anchor", number=self._number, hash=self._head)
+
+    def _begin(self, path: Path) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"the audit log {path} is in use by another process") from None
+        self._number, self._head, self._size = _resume(self._file, path)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the last line could be written, or it is time to try again."""
+        return self._failed_at is None or monotonic() - self._failed_at > _TRY_AGAIN_AFTER_S
+
+    def append(self, entry: Entry) -> None:
+        """Write one line. Raises AuditUnavailable where it did not reach the disk: then no answer must leave."""
+        with self._lock:
+            line, digest = _sealed(entry, self._number + 1, self._now(), self._head)
+            try:
+                _write(self._file, line)
+                os.fdatasync(self._file.fileno())
+            except OSError as error:
+                self._failed_at = monotonic()
+                self._undo()
+                get_logger().error("audit_failed", reason=error.strerror)
+                raise AuditUnavailable("the audit log cannot be written; nothing is answered without it") from None
+            self._failed_at = None
+            self._number, self._head, self._size = self._number + 1, digest, self._size + len(line)
+            if self._number % _ANCHOR_EVERY == 0:
+                get_logger().info("audit_anchor", number=self._number, hash=self._head)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        get_logger().info("audit_anchor", number=self._number, hash=self._head)
+        self._file.close()
+
+    def _undo(self) -> None:
+        """Drop what a failed write left: a full disk may take half a line."""
+        try:
+            os.ftruncate(self._file.fileno(), self._size)
+        except OSError:
+            get_logger().error("audit_torn", number=self._number)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A log whose chain holds: the number of lines, and the hash of the last."""
+
+    lines: int
+    head: str
+
+
+def verify(path: Path, anchors: Iterable[tuple[int, str]] = ()) -> Verified:
+    """Check every line of a log, and that it passes through ``anchors`` (number, hash).
+
+    Raises ConfigurationError, which names the first line that is wrong.
+    """
+    wanted = dict(anchors)
+    number, head = 0, GENESIS
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                head = _checked(line, number, head)
+                if wanted.pop(number, head) != head:
+                    raise ConfigurationError(f"line {number} is not the one of the anchor: the log was rewritten")
+    except OSError as error:
+        raise ConfigurationError(f"the audit log {path} cannot be read: {error.strerror}") from None
+    if wanted:
+        raise ConfigurationError(f"the log ends at line {number}, before the anchor {min(wanted)}: its end was cut off")
+    return Verified(number, head)
+
+
+def _sealed(entry: Entry, number: int, time: datetime, previous: str) -> tuple[bytes, str]:
+    fields: dict[str, Any] = {
+        "number": number,
+        "time": time.isoformat(timespec="milliseconds"),
+        "caller": entry.caller,
+        "action": entry.action,
+        "outcome": entry.outcome,
+        "request_id": entry.request_id,
+        "object_sha256": entry.subject.object_sha256,
+        "instance_sha256": entry.subject.instance_sha256,
+        "model": entry.subject.model,
+        "previous": previous,
+    }
+    digest = _digest(fields)
+    return json.dumps(fields | {"hash": digest}, separators=(",", ":")).encode() + b"\n", digest
+
+
+def _digest(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+
+
+def _checked(line: bytes, number: int, previous: str) -> str:
+    """The hash of a line, once it is known to be right."""
+    try:
+        fields: object = json.loads(line)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict) or not line.endswith(b"\n"):
+        raise ConfigurationError(f"line {number} is damaged: it is no JSON object")
+    known = cast("dict[str, Any]", fields)
+    digest = known.pop("hash", None)
+    if digest != _digest(known):
+        raise ConfigurationError(f"line {number} was changed: its hash does not fit")
+    if known.get("previous") != previous or known.get("number") != number:
+        raise ConfigurationError(f"line {number} does not follow the one before: lines were removed, added or moved")
+    return str(digest)
+
+
+def _write(file: BinaryIO, line: bytes) -> None:
+    while line:
+        line = line[file.write(line) or 0 :]
+
+
+def _resume(file: BinaryIO, path: Path) -> tuple[int, str, int]:
+    """Number and hash of the last line, and the size of the log.
+
+    The torn end of a last line is dropped: its answer never left. Raises ConfigurationError for anything worse.
+    """
+    size = file.seek(0, os.SEEK_END)
+    start = max(0, size - _TAIL_BYTES)
+    file.seek(start)
+    tail = file.read(size - start)
+    whole = tail[: tail.rfind(b"\n") + 1]
+    if len(whole) < len(tail):
+        get_logger().warning("audit_torn_end_dropped", bytes=len(tail) - len(whole))
+        size -= len(tail) - len(whole)
+        os.ftruncate(file.fileno(), size)
+    if not whole:
+        return 0, GENESIS, size
+    last = whole.splitlines(keepends=True)[-1]
+    try:
+        fields: dict[str, Any] = json.loads(last)
+        number = int(fields["number"])
+        return number, _checked(last, number, str(fields["previous"])), size
+    except (ValueError, KeyError, TypeError, ConfigurationError):
+        raise ConfigurationError(f"the last line of {path} is damaged: `medpatchnet audit verify` tells more") from None

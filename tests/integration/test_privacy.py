@@ -1,0 +1,113 @@
+"""No attribute of a patient leaves a film: not to logs, metrics, errors, the audit log or the disk."""
+
+import io
+import warnings
+
+import pydicom
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.integration.conftest import film
+
+pytestmark = pytest.mark.integration
+
+TEXT = {"PN", "LO", "SH", "LT", "ST", "UT", "UC", "UR", "AE"}
+DATED = {"DA": "19430217", "TM": "031415.926535", "DT": "19430217031415.926535", "AS": "083Y"}
+FILMS = (
+    "RG1_UNCR.dcm",
+    "RG1_J2KR.dcm",
+    "RG3_UNCR.dcm",
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "reportsi.dcm",
+    "emri_small.dcm",
+)
+
+
+@pytest.fixture(scope="module")
+def watched(start_service, tmp_path_factory):
+    """A service that says all it can, and whose temporary files and audit log are watched."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "tmp").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        service = start_service(log_level="debug", audit_file=folder / "audit.jsonl")
+    return service, folder
+
+
+@pytest.fixture(scope="module")
+def client(watched):
+    with watched[0].client() as client:
+        yield client
+
+
+def written(watched, client):
+    """Everything that stays behind: logs, audit log, metrics, names and contents of temporary files."""
+    service, folder = watched
+    files = [f"{path} {path.read_bytes()!r}" for path in (folder / "tmp").rglob("*") if path.is_file()]
+    return "\n".join([service.log, (folder / "audit.jsonl").read_text(), client.get("/metrics").text, *files])
+
+
+def planted(name, sentinel, chosen):
+    """An example file with a sentinel in every text, and an unlikely date in every date; also inside sequences."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(io.BytesIO(film(name)))
+        for keyword in ("PatientName", "PatientID", "AccessionNumber", "InstitutionName", "PatientAddress", *chosen):
+            setattr(dataset, keyword, sentinel)
+        for element in dataset.iterall():
+            if element.VR in TEXT:
+                element.value = sentinel
+            elif element.VR in DATED:
+                element.value = DATED[element.VR]
+        file = io.BytesIO()
+        dataset.save_as(file)
+    return file.getvalue()
+
+
+PLACES = ("PatientComments", "OtherPatientIDs", "StudyDescription", "ImageComments", "Modality", "BodyPartExamined",
+          "PhotometricInterpretation", "ViewPosition", "ReferringPhysicianName")  # fmt: skip
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    name=st.sampled_from(FILMS),
+    chosen=st.sets(st.sampled_from(PLACES), max_size=3),
+    kept=st.one_of(st.just(1.0), st.floats(0.01, 0.99)),
+    edits=st.lists(st.tuples(st.integers(132, 3000), st.integers(0, 255)), max_size=4),
+    path=st.sampled_from(["/predict", "/explain?class=all"]),
+    unique=st.integers(0, 999_999),
+)
+def test_no_sentinel_stays_behind_or_comes_back_in_an_error(watched, client, name, chosen, kept, edits, path, unique):
+    sentinel = f"ZQXW{unique:06}"
+    data = bytearray(planted(name, sentinel, chosen))
+    for place, value in edits:
+        data[place % len(data)] = value
+    answer = client.post(path, content=bytes(data[: int(kept * len(data))]))
+    assert answer.status_code in {200, 413, 422}
+    left = written(watched, client)
+    assert "ZQXW" not in left
+    assert not any(date in left for date in DATED.values())
+    if answer.status_code != 200:
+        assert "ZQXW" not in answer.text
+        assert not any(date in answer.text for date in DATED.values())
+
+
+def test_headers_and_queries_of_a_caller_do_not_stay_behind(watched, client, rg1):
+    secret = "ZQXWHEADER"
+    client.post(f"/predict?patient={secret}", content=rg1, headers={"X-Patient": secret, "User-Agent": secret})
+    client.post("/predict", content=rg1, headers={"X-Request-ID": f"^{secret}", "X-API-Key": secret})
+    client.post("/predict", files={"file": (f"{secret}.dcm", rg1, "application/dicom")})
+    client.get(f"/{secret}")
+    assert secret not in written(watched, client)
+
+
+def test_nothing_is_left_on_the_disk(watched, client, rg1):
+    assert client.post("/predict", content=rg1).status_code == 200
+    assert [path for path in (watched[1] / "tmp").rglob("*") if path.is_file()] == []
