@@ -161,6 +161,30 @@ def explain(
 
 
 @app.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="A DICOM file.", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the DICOM files; it is made.")],
+    kind: Annotated[
+        Literal["sr", "sc", "gsps"], typer.Option("--object", help="Structured report, overlays or outlines.")
+    ] = "sr",
+    finding: Annotated[str | None, typer.Option("--class", help="This finding instead of the positive ones.")] = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Write the result as DICOM objects of the image's study, without a server."""
+    from app.offline import report_file
+
+    settings = make_settings(model=model, device=device)
+    configure_logging("warning", settings.log_format)
+    files = guarded(lambda: asyncio.run(report_file(settings, file, kind, finding)))
+    out.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(files, 1):
+        path = out / f"{kind}-{number}.dcm"
+        path.write_bytes(content)
+        typer.echo(str(path))
+
+
+@app.command()
 def models() -> None:
     """List the artefacts in the models folder."""
     from app.patchnet.artifact import available, find, read_manifest

@@ -133,6 +133,12 @@ class NoPixels(ImageError):
     code = "no_pixels"
 
 
+class NoSourceObject(ImageError):
+    """A report was asked for, but what was sent is no DICOM object that it could refer to."""
+
+    code = "no_source_object"
+
+
 class NotAChestRadiograph(ImageError):
     """An image, but not a single-frame grayscale chest radiograph."""
 

@@ -30,6 +30,7 @@ from app.service.lifecycle import Lifecycle
 from app.service.models import ModelShelf, ServedModel
 from app.service.predict import Predictor
 from app.service.recent import RecentResults
+from app.service.report import Reporter
 from app.service.services import Services
 from app.settings import Settings
 from app.telemetry import Metrics, get_logger
@@ -118,11 +119,12 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
     Raises ArtifactError and ConfigurationError.
     """
     async with AsyncExitStack() as stack:
+        limits = DecodeLimits(pixels=settings.max_pixels, inflated_bytes=settings.max_inflated_bytes)
         decoder = DecodePool(
             workers=settings.decode_workers,
             timeout_s=settings.decode_timeout_s,
             memory_bytes=settings.decode_memory_bytes,
-            limits=DecodeLimits(pixels=settings.max_pixels, inflated_bytes=settings.max_inflated_bytes),
+            limits=limits,
         )
         decoder.start()
         stack.callback(decoder.close)
@@ -134,6 +136,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             model.scheduler.start()
             stack.callback(model.scheduler.close)
         predictor = Predictor(decoder, metrics)
+        reporter = Reporter(limits, settings.overlay_opacity)
         explainer = Explainer(
             predictor,
             max_passes=settings.max_map_passes,
@@ -145,7 +148,15 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         stack.callback(lifecycle.drain)
         get_logger().info("ready", models=[model.manifest.name for model in models.all])
         yield Services(
-            settings, metrics, lifecycle, models, decoder, predictor, explainer, RecentResults(settings.recent_results)
+            settings,
+            metrics,
+            lifecycle,
+            models,
+            decoder,
+            predictor,
+            explainer,
+            reporter,
+            RecentResults(settings.recent_results),
         )
 
 

@@ -11,7 +11,9 @@ from app.api.queries import ExplainQuery
 from app.api.schemas.predict import PredictBody
 from app.errors import BodyTooLarge, EmptyBody, InvalidQuery, MalformedRequest, MedPatchNetError
 from app.main import open_services
+from app.patchnet.findings import finding_index
 from app.service.lifecycle import Lifecycle
+from app.service.report import ReportKind
 from app.service.services import Services
 from app.settings import Settings
 from app.telemetry import Metrics, request_id_from, request_id_var
@@ -58,6 +60,17 @@ async def explain_file(settings: Settings, file: Path, query: dict[str, object],
         data = await asyncio.to_thread(_read, file, settings.max_body_bytes)
         with services.lifecycle.admit(settings.map_timeout_s) as job:
             return await explain_image(services, data, asked, asked.format or "json", job, advance)
+
+
+async def report_file(settings: Settings, file: Path, kind: ReportKind, finding: str | None) -> list[bytes]:
+    """The DICOM objects for one film, as ``POST /report`` would answer them."""
+    metrics = Metrics()
+    async with open_services(settings, metrics, Lifecycle(1, metrics)) as services:
+        data = await asyncio.to_thread(_read, file, settings.max_body_bytes)
+        with services.lifecycle.admit(settings.request_timeout_s) as job:
+            prediction, _ = await services.predictor.predict(data, services.models.get(), job.deadline, job.watch)
+        column = None if finding is None else finding_index(finding)
+        return await services.reporter.report(data, prediction, kind, column)
 
 
 def _read(file: Path, max_bytes: int) -> bytes:

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.imaging.overlay import Palette
 from app.patchnet.saliency import Border, MapKind
+from app.service.report import ReportKind
 
 
 class ImageQuery(BaseModel):
@@ -20,6 +21,15 @@ class PredictQuery(ImageQuery):
     """Parameters of ``POST /predict``."""
 
     grids: bool = Field(False, description="Add all patch-logit grids.")
+
+
+class ReportQuery(ImageQuery):
+    """Parameters of ``POST /report``."""
+
+    kind: ReportKind = Field(
+        alias="object", description="sr: structured report; sc: overlays as secondary captures; gsps: outlines."
+    )
+    finding: str | None = Field(None, alias="class", description="sc, gsps: this finding instead of the positive ones.")
 
 
 class ExplainQuery(ImageQuery):

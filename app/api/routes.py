@@ -10,13 +10,15 @@ from pydantic import BaseModel
 from app.api.explanations import ExplanationFormat, explain_image, map_request, time_allowed
 from app.api.negotiation import choose_media_type
 from app.api.problems import PROBLEM_JSON, Problem
-from app.api.queries import ExplainQuery, ImageQuery, PredictQuery
+from app.api.queries import ExplainQuery, ImageQuery, PredictQuery, ReportQuery
+from app.api.reports import DICOM, MULTIPART_DICOM, dicom_answer
 from app.api.schemas.catalogue import FindingsBody, HealthBody, ModelBody
 from app.api.schemas.explain import ExplainBody
 from app.api.schemas.predict import PredictBody
 from app.api.schemas.whatif import WhatIfBody, WhatIfRequest
 from app.api.security import GuardedRoute, own_result, requires, result_key
 from app.api.uploads import FILE_PART, RAW_TYPES, read_image
+from app.patchnet.findings import finding_index
 from app.service.services import Services
 from app.service.whatif import question
 from app.telemetry import request_id_var
@@ -97,6 +99,24 @@ async def explain(
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
         content = await explain_image(services, data, query, form, job)
     return Response(content, media_type=PNG if form == "png" else JSON)
+
+
+@router.post(
+    "/report",
+    responses={**IMAGE_PROBLEMS, 200: {"content": {DICOM: _BINARY, MULTIPART_DICOM: _BINARY}}, 204: {}},
+    openapi_extra=IMAGE_BODY,
+)
+@requires("report")
+async def report(request: Request, services: ServicesOf, query: Annotated[ReportQuery, Query()]) -> Response:
+    """The result as DICOM objects of the image's study: one object, or several as multipart/related; 204 for none."""
+    model = services.models.get(query.model)
+    finding = None if query.finding is None else finding_index(query.finding)
+    with services.lifecycle.admit(services.settings.request_timeout_s) as job:
+        data = await read_image(request, services.settings.max_body_bytes, job.deadline)
+        prediction, _ = await services.predictor.predict(data, model, job.deadline, job.watch)
+        with job.watch.stage("render"):
+            files = await services.reporter.report(data, prediction, query.kind, finding)
+    return dicom_answer(files)
 
 
 @router.post("/whatif", response_model=WhatIfBody, responses=problems(400, 401, 403, 404, 406, 413, 422, 429))

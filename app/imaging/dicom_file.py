@@ -31,16 +31,18 @@ class DicomFile:
 
 @contextmanager
 def silence() -> Generator[None]:
-    """Keep pydicom quiet: its warnings and log records quote attribute values, which can be a patient's."""
-    logger = logging.getLogger("pydicom")  # the parent of all its loggers; it has no handler of its own
-    propagated = logger.propagate
-    logger.propagate = False
+    """Keep pydicom and highdicom quiet: their warnings and log records quote attribute values, maybe a patient's."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]  # parents, without handlers of their own
+    propagated = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.propagate = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.propagate = propagated
+        for logger, before in zip(loggers, propagated, strict=True):
+            logger.propagate = before
 
 
 def read_transfer_syntax(data: bytes) -> tuple[uid.UID, int]:

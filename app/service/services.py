@@ -9,6 +9,7 @@ from app.service.lifecycle import Lifecycle, Phase
 from app.service.models import ModelShelf
 from app.service.predict import Predictor
 from app.service.recent import RecentResults
+from app.service.report import Reporter
 from app.settings import Settings
 from app.telemetry import Metrics
 
@@ -26,6 +27,7 @@ class Services:
     decoder: DecodePool
     predictor: Predictor
     explainer: Explainer
+    reporter: Reporter
     recent: RecentResults
 
     @property

@@ -1,0 +1,75 @@
+"""The image that a report is about: read safely, and what is copied from it."""
+
+from datetime import datetime
+
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from app.errors import NoSourceObject
+from app.imaging.dicom_file import read_file, read_transfer_syntax, silence
+from app.imaging.radiograph import DecodeLimits
+from app.imaging.sniffing import sniff
+
+_IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_REQUIRED_EMPTY = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyTime", "ReferringPhysicianName",
+)  # fmt: skip
+_COPIED = (
+    "SpecificCharacterSet", "TimezoneOffsetFromUTC", "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence",
+    "PatientAge", "PatientSize", "PatientWeight", "OtherPatientIDsSequence", "StudyDescription",
+    "IssuerOfAccessionNumberSequence", "ReferencedStudySequence", "PatientIdentityRemoved", "DeidentificationMethod",
+    "ClinicalTrialSponsorName", "ClinicalTrialProtocolID", "ClinicalTrialSubjectID", "ConsultingPhysicianName",
+    "PhysiciansOfRecord", "ProcedureCodeSequence", "ReferencedRequestSequence",
+)  # fmt: skip
+
+
+def read_source(data: bytes, limits: DecodeLimits) -> Dataset:
+    """The data set of a DICOM file, without its pixels, complete enough to be referred to.
+
+    Type 2 attributes that the file lacks are there, empty. Raises NoSourceObject for another format, or an object
+    without the UIDs that a reference needs, and what reading raises.
+    """
+    if sniff(data) != "dicom":
+        raise NoSourceObject("a report refers to a DICOM object; this is none")
+    with silence():
+        try:
+            syntax, start = read_transfer_syntax(data)
+            dataset = read_file(data, syntax, start, limits).dataset
+        except InvalidDicomError:
+            raise NoSourceObject("a report refers to a DICOM object; this one cannot be read") from None
+        missing = [name for name in _IDENTITY if not dataset.get(name)]
+        if missing:
+            raise NoSourceObject(f"a report cannot refer to this object: it has no {', '.join(missing)}")
+        kept = Dataset()
+        for element in dataset:
+            if element.tag.group not in {0x7FE0, 0x6000} and element.tag.group % 2 == 0 and element.tag.group != 2:
+                kept.add(element)
+        for name in _REQUIRED_EMPTY:
+            if name not in kept:
+                setattr(kept, name, None)
+    return kept
+
+
+def copy_context(source: Dataset, target: Dataset) -> None:
+    """Copy what places an object beside its source, where the library has not done so already."""
+    for name in _COPIED:
+        if name in source and name not in target:
+            target[name] = source[name]
+
+
+def moment_of(source: Dataset) -> datetime:
+    """When the image was made, as far as it says so: the time that goes with what is derived from it.
+
+    The same source always gives the same time, so that what is derived twice is the same object.
+    """
+    for day, time in (
+        ("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"),
+        ("SeriesDate", "SeriesTime"), ("StudyDate", "StudyTime"),
+    ):  # fmt: skip
+        date_text, time_text = str(source.get(day) or ""), str(source.get(time) or "000000")
+        try:
+            return datetime.strptime(date_text + (time_text.split(".", maxsplit=1)[0] + "000000")[:6], "%Y%m%d%H%M%S")
+        except ValueError:
+            continue
+    return datetime(1900, 1, 1)

@@ -1,0 +1,115 @@
+"""Report: a prediction as objects for the PACS, beside the image in its study."""
+
+import asyncio
+from typing import Literal
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from app import __version__
+from app.errors import InvalidQuery
+from app.imaging.dicom_file import silence
+from app.imaging.overlay import SaliencyLayer
+from app.imaging.radiograph import DecodeLimits
+from app.pacs.content import Algorithm, Patch, Report, ReportedFinding
+from app.pacs.presentation_state import presentation_state
+from app.pacs.secondary_capture import secondary_captures
+from app.pacs.source import read_source
+from app.pacs.structured_report import structured_report
+from app.patchnet.findings import FINDINGS
+from app.patchnet.saliency import expand_grid, patch_grid
+from app.service.results import Prediction
+
+ReportKind = Literal["sr", "sc", "gsps"]
+
+_PATCHES_SHOWN = 3
+
+
+class Reporter:
+    """Turns predictions into DICOM objects."""
+
+    def __init__(self, limits: DecodeLimits, opacity: float) -> None:
+        """``opacity`` is that of overlays, from 0 to 1."""
+        self._limits = limits
+        self._opacity = opacity
+
+    async def report(
+        self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None = None
+    ) -> list[bytes]:
+        """The files of one kind: one for ``sr`` and ``gsps``; for ``sc`` one a finding, which may be none.
+
+        ``data`` is the file that the prediction is of. ``finding`` asks for one column, else ``sc`` and ``gsps`` show
+        the positive ones. Raises NoSourceObject for what is no DICOM object, InvalidQuery for a finding that the
+        model cannot judge.
+        """
+        return await asyncio.to_thread(self._write, data, prediction, kind, finding)
+
+    def _write(self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None) -> list[bytes]:
+        with silence():
+            return self._objects(
+                content(read_source(data, self._limits), prediction, finding), prediction, kind, finding
+            )
+
+    def _objects(self, report: Report, prediction: Prediction, kind: ReportKind, finding: int | None) -> list[bytes]:
+        if kind == "sr":
+            return [structured_report(report)]
+        name = None if finding is None else FINDINGS[finding].name
+        shown = report.positives if name is None else tuple(item for item in report.findings if item.name == name)
+        if name is not None and not shown:
+            raise InvalidQuery(f"'{name}' is untrained in this model; there is no evidence to show")
+        if kind == "gsps":
+            return [presentation_state(report, shown)]
+        return secondary_captures(report, prediction.radiograph.pixels, shown, self._opacity)
+
+
+def content(source: Dataset, prediction: Prediction, asked: int | None = None) -> Report:
+    """What the objects say about a prediction; patches are given for positive findings and the one asked for."""
+    manifest = prediction.model.manifest
+    findings: list[ReportedFinding] = []
+    for column, score in enumerate(prediction.scores):
+        if score.probability is None:
+            continue
+        shown = bool(score.positive) or column == asked
+        findings.append(
+            ReportedFinding(
+                name=score.name,
+                code=FINDINGS[column].code,
+                probability=score.probability,
+                threshold=score.threshold,
+                positive=score.positive,
+                layer=_layer(prediction, column),
+                patches=_strongest(prediction, column) if shown else (),
+            )
+        )
+    return Report(
+        source=source,
+        algorithm=Algorithm(manifest.name, manifest.version, manifest.weights_sha256, __version__),
+        findings=tuple(findings),
+        unscored=tuple(score.name for score in prediction.scores if score.probability is None),
+        cautions=tuple(caution.detail for caution in prediction.cautions),
+        limit=manifest.display_limit,
+    )
+
+
+def _layer(prediction: Prediction, column: int) -> SaliencyLayer:
+    grid = patch_grid(prediction.patch_logits[None])[0, column]
+    geometry = prediction.geometry
+    values: np.ndarray[tuple[int, int], np.dtype[np.float32]] = expand_grid(
+        grid, prediction.model.manifest.patch_size
+    ).numpy()
+    return SaliencyLayer(values, geometry.row, geometry.column, geometry.size)
+
+
+def _strongest(prediction: Prediction, column: int) -> tuple[Patch, ...]:
+    """The patches with the most evidence for a finding, strongest first; none that speaks against it."""
+    geometry, side = prediction.geometry, prediction.model.manifest.patches_per_side
+    size = geometry.size / side
+    logits = prediction.patch_logits[:, column]
+    order = logits.argsort(descending=True)[:_PATCHES_SHOWN].tolist()
+    return tuple(
+        Patch(
+            geometry.row + (index // side) * size, geometry.column + (index % side) * size, size, float(logits[index])
+        )
+        for index in order
+        if float(logits[index]) > 0
+    )

@@ -1,0 +1,169 @@
+"""What goes back to the PACS, checked by the tools that PACS vendors check with."""
+
+import subprocess
+from email import message_from_bytes
+from io import BytesIO
+
+import highdicom as hd
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import dcmread
+from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
+
+from app.patchnet.findings import FINDINGS
+from tests.factories import chest_dicom, png_file
+
+pytestmark = pytest.mark.integration
+
+DICOM = {"Content-Type": "application/dicom"}
+KINDS = ("sr", "sc", "gsps")
+
+
+def objects(client, image, kind, **query) -> list[bytes]:
+    answer = client.post("/report", params={"object": kind, **query}, content=image, headers=DICOM)
+    assert answer.status_code == 200, answer.text
+    content_type = answer.headers["content-type"]
+    if content_type == "application/dicom":
+        return [answer.content]
+    assert content_type.startswith('multipart/related; type="application/dicom"')
+    message = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + answer.content)
+    return [part.get_payload(decode=True) for part in message.get_payload()]
+
+
+def problems_of(installed, tmp_path, content: bytes) -> list[str]:
+    path = tmp_path / "object.dcm"
+    path.write_bytes(content)
+    done = subprocess.run([installed("dciodvfy"), path], check=False, capture_output=True, text=True)
+    return [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("Error")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_objects_of_a_real_film_have_no_errors_and_lie_in_its_study(client, rg1, installed, tmp_path, kind):
+    source = dcmread(BytesIO(rg1), stop_before_pixels=True)
+    found = objects(client, rg1, kind)
+    assert found
+    for content in found:
+        assert problems_of(installed, tmp_path, content) == []
+        made = dcmread(BytesIO(content))
+        for name in ("StudyInstanceUID", "PatientID", "PatientName", "AccessionNumber", "StudyDate"):
+            assert made[name].value == source[name].value
+        assert made.SeriesInstanceUID != source.SeriesInstanceUID
+        assert made.Manufacturer == "medpatchnet"
+    assert len({dcmread(BytesIO(content)).SeriesInstanceUID for content in found}) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_film_gives_the_same_bytes(client, rg1, kind):
+    assert objects(client, rg1, kind) == objects(client, rg1, kind)
+
+
+MADE = {
+    "without a date": {},
+    "CR with a date": {"Modality": "CR", "SOPClassUID": ComputedRadiographyImageStorage, "StudyDate": "20260102"},
+    "DX": {
+        "Modality": "DX",
+        "SOPClassUID": DigitalXRayImageStorageForPresentation,
+        "PresentationIntentType": "FOR PRESENTATION",
+    },
+    "other characters": {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Жук^Анна", "BodyPartExamined": "THORAX"},
+    "no patient": {"PatientName": None, "PatientID": None},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("attributes", MADE.values(), ids=list(MADE))
+def test_objects_of_made_films_have_no_errors(client, installed, tmp_path, kind, attributes):
+    film = chest_dicom(**attributes)
+    for content in objects(client, film, kind, **({"class": "Edema"} if kind != "sr" else {})):
+        assert problems_of(installed, tmp_path, content) == []
+
+
+def test_reference_films_as_dicom_have_no_errors(shared, client, installed, tmp_path):
+    """Real films, wrapped as CR objects."""
+    films = sorted((shared / "data" / "nih-cxr" / "test").rglob("*.[jp][pn]g"))[:4]
+    for path in films:
+        pixels = np.asarray(Image.open(path).convert("L"), dtype=np.uint16) * 16
+        content = chest_dicom(pixels, SOPClassUID=ComputedRadiographyImageStorage)
+        for kind in KINDS:
+            for made in objects(client, content, kind, **({"class": "Pleural Effusion"} if kind != "sr" else {})):
+                assert problems_of(installed, tmp_path, made) == []
+
+
+def test_the_report_says_what_predict_says(client, rg1, installed, tmp_path):
+    (content,) = objects(client, rg1, "sr")
+    predicted = {item["name"]: item for item in client.post("/predict", content=rg1, headers=DICOM).json()["findings"]}
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(content)
+    printed = subprocess.run([installed("dsrdump"), path], capture_output=True, text=True, check=True).stdout
+    assert "Completion Flag     : PARTIAL" in printed
+    assert "UNVERIFIED" in printed
+    report = hd.sr.srread(path)
+    codes = {(finding.code.value, finding.code.scheme): finding.name for finding in FINDINGS}
+    groups = report.content.get_image_measurement_groups()
+    assert len(groups) == sum(item["probability"] is not None for item in predicted.values())
+    for group in groups:
+        name = codes[(group.finding_type.value, group.finding_type.scheme_designator)]
+        values = [measurement.value for measurement in group.get_measurements()]
+        assert values == pytest.approx([predicted[name]["probability"], predicted[name]["threshold"]], abs=1e-6)
+        (decision,) = group.get_qualitative_evaluations()
+        assert decision.value.meaning == ("Present" if predicted[name]["positive"] else "Absent")
+    regions = report.content.get_planar_roi_measurement_groups()
+    assert regions
+    source = dcmread(BytesIO(rg1), stop_before_pixels=True)
+    for region in regions:
+        assert predicted[codes[(region.finding_type.value, region.finding_type.scheme_designator)]]["positive"]
+        outline = region.roi.value
+        assert (outline >= 0).all()
+        assert (outline <= [source.Columns, source.Rows]).all()
+        np.testing.assert_array_equal(outline[0], outline[-1])
+
+
+def test_an_overlay_for_every_positive_finding_or_the_one_asked_for(client, rg1):
+    predicted = client.post("/predict", content=rg1, headers=DICOM).json()["findings"]
+    positives = [item["name"] for item in predicted if item["positive"]]
+    captures = [dcmread(BytesIO(content)) for content in objects(client, rg1, "sc")]
+    assert [capture.DerivationDescription.split(" for ")[1].split(" (")[0] for capture in captures] == positives
+    (one,) = objects(client, rg1, "sc", **{"class": "edema"})
+    capture = dcmread(BytesIO(one))
+    assert "Edema" in capture.DerivationDescription
+    assert capture.pixel_array.shape[2] == 3
+    assert np.ptp(capture.pixel_array.astype(int), axis=2).max() > 40  # colour
+
+
+def test_the_presentation_state_outlines_patches_of_the_original(client, rg1):
+    source = dcmread(BytesIO(rg1), stop_before_pixels=True)
+    (content,) = objects(client, rg1, "gsps", **{"class": "Lung Opacity"})
+    state = dcmread(BytesIO(content))
+    (reference,) = state.ReferencedSeriesSequence[0].ReferencedImageSequence
+    assert reference.ReferencedSOPInstanceUID == source.SOPInstanceUID
+    texts = [text.UnformattedTextValue for item in state.GraphicAnnotationSequence for text in item.TextObjectSequence]
+    assert any("Research use only" in text for text in texts)
+    assert any(text.startswith("Lung Opacity") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("image", "query", "status", "code"),
+    [
+        (lambda: png_file(np.eye(128, dtype=np.uint8) * 200), "object=sr", 422, "no_source_object"),
+        (lambda: chest_dicom(StudyInstanceUID=None), "object=sr", 422, "no_source_object"),
+        (chest_dicom, "object=sc&class=Fracture", 422, "invalid_query"),
+        (chest_dicom, "object=sc&class=Nonsense", 422, "unknown_finding"),
+        (chest_dicom, "object=pdf", 422, "invalid_query"),
+    ],
+)
+def test_what_cannot_be_reported_is_refused(client, image, query, status, code):
+    answer = client.post(f"/report?{query}", content=image())
+    assert (answer.status_code, answer.json()["type"].rsplit(":", 1)[-1]) == (status, code)
+
+
+def test_nothing_of_the_patient_is_logged(start_service):
+    service = start_service()
+    with service.client() as client:
+        for kind in KINDS:
+            content = chest_dicom(
+                PatientName="Sentinel^Zebra", PatientID="ID-77-SENTINEL", ReferringPhysicianName="Quagga"
+            )
+            client.post("/report", params={"object": kind}, content=content)
+    service.stop()
+    assert not any(word in service.log for word in ("Zebra", "77-SENTINEL", "Quagga"))
