@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     inference_threads: int = Field(default=0, ge=0, description="Threads of the network on the CPU; 0 takes all cores.")
 
     max_body_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest request body.")
+    max_json_bytes: int = Field(default=4 * MIB, ge=1024, description="Largest JSON body (/whatif).")
     max_pixels: int = Field(default=64_000_000, ge=1, description="Largest image, rows × columns.")
     max_inflated_bytes: int = Field(
         default=256 * MIB, ge=1024, description="Largest deflated DICOM data set once inflated."

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -12,11 +13,14 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from fastapi.security import APIKeyHeader, HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.types import Message
 
 from app.access.callers import Scope
 from app.access.gate import Gate
+from app.api.uploads import read_bounded
 from app.audit import AuditLog, Entry, Subject, subject_var
 from app.errors import Forbidden, InvalidQuery, MedPatchNetError, RateLimited, Unauthenticated
+from app.settings import Settings
 from app.telemetry import caller_var, request_id_var
 
 Requirement = Scope | Literal["any", "operations", "public"]
@@ -70,6 +74,8 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             await let_in(request, self.requirement)
+            if self.body_field is not None:  # FastAPI would read a JSON body without a bound
+                request = await bounded(request)
             return await handler(request)
 
         async def audited(request: Request) -> Response:
@@ -127,6 +133,20 @@ async def let_in(request: Request, requirement: Requirement) -> None:
     if needed != "any" and needed not in caller.scopes:
         raise Forbidden(f"this asks for the scope '{needed}', which the credential does not have", scope=needed)
     gate.limiter.spend(caller.name if gate.is_on else address)
+
+
+async def bounded(request: Request) -> Request:
+    """The request with its body, which is within the limits of size and time.
+
+    Raises BodyTooLarge, EmptyBody, DeadlineExceeded, MalformedRequest.
+    """
+    limits: Settings = request.app.state.services.settings
+    body = await read_bounded(request, limits.max_json_bytes, monotonic() + limits.request_timeout_s)
+
+    async def replay() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(request.scope, replay)
 
 
 def result_key() -> str:

@@ -39,11 +39,11 @@ async def read_image(request: Request, max_bytes: int, deadline: float) -> bytes
         boundary = options.get(b"boundary")
         if not boundary:
             raise MalformedRequest("multipart/form-data without a boundary")
-        body = await _read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
+        body = await read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
         return await _noted(_only_file(body, boundary, max_bytes))
     if name not in RAW_TYPES:
         raise UnsupportedMediaType(f"send {', '.join(RAW_TYPES)}, or {_MULTIPART} with a part named '{FILE_PART}'")
-    return await _noted(await _read_bounded(request, max_bytes, deadline))
+    return await _noted(await read_bounded(request, max_bytes, deadline))
 
 
 async def _noted(image: bytes) -> bytes:
@@ -55,7 +55,8 @@ async def _noted(image: bytes) -> bytes:
     return image
 
 
-async def _read_bounded(request: Request, max_bytes: int, deadline: float) -> bytes:
+async def read_bounded(request: Request, max_bytes: int, deadline: float) -> bytes:
+    """A whole body. Raises BodyTooLarge, EmptyBody, DeadlineExceeded and MalformedRequest as ``read_image`` does."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(max_bytes)
@@ -71,7 +72,7 @@ async def _read_bounded(request: Request, max_bytes: int, deadline: float) -> by
     except ClientDisconnect:
         raise MalformedRequest("the client went away before the body was complete") from None
     if not body:
-        raise EmptyBody("the body is empty; send the bytes of one image")
+        raise EmptyBody("the body is empty")
     return bytes(body)
 
 

@@ -248,6 +248,15 @@ def test_a_body_over_the_limit_is_refused_while_streaming(small):
         assert_problem(client.post("/predict", content=chunks()), 413, "body_too_large")
 
 
+def test_a_question_over_the_limit_is_refused(client):
+    question = {"remove": [[0, 0]] * 800_000, "request_id": "x"}
+    assert_problem(client.post("/whatif", json=question), 413, "body_too_large")
+    chunks = (b" " * 100_000 for _ in range(50))
+    json_type = {"Content-Type": "application/json"}
+    assert_problem(client.post("/whatif", content=chunks, headers=json_type), 413, "body_too_large")
+    assert_problem(client.post("/whatif", content=b"", headers=json_type), 400, "empty_body")
+
+
 def test_a_file_over_the_limit_is_refused_inside_multipart(small):
     with small.client() as client:
         assert_problem(client.post("/predict", files={"file": ("x", bytes(200_001))}), 413, "body_too_large")
