@@ -69,12 +69,16 @@ def publish(
 def evaluate(
     artifact: Annotated[str, typer.Option(help="Artefact: a name in the models folder, or a directory.")],
     data: Annotated[Path, typer.Option(help="CSV file of films with labels.", exists=True)],
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="What is marked on them, CSV or CheXlocalize's JSON: adds localisation.", exists=True),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
     device: Device = "cpu",
 ) -> None:
     """Measure an artefact on films with labels."""
-    figures = commands.evaluate(artifact, data, resamples, device).as_json()
+    figures = commands.evaluate(artifact, data, boxes, resamples, device).as_json()
     typer.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
 
 
@@ -99,9 +103,14 @@ def compare(
     image: Annotated[str, typer.Option(help="Its image-level twin, likewise.")] = "chest-lite0-image",
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
     pairs: Annotated[int, typer.Option(help="Pairs of a film and a finding for faithfulness.", min=4)] = 24,
+    export: Annotated[
+        list[str] | None, typer.Option(help="A method whose maps are written in CheXlocalize's formats; may repeat.")
+    ] = None,
 ) -> None:
     """Compare patch evidence with post-hoc methods on annotated films; writes report.html and report.json."""
-    page = commands.compare((patch, image), train_data, (valid_data, valid_boxes), (data, boxes), out, resamples, pairs)
+    page = commands.compare(
+        (patch, image), train_data, (valid_data, valid_boxes), (data, boxes), out, resamples, pairs, export or ()
+    )
     typer.echo(f"wrote {page}")
 
 

@@ -1,6 +1,7 @@
 """What the commands do: read, build, run, write."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,10 @@ from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Manifest
-from training.compare.comparison import Setting, Split
+from training.compare.attribution import PatchEvidence
+from training.compare.comparison import Setting, Split, annotated, export_method
 from training.compare.comparison import compare as measure_comparison
+from training.compare.measured import localize
 from training.compare.report import write_comparison
 from training.config import read_recipe
 from training.datasets import FilmDataset, Films, read_films
@@ -81,14 +84,21 @@ def publish(config: Path, root: Path, work: Path, out: Path, version: str, devic
     )
 
 
-def evaluate(name_or_dir: str, csv_file: Path, resamples: int, device: str) -> Evaluation:
-    """Figures of an artefact on the films of a CSV file, at the artefact's own thresholds."""
+def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: int, device: str) -> Evaluation:
+    """Figures of an artefact on the films of a CSV file, at the artefact's own thresholds.
+
+    With what radiologists marked (``boxes``: a CSV, or CheXlocalize's JSON), of its patch maps' localisation too.
+    """
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     films = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
     logits = predict_logits(loaded.network.to(device), films, _BATCH_IMAGES, device)
     thresholds = {record.name: record.threshold for record in loaded.manifest.findings if record.threshold is not None}
     figures = measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
-    return replace(figures, subgroups=subgroups(logits, films.films))
+    figures = replace(figures, subgroups=subgroups(logits, films.films))
+    if boxes is None:
+        return figures
+    explainer, size = PatchEvidence(loaded.network.cpu()), loaded.manifest.image_size
+    return replace(figures, localization=localize(explainer, annotated(Split(csv_file, boxes)), size, resamples))
 
 
 def compare(
@@ -99,16 +109,21 @@ def compare(
     out: Path,
     resamples: int,
     pairs: int,
+    exports: Sequence[str] = (),
 ) -> Path:
     """Compare a patch model and its twin on films with annotations; returns the page of the report.
 
-    With the films of ``train``, networks of prototypes are fitted and compared too.
+    With the films of ``train``, networks of prototypes are fitted and compared too. ``exports`` names methods whose
+    maps and segmentations of the test films are written as CheXlocalize's evaluation reads them.
     """
     patch, image = (artifact.load(artifact.find(name, MODELS)) for name in models)
     for loaded in (patch, image):
         loaded.network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
     setting = Setting(patch, image, Split(*valid), Split(*test), out / "work", train, resamples, pairs)
-    return write_comparison(measure_comparison(setting), setting, out)
+    comparison = measure_comparison(setting)
+    for name in exports:
+        export_method(setting, comparison, name, out / "chexlocalize" / name.replace(", ", "-").replace(" ", "-"))
+    return write_comparison(comparison, setting, out)
 
 
 def without_untrained(films: Films, manifest: Manifest) -> Films:

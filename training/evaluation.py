@@ -1,6 +1,6 @@
 """Quality of logits on a set of films: per finding, with bootstrap intervals, and summarised."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Quality
 from training.metrics import (
     ELEVEN,
+    Estimate,
     auroc,
     average_precision,
     best_threshold,
@@ -20,13 +21,15 @@ from training.metrics import (
 from training.subgroups import Subgroup
 
 Array = NDArray[np.float64]
+Localization = dict[str, dict[str, dict[str, Estimate]]]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Figures of one set of films. ``findings`` holds those with films of both classes; means are over the eleven.
 
-    ``accuracies`` are at the thresholds, by finding; ``subgroups`` by column and value, where they were asked for.
+    ``accuracies`` are at the thresholds, by finding; ``subgroups`` by column and value, and ``localization`` by method,
+    figure and finding, where they were asked for.
     """
 
     dataset: str
@@ -37,6 +40,7 @@ class Evaluation:
     mean_calibration_error: float
     accuracies: dict[str, float]
     subgroups: dict[str, dict[str, Subgroup]] = field(default_factory=dict[str, dict[str, Subgroup]])
+    localization: Localization | None = None
 
     def as_json(self) -> dict[str, object]:
         """Nested figures: ``auroc.mean``, ``auroc.<finding>`` and so on."""
@@ -53,6 +57,7 @@ class Evaluation:
             "dataset": self.dataset,
             "films": self.films,
             **figures,
+            **({} if self.localization is None else {"localization": _plain(self.localization)}),
             "auroc_interval": {**intervals, "mean": self.mean_auroc_interval},
             "subgroups": {
                 column: {value: group.as_json() for value, group in groups.items()}
@@ -100,6 +105,16 @@ def evaluate(
         mean_calibration_error=float(np.mean(errors)),
         accuracies=accuracies,
     )
+
+
+def _plain(localization: Localization) -> dict[str, object]:
+    return {
+        method: {
+            figure: {finding: asdict(estimate) for finding, estimate in found.items()}
+            for figure, found in figures.items()
+        }
+        for method, figures in localization.items()
+    }
 
 
 def tune_thresholds(logits: Array, labels: Array, findings: list[str]) -> dict[str, float]:

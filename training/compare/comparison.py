@@ -20,6 +20,7 @@ from training.compare.annotations import read_annotations
 from training.compare.attribution import ActivationMaps, Explainer, Floors, Gradients, Maps, Occluded, PatchEvidence
 from training.compare.faithfulness import correlation, curves, stability
 from training.compare.measured import AnnotatedFilms, Localization, mean_samples, measure, summarize
+from training.compare.predicted import write_predicted
 from training.compare.subjects import Subject, prototype_networks, shipped
 from training.datasets import FilmDataset, read_film, read_films
 from training.evaluation import Evaluation, evaluate
@@ -141,6 +142,26 @@ def compare(setting: Setting) -> Comparison:
     pairs = _pairs(test, setting.pairs)
     faithfulness = dict(_faithfulness(setting, subjects, test, pairs, logits))
     return Comparison(classification, localization, ratio, methods, faithfulness, dict(_shortcuts(setting)))
+
+
+def export_method(setting: Setting, comparison: Comparison, name: str, out: Path) -> None:
+    """Write one method's maps and segmentations of the test films, see ``write_predicted``.
+
+    Raises ConfigurationError, listing the methods, for an unknown one.
+    """
+    if name not in comparison.localization:
+        known = ", ".join(comparison.localization)
+        raise ConfigurationError(f"no such method: '{name}'; known are: {known}")
+    subjects, test = setting.subjects(), annotated(setting.test)
+    for family in setting.families():
+        subject = subjects[family.network]
+        explainer = family.make(subject.network)
+        if name in explainer.names:
+            logits = subject.logits(test.films)
+            limits = comparison.localization[name].thresholds
+            write_predicted(
+                explainer, name, test, logits, subject.decided(logits), limits, subject.network.image_size, out
+            )
 
 
 def annotated(split: Split) -> AnnotatedFilms:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -46,6 +47,14 @@ class AnnotatedFilms:
         """The findings with a mask on a film."""
         return [name for name in FINDING_NAMES if self.annotations.mask(self.keys[index], name) is not None]
 
+    def shape(self, index: int) -> tuple[int, int] | None:
+        """Rows and columns of a film, as far as something is marked on it."""
+        for name in self.marked(index):
+            mask = self.annotations.mask(self.keys[index], name)
+            if mask is not None:
+                return mask.shape
+        return None
+
     def absent(self, index: int, finding: str) -> bool:
         """Whether a film is known to be free of a finding."""
         if self.annotations.mask(self.keys[index], finding) is not None:
@@ -78,6 +87,22 @@ def measure(explainer: Explainer, data: AnnotatedFilms, image_size: int, cache: 
     return {
         name: Measured(figures[..., 0], figures[..., 1], figures[..., 2], figures[..., _FIGURES:])
         for name, figures in zip(explainer.names, found, strict=True)
+    }
+
+
+def localize(
+    explainer: Explainer, data: AnnotatedFilms, image_size: int, resamples: int
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """What needs no threshold: method → ``hit_rate``, ``energy_inside``, ``precision_at_area`` → finding → figure."""
+    with TemporaryDirectory() as folder:
+        measured = measure(explainer, data, image_size, Path(folder))
+    return {
+        name: {
+            "hit_rate": estimates(figures.hits, resamples),
+            "energy_inside": estimates(figures.energy, resamples),
+            "precision_at_area": estimates(figures.precision, resamples),
+        }
+        for name, figures in measured.items()
     }
 
 

@@ -171,7 +171,7 @@ def test_the_commands_train_publish_evaluate_and_import(small_data, recipe, tmp_
     commands.train(config, small_data, tmp_path / "work", "cpu")
     commands.train(config, small_data, tmp_path / "work", "cpu")  # finished: nothing to do
     commands.publish(config, small_data, tmp_path / "work", tmp_path / "small", "1", "cpu")
-    figures = commands.evaluate(str(tmp_path / "small"), small_data / "test.csv", 50, "cpu").as_json()
+    figures = commands.evaluate(str(tmp_path / "small"), small_data / "test.csv", None, 50, "cpu").as_json()
     assert 0 <= figures["auroc"]["mean"] <= 1
     assert figures["auroc"]["mean"] == pytest.approx(
         artifact.read_manifest(tmp_path / "small").metrics["test.auroc.mean"]

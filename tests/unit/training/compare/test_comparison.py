@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import re
 from dataclasses import replace
 
@@ -14,9 +15,11 @@ from app.patchnet import artifact, backbones
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord
 from app.patchnet.network import PatchNet
+from training import commands
+from training.compare.annotations import read_chexlocalize
 from training.compare.attribution import Occluded, PatchEvidence
-from training.compare.comparison import Setting, Split, annotated, compare
-from training.compare.localization import THRESHOLDS
+from training.compare.comparison import Setting, Split, annotated, compare, export_method
+from training.compare.localization import THRESHOLDS, hit, iou, place_square
 from training.compare.measured import Measured, summarize
 from training.compare.measured import measure as measure_films
 from training.compare.report import write_comparison
@@ -156,3 +159,39 @@ def test_patch_evidence_shows_a_planted_marker(small_data, setting):
     assert found["patch grid"].hits == 1.0
     blind = measure(network, shown, lambda given: Occluded(given, window=32, stride=32))
     assert blind["occlusion"].hits < 1.0
+
+
+def test_exports_can_be_scored_as_chexlocalize_scores_them(setting, comparison, tmp_path):
+    """The written masks and maps give the figures of the report."""
+    name = "patch, offset 16"
+    export_method(setting, comparison, name, tmp_path)
+    test, column = annotated(setting.test), FINDING_NAMES.index("Edema")
+    written = read_chexlocalize(tmp_path / "segmentations.json")
+    hits, found = [], []
+    for index in range(len(test.films)):
+        truth = test.annotations.mask(test.keys[index], "Edema")
+        if truth is None:
+            continue
+        with (tmp_path / f"{test.keys[index].replace('/', '_')}_Edema_map.pkl").open("rb") as file:
+            content = pickle.load(file)
+        hits.append(hit(place_square(content["map"][0, 0].numpy(), truth.shape), truth))
+        mask = written.mask(test.keys[index], "Edema")
+        called = content["prob"] >= 0.5
+        assert (mask is not None) == called
+        if mask is not None:
+            found.append(iou(mask, truth))
+        assert (content["task"], content["gt"]) == ("Edema", test.films.labels[index, column].item())
+    figures = comparison.localization[name]
+    assert np.mean(hits) == pytest.approx(figures.hit_rate["Edema"].value)
+    if found:
+        assert np.mean(found) == pytest.approx(figures.miou_true_positives["Edema"].value, abs=1e-6)
+    with pytest.raises(ConfigurationError, match="no such method"):
+        export_method(setting, comparison, "crystal ball", tmp_path)
+
+
+def test_evaluate_adds_localisation_for_boxes(setting):
+    figures = commands.evaluate(str(setting.patch.directory), setting.test.films, setting.test.annotations, 20, "cpu")
+    content = json.loads(json.dumps(figures.as_json()))
+    assert 0 <= content["localization"]["patch grid"]["hit_rate"]["Edema"]["value"] <= 1
+    without = commands.evaluate(str(setting.patch.directory), setting.test.films, None, 20, "cpu")
+    assert "localization" not in without.as_json()
