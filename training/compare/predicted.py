@@ -31,8 +31,8 @@ def write_predicted(
     """Write one method's maps and masks of all annotated films and findings with a threshold.
 
     ``<film>_<finding>_map.pkl`` holds a dictionary with ``map`` [1, 1, h, w], ``prob``, ``task``, ``gt`` and
-    ``cxr_dims`` (columns, rows); ``segmentations.json`` run lengths of the map above the finding's threshold, empty where the
-    network does not call the finding. ``logits`` and ``decided`` are [N, 14].
+    ``cxr_dims`` (columns, rows); ``segmentations.json`` run lengths of the map above the finding's threshold, empty
+    where the network does not call the finding. ``logits`` and ``decided`` are [N, 14].
     """
     out.mkdir(parents=True, exist_ok=True)
     masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
