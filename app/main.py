@@ -147,7 +147,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         lifecycle.ready()
         stack.callback(lifecycle.drain)
         get_logger().info("ready", models=[model.manifest.name for model in models.all])
-        yield Services(
+        services = Services(
             settings,
             metrics,
             lifecycle,
@@ -158,6 +158,8 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             reporter,
             RecentResults(settings.recent_results),
         )
+        metrics.follow(metrics.ready, lambda: float(services.status == "ready"))
+        yield services
 
 
 def load_models(settings: Settings, device: str, metrics: Metrics) -> list[ServedModel]:

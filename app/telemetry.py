@@ -64,6 +64,7 @@ class Metrics:
             f"{prefix}_stage_duration_seconds", "Time spent in one stage of a request.", ("stage",),
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
+        self.ready = Gauge(f"{prefix}_ready", "Whether the service takes images, as /readyz.", registry=self.registry)
         self.queue_depth = Gauge(f"{prefix}_queue_depth", "Patches waiting for the network.", registry=self.registry)
         self.batch_images = Histogram(
             f"{prefix}_batch_images", "Work items joined into one network call.",
