@@ -1,12 +1,14 @@
 """Predict: bytes → radiograph → model image → patch logits → decisions."""
 
 import asyncio
+from dataclasses import replace
 from time import monotonic
 
 from torch import Tensor
 
 from app.audit import note_subject
 from app.errors import DeadlineExceeded, ImageError
+from app.imaging.frontal import frontal_cautions
 from app.imaging.radiograph import Caution, Radiograph
 from app.imaging.workers import DecodePool
 from app.patchnet.network import global_logits, split_patches
@@ -33,12 +35,12 @@ class Predictor:
         radiograph = await self._decode(data, deadline, watch)
         note_subject(radiograph.facts.sop_instance_uid, f"{model.manifest.name}@{model.manifest.weights_sha256}")
         with watch.stage("preprocess"):
-            image = await asyncio.to_thread(to_model_image, radiograph.pixels, model.manifest.image_size)
+            image, cautions = await asyncio.to_thread(_prepare, radiograph, model.manifest.image_size)
         patches = split_patches(image.tensor[None], model.manifest.patch_size)
         inference = await model.scheduler.submit(patches, deadline)
         watch.record("queue", inference.queue_seconds)
         watch.record("inference", inference.inference_seconds)
-        prediction = judge(model, radiograph, image.geometry, inference.logits)
+        prediction = judge(model, replace(radiograph, cautions=cautions), image.geometry, inference.logits)
         self._observe(prediction)
         return prediction, image
 
@@ -59,6 +61,11 @@ class Predictor:
                 self._metrics.probability.labels(finding.name).observe(finding.probability)
             if finding.positive:
                 self._metrics.positive.labels(finding.name).inc()
+
+
+def _prepare(radiograph: Radiograph, image_size: int) -> tuple[ModelImage, tuple[Caution, ...]]:
+    cautions = radiograph.cautions + frontal_cautions(radiograph.pixels)
+    return to_model_image(radiograph.pixels, image_size), cautions
 
 
 def judge(model: ServedModel, radiograph: Radiograph, geometry: CropGeometry, patch_logits: Tensor) -> Prediction:

@@ -48,6 +48,7 @@ def test_the_answer_has_every_promised_field(client, rg1):
     assert all(image[f"{level}_instance_uid"] for level in ("study", "series", "sop"))
     assert [finding["name"] for finding in body["findings"]] == list(FINDING_NAMES)
     assert "cropped" in [warning["code"] for warning in body["warnings"]]
+    assert "not_frontal" not in [warning["code"] for warning in body["warnings"]]
     assert set(body["timing_ms"]) == {"decode", "preprocess", "queue", "inference", "render", "total"}
     assert body["timing_ms"]["total"] >= body["timing_ms"]["inference"] > 0
 
