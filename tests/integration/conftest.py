@@ -75,7 +75,10 @@ def start_service() -> Iterator[Callable[..., RunningService]]:
     started: list[RunningService] = []
 
     def start(*flags: str, **settings: object) -> RunningService:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MEDPATCHNET_")}
+        kept = {"MEDPATCHNET_CACHE_DIR"}
+        environment = {
+            name: value for name, value in os.environ.items() if name in kept or not name.startswith("MEDPATCHNET_")
+        }
         environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
         process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "serve", "--port", "0", *flags],

@@ -1,0 +1,52 @@
+"""``python -m tests.benchmarks [PART …]``: tables on the screen, and ``.runs/benchmarks.json``. It asserts no time."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydicom.data import get_testdata_file
+
+from app.allocator import keep_large_blocks
+from tests.benchmarks import networks, service, stages
+from tests.benchmarks.measure import Report, machine
+from tests.benchmarks.strides import strides as measure_strides
+
+PARTS = ("engines", "maps", "stages", "explanation", "http", "latency", "mixed", "memory", "start")
+
+
+def main(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}, strides; default: all but that.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds of each comparison.")] = 24,
+    requests: Annotated[int, typer.Option(help="Requests of the memory test.")] = 10_000,
+    films: Annotated[Path | None, typer.Option(help="strides: a folder of films; the first twelve are used.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the figures are written.")] = Path(".runs/benchmarks.json"),
+) -> None:
+    """Measure the service beside its peers on this machine."""
+    keep_large_blocks()  # as `serve` does, for the peers in this process too
+    report = Report(machine())
+    known = {
+        "engines": lambda: networks.engines(report, rounds),
+        "maps": lambda: networks.maps(report, rounds),
+        "stages": lambda: stages.stages(report, rounds, Path(str(get_testdata_file("RG1_J2KR.dcm", download=False)))),
+        "explanation": lambda: stages.explanation(report, rounds),
+        "http": lambda: service.throughput(report, max(1, rounds // 6)),
+        "latency": lambda: service.latency(report),
+        "mixed": lambda: service.mixed(report),
+        "memory": lambda: service.memory(report, requests),
+        "start": lambda: service.start(report),
+    }
+    if films is not None:
+        some = sorted(path for path in films.iterdir() if path.is_file())[:12]
+        known["strides"] = lambda: measure_strides(report, some, out.parent / "fields")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for part in parts or PARTS:
+        if part not in known:
+            raise typer.BadParameter(f"no such part: {part}" + (" (needs --films)" if part == "strides" else ""))
+        known[part]()
+        report.write(out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
