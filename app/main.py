@@ -15,6 +15,7 @@ from app.access.gate import Gate, is_loopback
 from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
+from app.api import viewer
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems
 from app.api.routes import router
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
+    app.include_router(viewer.router)
     install_problems(app, metrics)
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app

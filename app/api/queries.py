@@ -17,6 +17,14 @@ class ImageQuery(BaseModel):
     model: str | None = Field(None, description="A served model; the default one if left out.")
 
 
+class FilmQuery(BaseModel):
+    """Parameters of ``POST /film``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int | None = Field(None, ge=64, le=4096, description="Longest side in pixels (default: the film's).")
+
+
 class PredictQuery(ImageQuery):
     """Parameters of ``POST /predict``."""
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
@@ -174,10 +174,3 @@ async def health(services: ServicesOf) -> Response:
 async def metrics(services: ServicesOf) -> Response:
     """All metrics in the Prometheus text format."""
     return Response(services.metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-
-@router.get("/", include_in_schema=False)
-@requires("public")
-async def index() -> Response:
-    """Lead a person with a browser to the interactive documentation."""
-    return RedirectResponse("docs")

@@ -32,7 +32,7 @@ class Predictor:
 
         ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding and inference.
         """
-        radiograph = await self._decode(data, deadline, watch)
+        radiograph = await self.decode(data, deadline, watch)
         note_subject(radiograph.facts.sop_instance_uid, f"{model.manifest.name}@{model.manifest.weights_sha256}")
         with watch.stage("preprocess"):
             image, cautions = await asyncio.to_thread(_prepare, radiograph, model.manifest.image_size)
@@ -44,7 +44,8 @@ class Predictor:
         self._observe(prediction)
         return prediction, image
 
-    async def _decode(self, data: bytes, deadline: float, watch: Stopwatch) -> Radiograph:
+    async def decode(self, data: bytes, deadline: float, watch: Stopwatch) -> Radiograph:
+        """The film alone. ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding."""
         try:
             with watch.stage("decode"):
                 async with asyncio.timeout(max(0.0, deadline - monotonic())):
