@@ -14,7 +14,10 @@ def removed_ring(page: Page) -> None:
     page.click("#ring")
 
 
-STATES = {"viewer": lambda page: page.locator('.finding[data-finding="Lung Lesion"]').click(), "viewer-question": removed_ring}
+STATES = {
+    "viewer": lambda page: page.locator('.finding[data-finding="Lung Lesion"]').click(),
+    "viewer-question": removed_ring,
+}
 
 
 def main() -> None:
