@@ -11,9 +11,9 @@ from app.api.queries import ExplainQuery
 from app.api.schemas.predict import PredictBody
 from app.errors import BodyTooLarge, EmptyBody, InvalidQuery, MalformedRequest, MedPatchNetError
 from app.main import open_services
+from app.pacs.content import ReportKind
 from app.patchnet.findings import finding_index
 from app.service.lifecycle import Lifecycle
-from app.service.report import ReportKind
 from app.service.services import Services
 from app.settings import Settings
 from app.telemetry import Metrics, request_id_from, request_id_var

@@ -113,6 +113,10 @@ class Settings(BaseSettings):
         "0 picks a free one.",
     )
 
+    pacs_file: Path | None = Field(
+        default=None, description="YAML file of the radiology network: listener, archives, routes (docs/PACS.md)."
+    )
+
     recent_results: int = Field(default=256, ge=0, description="Results remembered for /whatif (patch logits only).")
     overlay_opacity: float = Field(
         default=0.4, ge=0, le=1, description="Opacity of overlays where the request names none."

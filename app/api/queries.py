@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.imaging.overlay import Palette
+from app.pacs.content import ReportKind
 from app.patchnet.saliency import Border, MapKind
-from app.service.report import ReportKind
 
 
 class ImageQuery(BaseModel):

@@ -67,14 +67,24 @@ def known_transfer_syntax(transfer_syntax: uid.UID) -> str | None:
     return str(transfer_syntax) if transfer_syntax.is_transfer_syntax and not transfer_syntax.is_private else None
 
 
+def modality_of(dataset: Dataset) -> str | None:
+    """The modality as the object says, or as its SOP class does."""
+    return _code(dataset, "Modality") or _SOP_CLASS_MODALITIES.get(dataset.get("SOPClassUID"))
+
+
+def body_part_of(dataset: Dataset) -> str | None:
+    """The body part as the object says."""
+    return _code(dataset, "BodyPartExamined")
+
+
 def read_facts(dataset: Dataset, transfer_syntax: uid.UID) -> ImageFacts:
     """The attributes a client may rely on, each reduced to the characters of its value representation."""
     return ImageFacts(
         format="dicom",
         rows=_number(dataset, "Rows"),
         columns=_number(dataset, "Columns"),
-        modality=_code(dataset, "Modality") or _SOP_CLASS_MODALITIES.get(dataset.get("SOPClassUID")),
-        body_part=_code(dataset, "BodyPartExamined"),
+        modality=modality_of(dataset),
+        body_part=body_part_of(dataset),
         view=_code(dataset, "ViewPosition"),
         photometric_interpretation=_code(dataset, "PhotometricInterpretation"),
         transfer_syntax=known_transfer_syntax(transfer_syntax),

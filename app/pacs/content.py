@@ -1,11 +1,15 @@
 """What the objects for the PACS say, free of how DICOM says it."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydicom.dataset import Dataset
 
 from app.imaging.overlay import SaliencyLayer
 from app.patchnet.findings import Code
+
+ReportKind = Literal["sr", "sc", "gsps"]
+"""Structured report, secondary captures, presentation state."""
 
 NOTICE = "Research use only; not a medical device. Not verified by a physician."
 

@@ -1,7 +1,6 @@
 """Report: a prediction as objects for the PACS, beside the image in its study."""
 
 import asyncio
-from typing import Literal
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -11,7 +10,7 @@ from app.errors import InvalidQuery
 from app.imaging.dicom_file import silence
 from app.imaging.overlay import SaliencyLayer
 from app.imaging.radiograph import DecodeLimits
-from app.pacs.content import Algorithm, Patch, Report, ReportedFinding
+from app.pacs.content import Algorithm, Patch, Report, ReportedFinding, ReportKind
 from app.pacs.presentation_state import presentation_state
 from app.pacs.secondary_capture import secondary_captures
 from app.pacs.source import read_source
@@ -19,8 +18,6 @@ from app.pacs.structured_report import structured_report
 from app.patchnet.findings import FINDINGS
 from app.patchnet.saliency import expand_grid, patch_grid
 from app.service.results import Prediction
-
-ReportKind = Literal["sr", "sc", "gsps"]
 
 _PATCHES_SHOWN = 3
 

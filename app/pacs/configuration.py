@@ -1,0 +1,168 @@
+"""The radiology network as one YAML file: who may call, which archives there are, what is done with which image."""
+
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator
+from pathlib import Path
+from typing import Annotated, Self, cast
+
+import yaml
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
+
+from app.errors import ConfigurationError
+from app.pacs.content import ReportKind
+from app.pacs.nodes import DicomWebNode, Listener, Node, Part, read_secret, require_authorities
+
+_MOST_BYTES = 1024 * 1024
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _in_order(kinds: tuple[ReportKind, ...]) -> tuple[ReportKind, ...]:
+    if len(set(kinds)) != len(kinds):
+        raise ValueError("an object is named twice")
+    return kinds
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Pattern = Annotated[str, StringConstraints(max_length=256)]
+Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_as_list), Field(min_length=1)]
+Outputs = Annotated[tuple[ReportKind, ...], BeforeValidator(_as_list), AfterValidator(_in_order), Field(min_length=1)]
+
+
+class Conditions(Part):
+    """What must hold of an image; each is one glob or a list of which one must fit, and one not given always holds.
+
+    An attribute that the image lacks is the empty text: ``""`` fits it, and so does ``*``.
+    """
+
+    modality: Patterns | None = None
+    body_part: Patterns | None = None
+    description: Patterns | None = None
+    source_ae: Patterns | None = None
+
+
+class Rule(Part):
+    """What is done with the images that its conditions fit: a model (the default one for None), objects, and a node."""
+
+    name: Name
+    when: Conditions = Conditions()
+    model: str | None = None
+    outputs: Outputs
+    target: Name
+
+
+class PacsConfig(Part):
+    """The whole file. The first rule that fits decides."""
+
+    listener: Listener | None = None
+    nodes: dict[Name, Node] = Field(default_factory=dict[str, Node])
+    routes: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = Counter(rule.name for rule in self.routes)
+        problems = [
+            *(
+                f"routes.{index}.name: another rule is named '{rule.name}'"
+                for index, rule in enumerate(self.routes)
+                if names[rule.name] > 1
+            ),
+            *(
+                f"routes.{index}.target: no node '{rule.target}'"
+                for index, rule in enumerate(self.routes)
+                if rule.target not in self.nodes
+            ),
+        ]
+        if self.listener is not None and not self.routes:
+            problems.append("routes: a listener needs a rule; without one nothing would be done with what it takes")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def load(path: Path, models: Collection[str] | None = None) -> PacsConfig:
+    """The configuration in a file; ``models`` are the names of the served ones, None where they are not known.
+
+    Relative paths in it are meant from its folder. Raises ConfigurationError, with a line for every problem that starts
+    with where it is (``routes.2.target: no node 'x'``).
+    """
+    try:
+        config = PacsConfig.model_validate(_read(path), context=path.resolve().parent)
+    except ValidationError as error:
+        raise _refused(path, _told(error)) from None
+    if models is not None and (unknown := list(_unknown_models(config, models))):
+        raise _refused(path, unknown)
+    return config
+
+
+def require_files(config: PacsConfig) -> None:
+    """Raise ConfigurationError unless every file that the nodes name can be read; their contents are never quoted."""
+    problems: list[str] = []
+    for name, node in config.nodes.items():
+        if not isinstance(node, DicomWebNode):
+            continue
+        for field, path, check in (
+            ("password_file", node.password_file, read_secret),
+            ("token_file", node.token_file, read_secret),
+            ("ca_file", node.ca_file, require_authorities),
+        ):
+            try:
+                if path is not None:
+                    check(path)
+            except ConfigurationError as error:
+                problems.append(f"nodes.{name}.{field}: {error.detail}")
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without the trap that the second of two equal keys silently wins."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key: object = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is there twice", key_node.start_mark)
+            seen.add(key)
+        return cast("dict[Hashable, object]", super().construct_mapping(node, deep=deep))
+
+
+def _read(path: Path) -> object:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ConfigurationError(f"{path} is larger than {_MOST_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not UTF-8 text") from None
+    try:
+        return cast(object, yaml.load(text, Loader=_StrictLoader))  # noqa: S506 - a safe loader, made stricter
+    except yaml.MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ConfigurationError(f"{path}: {place}{error.problem}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigurationError(f"{path}: no YAML ({type(error).__name__})") from None
+
+
+def _told(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_url=False, include_input=False):
+        parts = [str(part) for part in problem["loc"]]
+        if parts[:1] == ["nodes"]:
+            del parts[2:3]  # the protocol, which pydantic puts between a node's name and its field
+        place = ".".join(parts)
+        text = problem["msg"].removeprefix("Value error, ")
+        yield f"{place}: {text}" if place else text
+
+
+def _unknown_models(config: PacsConfig, models: Collection[str]) -> Iterator[str]:
+    for index, rule in enumerate(config.routes):
+        if rule.model is not None and rule.model not in models:
+            yield f"routes.{index}.model: no model '{rule.model}'; served are: {', '.join(models)}"
+
+
+def _refused(path: Path, problems: Iterator[str] | list[str]) -> ConfigurationError:
+    return ConfigurationError("\n".join([f"{path} cannot be used:", *problems]))

@@ -1,0 +1,190 @@
+"""Who the service talks to in the radiology network: its own listener, and the archives it reads from and writes to."""
+
+import ipaddress
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
+
+from app.errors import ConfigurationError
+
+_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
+
+
+def _ae_title(text: str) -> str:
+    """Source: PS3.8 table 9-11 and PS3.5 table 6.2-1 (VR AE): 1 to 16 characters, outer spaces say nothing."""
+    title = text.strip(" ")
+    if not title or not _AE_TITLE.fullmatch(title):
+        raise ValueError("an AE title has 1 to 16 characters of ASCII, without backslash or control characters")
+    return title
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError("this is neither a host name nor an address")
+    return text
+
+
+def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
+    """A relative path is meant from the folder of the configuration file, wherever the service was started."""
+    folder = info.context
+    return folder / path if isinstance(folder, Path) else path
+
+
+AeTitle = Annotated[str, AfterValidator(_ae_title)]
+Host = Annotated[str, StringConstraints(max_length=253), AfterValidator(_host)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+NearbyPath = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is this machine by its spelling; no name is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.casefold() == "localhost"
+
+
+class Part(BaseModel):
+    """Any part of the configuration file: what is not known is a mistake, nothing changes after it was read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Peer(Part):
+    """Who may call: an AE title, and the address or network it must call from (any, where none is given)."""
+
+    ae_title: AeTitle
+    address: IPvAnyNetwork | None = None
+
+    def is_caller(self, ae_title: str, address: str) -> bool:
+        """Whether an association from that address, calling itself so, is this peer's."""
+        if ae_title.strip(" ") != self.ae_title:
+            return False
+        return self.address is None or _plain(address) in self.address
+
+
+class Listener(Part):
+    """The service as a Storage SCP. Sizes in bytes, times in seconds; a port of 0 picks a free one."""
+
+    ae_title: AeTitle = "MEDPATCHNET"
+    host: Host = "127.0.0.1"
+    port: int = Field(default=11112, ge=0, le=65535)
+    peers: tuple[Peer, ...] = ()
+    max_associations: int = Field(default=8, ge=1, le=256)
+    timeout_s: Seconds = 30.0
+    max_instance_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
+
+    @model_validator(mode="after")
+    def _known_callers(self) -> Self:
+        if not self.peers and not is_local(self.host):
+            raise ValueError("a listener that other machines reach needs 'peers': who may call it")
+        return self
+
+    def admits(self, ae_title: str, address: str) -> bool:
+        """Whether a caller is one of the peers; a listener without peers is on loopback and admits anyone."""
+        return not self.peers or any(peer.is_caller(ae_title, address) for peer in self.peers)
+
+
+class DicomWebNode(Part):
+    """An archive with QIDO-RS, WADO-RS and STOW-RS below one URL.
+
+    Secrets are named by file. Plain http is for this machine, or for a network that ``plain_http`` vouches for: images,
+    names and the password pass through it in clear.
+    """
+
+    protocol: Literal["dicomweb"]
+    url: str
+    username: str | None = Field(default=None, min_length=1, max_length=256)
+    password_file: NearbyPath | None = None
+    token_file: NearbyPath | None = None
+    ca_file: NearbyPath | None = None
+    plain_http: bool = False
+    timeout_s: Seconds = 30.0
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Self:
+        _require_address(self.url, plain_http=self.plain_http)
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("'username' and 'password_file' go together")
+        if self.username is not None and self.token_file is not None:
+            raise ValueError("either 'username' or 'token_file', not both")
+        if self.username is not None and ":" in self.username:
+            raise ValueError("a username holds no colon (RFC 7617)")
+        if self.ca_file is not None and not self.url.startswith("https:"):
+            raise ValueError("'ca_file' is for https")
+        return self
+
+
+class DimseNode(Part):
+    """An archive that takes objects by C-STORE."""
+
+    protocol: Literal["dimse"]
+    ae_title: AeTitle
+    host: Host
+    port: Port
+    timeout_s: Seconds = 30.0
+
+
+Node = Annotated[DicomWebNode | DimseNode, Field(discriminator="protocol")]
+
+
+def read_secret(path: Path) -> str:
+    """A password or token: the first line of a file. Raises ConfigurationError, without quoting what it holds."""
+    try:
+        secret = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except OSError as error:
+        raise ConfigurationError(f"the secret {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the secret {path} is no text") from None
+    if not secret:
+        raise ConfigurationError(f"the secret {path} is empty")
+    return secret
+
+
+def require_authorities(path: Path) -> None:
+    """Raise ConfigurationError unless a file holds certificates that a server's can be checked against."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise ConfigurationError(f"{path} holds no certificate in PEM form") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _require_address(url: str, *, plain_http: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("'url' is no URL") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("'url' must be https://…, or http://… on this machine")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("'url' holds credentials; name them by 'username' and 'password_file'")
+    if parts.query or parts.fragment:
+        raise ValueError("'url' is the root of the DICOMweb services, without query or fragment")
+    if parts.scheme == "http" and not plain_http and not is_local(parts.hostname):
+        raise ValueError(
+            "'url' is plain http to another machine; use https, or vouch for the network: plain_http: true"
+        )
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address as a socket tells it: without scope, and IPv4 as such where IPv6 wraps it."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(parsed, "ipv4_mapped", None) or parsed
