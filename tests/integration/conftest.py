@@ -16,6 +16,8 @@ import httpx
 import pytest
 from pydicom.data import get_testdata_file
 
+from tests.integration.orthanc import orthanc, start_orthanc  # noqa: F401 - fixtures of all integration tests
+
 START_TIMEOUT_S = 120
 
 
