@@ -63,6 +63,24 @@ class ResultNotFound(RequestError):
     code = "result_not_found"
 
 
+class UnknownNode(RequestError):
+    """A source or target was asked for by a name that the configuration does not have, or not in that role."""
+
+    code = "unknown_node"
+
+
+class JobNotFound(RequestError):
+    """A job was asked for by an id that is not, or no longer, known, or is somebody else's."""
+
+    code = "job_not_found"
+
+
+class IdempotencyConflict(RequestError):
+    """An Idempotency-Key was used before for another request."""
+
+    code = "idempotency_conflict"
+
+
 class UnsupportedMediaType(RequestError):
     """The body's declared media type is none the service reads."""
 
@@ -197,6 +215,38 @@ class AuditUnavailable(CapacityError):
 
     code = "audit_unavailable"
     retry_after = 10
+
+
+class SpoolFull(CapacityError):
+    """As many images and results are kept as is allowed, or as the disk can hold."""
+
+    code = "spool_full"
+    retry_after = 30
+
+
+class StoreUnavailable(CapacityError):
+    """The database of images and results cannot be written or read; nothing new is accepted without it."""
+
+    code = "store_unavailable"
+    retry_after = 10
+
+
+class NodeUnavailable(MedPatchNetError):
+    """A node of the network does not answer, or not as it should; a later try may succeed."""
+
+    code = "node_unavailable"
+
+
+class NodeRefused(MedPatchNetError):
+    """A node of the network refuses what was sent or asked for; a later try would be refused too."""
+
+    code = "node_refused"
+
+
+class ResultConflict(MedPatchNetError):
+    """Another object was made under the UID of this one; the earlier one stays."""
+
+    code = "result_conflict"
 
 
 class DeadlineExceeded(MedPatchNetError):

@@ -23,6 +23,8 @@ RejectionReason = Literal[
     "forbidden",
     "rate_limited",
     "audit_unavailable",
+    "spool_full",
+    "store_unavailable",
 ]
 
 Fault = Literal["engine_error", "invalid_output", "out_of_memory"]

@@ -24,6 +24,9 @@ STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UntrainedFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ResultNotFound: HTTPStatus.NOT_FOUND,
+    errors.UnknownNode: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.JobNotFound: HTTPStatus.NOT_FOUND,
+    errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     errors.BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -41,6 +44,11 @@ STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.Draining: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.AuditUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SpoolFull: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NodeUnavailable: HTTPStatus.BAD_GATEWAY,
+    errors.NodeRefused: HTTPStatus.BAD_GATEWAY,
+    errors.ResultConflict: HTTPStatus.CONFLICT,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.InferenceFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.InvalidModelOutput: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -57,6 +65,8 @@ _REJECTIONS: dict[str, RejectionReason] = {
     errors.Forbidden.code: "forbidden",
     errors.RateLimited.code: "rate_limited",
     errors.AuditUnavailable.code: "audit_unavailable",
+    errors.SpoolFull.code: "spool_full",
+    errors.StoreUnavailable.code: "store_unavailable",
 }
 
 

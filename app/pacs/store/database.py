@@ -1,0 +1,200 @@
+"""The database under the store: SQLite in one file, or PostgreSQL. Knows how they fail, not what they hold."""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import IO
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import URL, Connection, create_engine, event, insert, make_url, text, update
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from app.errors import ConfigurationError, StoreUnavailable
+from app.pacs.store.schema import heartbeat
+from app.telemetry import get_logger
+
+_MIGRATIONS = "app.pacs.store:migrations"
+_MIGRATION_LOCK = 7_021_944_023  # of PostgreSQL: replicas that start together migrate one after the other
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # what was acknowledged survives a power cut
+    "busy_timeout=15000",
+    "foreign_keys=ON",
+    "secure_delete=ON",  # bytes of delivered images do not stay behind in free pages
+)
+
+
+class Database:
+    """One database. Safe from any thread; every error of it is a StoreUnavailable, without what was being written."""
+
+    def __init__(self, url: str, reserve_bytes: int = 0) -> None:
+        """Connect to nothing yet. ``reserve_bytes`` must stay free on the disk of an embedded database.
+
+        Raises ConfigurationError for a URL that cannot be used.
+        """
+        self._url = _parsed(url)
+        self._reserve_bytes = reserve_bytes
+        self._lock = Lock()
+        self._failing = False
+        try:
+            self._engine = create_engine(self._url, hide_parameters=True, pool_pre_ping=not self.is_embedded)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
+            raise ConfigurationError("MEDPATCHNET_DATABASE_URL: the driver it names is not installed") from None
+        if self.is_embedded:
+            event.listen(self._engine, "connect", _configure)
+            event.listen(self._engine, "begin", _begin)
+        self._reader = self._engine.execution_options(reading=True)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it is a file of this machine, used by this process alone."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the last write worked and the disk has room."""
+        return not self._failing and self.has_room
+
+    @property
+    def has_room(self) -> bool:
+        """Whether as much is free on its disk as has to stay free for finishing what was accepted."""
+        path = self._path
+        if path is None:
+            return True
+        try:
+            return shutil.disk_usage(path.parent).free >= self._reserve_bytes
+        except OSError:
+            return False
+
+    @contextmanager
+    def open(self) -> Generator[None]:
+        """Bring the tables up to date, and let go in the end.
+
+        Raises ConfigurationError where the database cannot be written, or an embedded one is in use.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._engine.dispose)
+            if self._path is not None:
+                stack.enter_context(_only_user(self._path))
+            self.migrate()
+            yield
+
+    def migrate(self) -> None:
+        """Bring the tables up to date. Raises ConfigurationError where that is not possible."""
+        config = Config()
+        config.set_main_option("script_location", _MIGRATIONS)
+        try:
+            with self._engine.begin() as connection:
+                if not self.is_embedded:
+                    connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            with self._engine.begin() as connection:
+                _beat(connection)
+        except (SQLAlchemyError, OSError) as error:
+            raise ConfigurationError(f"the database cannot be opened for writing: {_reason(error)}") from None
+
+    @contextmanager
+    def writing(self) -> Generator[Connection]:
+        """One transaction that is on disk when the block has ended. Raises StoreUnavailable."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            self._note(error)
+            raise StoreUnavailable(f"the database cannot be written: {_reason(error)}") from None
+        self._note(None)
+
+    @contextmanager
+    def reading(self) -> Generator[Connection]:
+        """One consistent view. Raises StoreUnavailable."""
+        try:
+            with self._reader.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StoreUnavailable(f"the database cannot be read: {_reason(error)}") from None
+
+    def probe(self) -> None:
+        """Write a little, so that readiness follows a failing database and its recovery. Raises StoreUnavailable."""
+        with self.writing() as connection:
+            _beat(connection)
+
+    @property
+    def _path(self) -> Path | None:
+        return Path(self._url.database) if self.is_embedded and self._url.database else None
+
+    def _note(self, error: DBAPIError | None) -> None:
+        failing = error is not None
+        with self._lock:
+            changed, self._failing = failing != self._failing, failing
+        if changed and error is not None:
+            get_logger().error("store_unavailable", reason=_reason(error))
+        elif changed:
+            get_logger().info("store_available")
+
+
+def _parsed(url: str) -> URL:
+    """The URL with the home folder in place, and with the folder of an embedded database made."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError("MEDPATCHNET_DATABASE_URL is no URL of a database") from None
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database.startswith("file:"):
+        return parsed
+    try:
+        path = Path(parsed.database).expanduser()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        raise ConfigurationError("the folder of the database cannot be made") from None
+    return parsed.set(database=str(path))
+
+
+def _configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    del record
+    connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - sqlite3's; we begin ourselves
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """Writers queue up at their beginning: taking the lock later can fail where two of them have read before."""
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _beat(connection: Connection) -> None:
+    now = time.time()
+    if not connection.execute(update(heartbeat).values(beat_at=now)).rowcount:
+        connection.execute(insert(heartbeat).values(id=1, beat_at=now))
+
+
+@contextmanager
+def _only_user(database: Path) -> Generator[None]:
+    """Hold the lock beside an embedded database: what another process works on must not be taken up here."""
+    path = database.with_name(f"{database.name}.lock")
+    try:
+        lock: IO[bytes] = path.open("ab")
+    except OSError as error:
+        raise ConfigurationError(f"the database cannot be opened for writing: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError("the database is in use by another process; several need PostgreSQL") from None
+        yield
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, free of what was being written: SQLite's name of the error, or PostgreSQL's code."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    name = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
+    return str(name or type(cause).__name__)

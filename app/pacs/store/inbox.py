@@ -1,0 +1,172 @@
+"""Images that were accepted, until their results are in the outbox."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from app.errors import SpoolFull
+from app.pacs.store.database import Database
+from app.pacs.store.outbox import Outbox, Result
+from app.pacs.store.schema import contents, instances
+from app.pacs.store.work import Claim, Clock, Problem, WorkQueue, claim_of, fresh_work, new_id
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image as it was received: from whom (an AE title), what it says it is, and its bytes as a DICOM file."""
+
+    source: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made of an image, and where the results go. ``rule`` names the routing rule that said so."""
+
+    target: str
+    outputs: tuple[str, ...]
+    model: str | None = None
+    rule: str | None = None
+
+
+@dataclass(frozen=True)
+class PendingInstance:
+    """A claimed image. ``order`` is None where a routing rule has to decide; ``job_id`` where nobody asked by HTTP."""
+
+    claim: Claim
+    job_id: str | None
+    source: str
+    study_uid: str | None
+    series_uid: str | None
+    sop_instance_uid: str
+    order: Order | None
+
+
+class Inbox:
+    """The queue of images. Safe from any thread."""
+
+    def __init__(
+        self, database: Database, queue: WorkQueue, outbox: Outbox, max_bytes: int, clock: Clock = time.time
+    ) -> None:
+        """``max_bytes`` bounds what is kept of images and results together."""
+        self._database = database
+        self._queue = queue
+        self._outbox = outbox
+        self._max_bytes = max_bytes
+        self._clock = clock
+
+    def accept(self, arrival: Arrival) -> None:
+        """Take responsibility for an image: it is on disk when this returns. The same bytes waiting already are enough.
+
+        Raises SpoolFull, StoreUnavailable; then nothing was accepted.
+        """
+        if not self._database.has_room:
+            raise SpoolFull("the disk of the database is nearly full")
+        digest = hashlib.sha256(arrival.content).hexdigest()
+        with self._database.writing() as connection:
+            if _is_underway(connection, arrival, digest):
+                return
+            if self._used(connection) + len(arrival.content) > self._max_bytes:
+                raise SpoolFull("as much waits as is allowed")
+            identity = new_id()
+            connection.execute(
+                insert(instances).values(
+                    id=identity,
+                    source=arrival.source,
+                    sop_class_uid=arrival.sop_class_uid,
+                    sop_instance_uid=arrival.sop_instance_uid,
+                    sha256=digest,
+                    **fresh_work(self._clock()),
+                )
+            )
+            connection.execute(insert(contents).values(id=identity, size=len(arrival.content), bytes=arrival.content))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether images should not even be sent. Raises StoreUnavailable."""
+        with self._database.reading() as connection:
+            return not self._database.has_room or self._used(connection) >= self._max_bytes
+
+    def claim(self, limit: int) -> list[PendingInstance]:
+        """Images to work on; none while the spool is full, since each makes more. Raises StoreUnavailable."""
+        with self._database.writing() as connection:
+            if self._used(connection) > self._max_bytes:
+                return []
+            return [_pending(row) for row in self._queue.claim(connection, limit)]
+
+    def content(self, pending: PendingInstance) -> bytes | None:
+        """The bytes of a received image; None where they have to be fetched. Raises StoreUnavailable."""
+        with self._database.reading() as connection:
+            return connection.execute(select(contents.c.bytes).where(contents.c.id == pending.claim.id)).scalar()
+
+    def analysed(self, pending: PendingInstance, order: Order, study_uid: str, made: Sequence[Result]) -> None:
+        """Put the results of an image into the outbox and forget its bytes, both or neither.
+
+        Where the lease was lost nothing is changed. Raises StoreUnavailable, and ResultConflict where the target has
+        another object by the same UID.
+        """
+        claim = pending.claim
+        with self._database.writing() as connection:
+            if not self._queue.settle(connection, claim, "analysed" if made else "delivered"):
+                return
+            connection.execute(
+                update(instances)
+                .where(instances.c.id == claim.id)
+                .values(
+                    rule=order.rule,
+                    model=order.model,
+                    target=order.target,
+                    outputs=",".join(order.outputs),
+                    study_uid=study_uid,
+                )
+            )
+            for result in made:
+                self._outbox.put(connection, claim.id, order.target, result)
+            _forget(connection, claim.id)
+
+    def end(self, pending: PendingInstance, state: str, problem: Problem | None = None) -> None:
+        """Close an image that has no results (``refused``, ``ignored``), and forget its bytes."""
+        with self._database.writing() as connection:
+            if self._queue.settle(connection, pending.claim, state, problem):
+                _forget(connection, pending.claim.id)
+
+    def fail(self, pending: PendingInstance, problem: Problem) -> str | None:
+        """Try again later or give up; the bytes stay. Returns the new state."""
+        with self._database.writing() as connection:
+            return self._queue.fail(connection, pending.claim, problem)
+
+    def release(self, pending: PendingInstance) -> None:
+        """Give an image back untouched."""
+        with self._database.writing() as connection:
+            self._queue.release(connection, pending.claim)
+
+    def _used(self, connection: Connection) -> int:
+        return int(connection.execute(select(func.coalesce(func.sum(contents.c.size), 0))).scalar_one())
+
+
+def _is_underway(connection: Connection, arrival: Arrival, digest: str) -> bool:
+    same = (
+        (instances.c.sha256 == digest)
+        & (instances.c.source == arrival.source)
+        & (instances.c.sop_instance_uid == arrival.sop_instance_uid)
+        & instances.c.state.in_(("waiting", "analysed"))
+    )
+    return connection.execute(select(instances.c.id).where(same).limit(1)).first() is not None
+
+
+def _forget(connection: Connection, identity: str) -> None:
+    connection.execute(delete(contents).where(contents.c.id == identity))
+
+
+def _pending(row: Row[tuple[object, ...]]) -> PendingInstance:
+    order = None
+    if row.target is not None:
+        order = Order(row.target, tuple((row.outputs or "").split(",")), row.model, row.rule)
+    return PendingInstance(
+        claim_of(row), row.job_id, row.source, row.study_uid, row.series_uid, row.sop_instance_uid, order
+    )

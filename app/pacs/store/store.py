@@ -1,0 +1,130 @@
+"""The whole store: its queues, and what is done to all of them."""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from sqlalchemy import Table, delete, exists, func, select
+
+from app.pacs.store.database import Database
+from app.pacs.store.inbox import Inbox
+from app.pacs.store.jobs import Jobs
+from app.pacs.store.outbox import Outbox, close_finished
+from app.pacs.store.schema import ENDED, contents, instances, jobs, objects, results
+from app.pacs.store.work import Clock, Patience, WorkQueue
+
+QueueName = Literal["jobs", "instances", "objects"]
+QUEUES: tuple[QueueName, ...] = get_args(QueueName)
+_TABLES: dict[QueueName, Table] = {"jobs": jobs, "instances": instances, "objects": objects}
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """Work that was given up. ``subject`` is the UID of the study or object: for the operator's eyes only."""
+
+    queue: QueueName
+    id: str
+    node: str
+    failures: int
+    problem: str
+    detail: str
+    created_at: float
+    subject: str
+
+
+@dataclass(frozen=True)
+class Depths:
+    """How much waits and how much was given up, by queue, and the bytes kept."""
+
+    waiting: dict[QueueName, int]
+    dead: dict[QueueName, int]
+    spool_bytes: int
+
+
+class Store:
+    """The queues of one database. Safe from any thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_bytes: int,
+        max_jobs: int = 1000,
+        patience: Patience | None = None,
+        lease_s: float = 120.0,
+        clock: Clock = time.time,
+    ) -> None:
+        self.database = database
+        self._clock = clock
+        patience = patience or Patience()
+        self._queues = {name: WorkQueue(table, patience, lease_s, clock) for name, table in _TABLES.items()}
+        self.outbox = Outbox(database, self._queues["objects"], clock)
+        self.inbox = Inbox(database, self._queues["instances"], self.outbox, max_bytes, clock)
+        self.jobs = Jobs(database, self._queues["jobs"], max_jobs, clock)
+
+    @contextmanager
+    def open(self) -> Generator[None]:
+        """Make the store ready, and free what a process left behind that was killed. Raises ConfigurationError."""
+        with self.database.open():
+            if self.database.is_embedded:
+                with self.database.writing() as connection:
+                    for queue in self._queues.values():
+                        queue.release_all(connection)
+            yield
+
+    def depths(self) -> Depths:
+        """How much there is of everything. Raises StoreUnavailable."""
+        with self.database.reading() as connection:
+            count = {
+                name: dict(
+                    connection.execute(
+                        select(table.c.state, func.count())
+                        .where(table.c.state.in_(("waiting", "dead")))
+                        .group_by(table.c.state)
+                    ).all()
+                )
+                for name, table in _TABLES.items()
+            }
+            size = connection.execute(select(func.coalesce(func.sum(contents.c.size), 0))).scalar_one()
+        return Depths(
+            {name: count[name].get("waiting", 0) for name in QUEUES},
+            {name: count[name].get("dead", 0) for name in QUEUES},
+            int(size),
+        )
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Everything that was given up, oldest first. Raises StoreUnavailable."""
+        letters: list[DeadLetter] = []
+        with self.database.reading() as connection:
+            for name, table in _TABLES.items():
+                subject = table.c.study_uid if name == "jobs" else table.c.sop_instance_uid
+                node = table.c.target if name == "objects" else table.c.source
+                columns = (table.c.id, table.c.failures, table.c.problem, table.c.detail, table.c.created_at)
+                dead = select(node.label("node"), subject.label("subject"), *columns).where(table.c.state == "dead")
+                letters += [DeadLetter(queue=name, **row) for row in connection.execute(dead).mappings()]
+        return sorted(letters, key=lambda letter: letter.created_at)
+
+    def retry(self, ids: Sequence[str] | None = None) -> int:
+        """Take up again what was given up, all of it for None; how much that is. Raises StoreUnavailable."""
+        with self.database.writing() as connection:
+            return sum(queue.retry(connection, ids) for queue in self._queues.values())
+
+    def tidy(self, retention_s: float) -> None:
+        """Close what is finished, and forget what ended longer ago than ``retention_s``. Raises StoreUnavailable.
+
+        What was given up stays until an operator decides. A delivered object is remembered as long as an image that led
+        to it: within that time other bytes under its UID are noticed.
+        """
+        now = self._clock()
+        ended = tuple(state for state in ENDED if state != "dead")
+        with self.database.writing() as connection:
+            close_finished(connection, now)
+            old = (instances.c.state.in_(ended)) & (instances.c.ended_at < now - retention_s)
+            connection.execute(delete(instances).where(old))
+            has_images = exists().where(instances.c.job_id == jobs.c.id)
+            old = (jobs.c.state == "expanded") & (jobs.c.created_at < now - retention_s)
+            connection.execute(delete(jobs).where(old, ~has_images))
+            is_known = exists().where(results.c.object_id == objects.c.id)
+            connection.execute(delete(objects).where(objects.c.state == "delivered", ~is_known))

@@ -1,0 +1,84 @@
+"""Stores on real databases: SQLite always, PostgreSQL where it is installed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.pacs.store.database import Database
+from app.pacs.store.store import Store
+from app.pacs.store.work import Patience
+
+
+class Clock:
+    """A clock that only moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server of these tests' own, on a free port."""
+    tools = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    initdb = shutil.which("initdb") or (str(tools[-1] / "initdb") if tools else None)
+    if initdb is None:
+        (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)("PostgreSQL is not installed")
+    folder = Path(
+        tempfile.mkdtemp(prefix="postgres", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+    )  # not pytest's, which lets nobody else in
+    as_user = []
+    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+        shutil.chown(folder, "postgres", "postgres")
+        as_user = ["runuser", "-u", "postgres", "--"]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    data, pg_ctl = folder / "data", str(Path(initdb).with_name("pg_ctl"))
+    subprocess.run([*as_user, initdb, "-D", data, "-A", "trust", "-U", "tester", "--no-sync"], check=True, stdout=-3)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    start = [*as_user, pg_ctl, "-D", data, "-w", "-o", options, "-l", folder / "log", "start"]
+    subprocess.run(start, check=True, stdout=-3, timeout=60)
+    yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
+    subprocess.run([*as_user, pg_ctl, "-D", data, "-m", "immediate", "stop"], check=True, stdout=-3, timeout=60)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path) -> str:
+    """A database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.sqlite"
+    server = request.getfixturevalue("postgres")
+    from sqlalchemy import create_engine, text
+
+    name = f"db{abs(hash(str(tmp_path)))}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def make_store(url: str, clock: Clock, **options) -> Store:
+    options = {"max_bytes": 10_000, "patience": Patience(jitter=lambda: 1.0), **options}
+    return Store(Database(url), clock=clock, **options)
+
+
+@pytest.fixture
+def store(url, clock) -> Iterator[Store]:
+    store = make_store(url, clock)
+    with store.open():
+        yield store
