@@ -15,7 +15,7 @@ from app.access.gate import Gate, is_loopback
 from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
-from app.api import viewer
+from app.api import network, viewer
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems
 from app.api.routes import router
@@ -25,6 +25,7 @@ from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
 from app.inference.choice import choose_device, make_engine
 from app.inference.scheduler import Scheduler
+from app.network import open_network
 from app.patchnet import artifact
 from app.service.explain import Explainer
 from app.service.lifecycle import Lifecycle
@@ -56,7 +57,8 @@ def create_app(settings: Settings) -> FastAPI:
             with open_audit(settings, lifecycle) as app.state.audit:
                 async with open_services(settings, metrics, lifecycle) as services:
                     app.state.services = services
-                    yield
+                    async with open_network(settings, services, app.state.audit) as app.state.analyses:
+                        yield
         except MedPatchNetError as error:
             app.state.failure = error  # for whoever started the server: it ends without a word of its own
             raise
@@ -66,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
+    app.include_router(network.router)
     app.include_router(viewer.router)
     install_problems(app, metrics)
     app.add_middleware(RequestMiddleware, metrics=metrics)

@@ -117,6 +117,29 @@ class Settings(BaseSettings):
         default=None, description="YAML file of the radiology network: listener, archives, routes (docs/PACS.md)."
     )
 
+    database_url: str = Field(
+        default="sqlite:///~/.local/state/medpatchnet/pacs.sqlite",
+        repr=False,
+        description="Database of accepted films, owed results and jobs, where there is a `PACS_FILE`; "
+        "`postgresql+psycopg://…` for several replicas.",
+    )
+    max_spool_bytes: int = Field(
+        default=4096 * MIB, ge=1024, description="Most bytes of films and results kept; then no more are accepted."
+    )
+    spool_reserve_bytes: int = Field(
+        default=256 * MIB,
+        ge=0,
+        description="Disk that stays free: with less, no more is accepted, and what was can be finished.",
+    )
+    pacs_workers: int = Field(default=4, ge=1, description="Films of the radiology network analysed at once.")
+    retry_longest_s: float = Field(default=300.0, gt=0, description="Longest pause between two tries.")
+    retry_give_up_s: float = Field(
+        default=259200.0, gt=0, description="How long to try; then a dead letter waits for an operator."
+    )
+    retention_s: float = Field(
+        default=604800.0, ge=0, description="How long finished jobs and deliveries are remembered, without their bytes."
+    )
+
     recent_results: int = Field(default=256, ge=0, description="Results remembered for /whatif (patch logits only).")
     overlay_opacity: float = Field(
         default=0.4, ge=0, le=1, description="Opacity of overlays where the request names none."

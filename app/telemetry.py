@@ -29,6 +29,11 @@ RejectionReason = Literal[
 
 Fault = Literal["engine_error", "invalid_output", "out_of_memory"]
 
+FilmOutcome = Literal["analysed", "ignored", "refused", "retried", "dead"]
+ObjectOutcome = Literal["delivered", "retried", "dead"]
+ReceiptOutcome = Literal["accepted", "refused", "too_large", "spool_full", "store_unavailable"]
+AssociationOutcome = Literal["accepted", "unknown_called", "unknown_calling", "too_many", "draining", "malformed"]
+
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -116,6 +121,30 @@ class Metrics:
         gauge.set_function(read)
 
 
+class PacsMetrics:
+    """The metrics of the radiology network, beside those of ``metrics``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        registry, prefix = metrics.registry, "medpatchnet_pacs"
+        self.films = Counter(f"{prefix}_films", "Films worked on, tries counted.", ("outcome",), registry=registry)
+        self.objects = Counter(f"{prefix}_objects", "Results sent, tries counted.", ("outcome",), registry=registry)
+        self.received = Counter(f"{prefix}_received", "Objects sent by C-STORE.", ("outcome",), registry=registry)
+        self.associations = Counter(
+            f"{prefix}_associations", "Associations that were asked for.", ("outcome",), registry=registry
+        )
+        self.waiting = Gauge(f"{prefix}_waiting", "Work that waits, by queue.", ("queue",), registry=registry)
+        self.dead = Gauge(f"{prefix}_dead", "Work that was given up, by queue.", ("queue",), registry=registry)
+        self.spool_bytes = Gauge(f"{prefix}_spool_bytes", "Images and results kept.", registry=registry)
+        for counter, outcomes in (
+            (self.films, FilmOutcome),
+            (self.objects, ObjectOutcome),
+            (self.received, ReceiptOutcome),
+            (self.associations, AssociationOutcome),
+        ):
+            for outcome in get_args(outcomes):
+                counter.labels(outcome)
+
+
 class Stopwatch:
     """Durations of the stages of one request, in seconds; each is also observed as a metric."""
 
@@ -148,7 +177,7 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     """Send structured lines to stderr: ours, and those of libraries from WARNING up.
 
     uvicorn's own error lines are left out: they carry stack traces, whose messages may quote what was sent. Errors are
-    reported by the request middleware and, at the start, by the command line.
+    reported by the request middleware and, at the start, by the command line. pynetdicom's quote what peers sent.
     """
     renderer = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
     shared: list[structlog.typing.Processor] = [
@@ -168,6 +197,7 @@ def configure_logging(level: str, log_format: Literal["json", "console"]) -> Non
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("medpatchnet").setLevel(level.upper())
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Scope = Literal["predict", "explain", "report", "admin"]
+Scope = Literal["predict", "explain", "report", "analyze", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
@@ -9,6 +10,15 @@ from app.errors import NoSourceObject
 from app.imaging.dicom_file import read_file, read_transfer_syntax, silence
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.sniffing import sniff
+
+FILM_CLASSES = frozenset(
+    {
+        uid.ComputedRadiographyImageStorage,
+        uid.DigitalXRayImageStorageForPresentation,
+        uid.DigitalXRayImageStorageForProcessing,
+    }
+)
+"""The SOP classes of films. Results are of none of them, so they are never taken for films of their study."""
 
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _REQUIRED_EMPTY = (

@@ -4,10 +4,12 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from app.errors import SpoolFull
+from app.pacs.content import ReportKind
 from app.pacs.store.database import Database
 from app.pacs.store.outbox import Outbox, Result
 from app.pacs.store.schema import contents, instances
@@ -29,7 +31,7 @@ class Order:
     """What is to be made of an image, and where the results go. ``rule`` names the routing rule that said so."""
 
     target: str
-    outputs: tuple[str, ...]
+    outputs: tuple[ReportKind, ...]
     model: str | None = None
     rule: str | None = None
 
@@ -163,10 +165,16 @@ def _forget(connection: Connection, identity: str) -> None:
     connection.execute(delete(contents).where(contents.c.id == identity))
 
 
+def outputs_of(text: str) -> tuple[ReportKind, ...]:
+    """The kinds of objects that a column names, separated by commas."""
+    named = text.split(",")
+    return tuple(kind for kind in get_args(ReportKind) if kind in named)
+
+
 def _pending(row: Row[tuple[object, ...]]) -> PendingInstance:
     order = None
     if row.target is not None:
-        order = Order(row.target, tuple((row.outputs or "").split(",")), row.model, row.rule)
+        order = Order(row.target, outputs_of(row.outputs or ""), row.model, row.rule)
     return PendingInstance(
         claim_of(row), row.job_id, row.source, row.study_uid, row.series_uid, row.sop_instance_uid, order
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Row, insert, select
 
 from app.errors import IdempotencyConflict, JobNotFound, SpoolFull
 from app.pacs.store.database import Database
-from app.pacs.store.inbox import Order
+from app.pacs.store.inbox import Order, outputs_of
 from app.pacs.store.schema import ENDED, instances, jobs, objects, results
 from app.pacs.store.work import Claim, Clock, Problem, WorkQueue, claim_of, fresh_work, new_id
 
@@ -214,7 +214,7 @@ class Jobs:
 
 
 def _order(row: Row[tuple[object, ...]]) -> Order:
-    return Order(row.target, tuple(row.outputs.split(",")), row.model)
+    return Order(row.target, outputs_of(row.outputs), row.model)
 
 
 def _problem(row: Row[tuple[object, ...]]) -> Problem | None:

@@ -53,7 +53,7 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", String(32), primary_key=True),
-    Column("owner", String(256), nullable=False),
+    Column("owner", String(512), nullable=False),
     Column("idempotency_key", String(256)),
     Column("study_uid", String(64), nullable=False),
     Column("source", String(64), nullable=False),

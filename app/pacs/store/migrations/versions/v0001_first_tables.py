@@ -12,7 +12,7 @@ def upgrade() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(32), nullable=False),
-        sa.Column("owner", sa.String(256), nullable=False),
+        sa.Column("owner", sa.String(512), nullable=False),
         sa.Column("idempotency_key", sa.String(256)),
         sa.Column("study_uid", sa.String(64), nullable=False),
         sa.Column("source", sa.String(64), nullable=False),
