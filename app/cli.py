@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.errors import MedPatchNetError
-from app.operate import audit, keys
+from app.operate import audit, keys, routes
 from app.settings import DevicePreference, Settings
 from app.telemetry import configure_logging
 
@@ -26,6 +26,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
+app.add_typer(routes, name="routes")
 
 FAILED = 1
 MISUSED = 2
