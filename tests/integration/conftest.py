@@ -71,31 +71,36 @@ def _follow(service: RunningService) -> None:
             service.admin_url = match[1]
 
 
+def started(*flags: str, **settings: object) -> RunningService:
+    """`medpatchnet serve` on a free loopback port, with settings as keyword arguments; ready or not."""
+    kept = {"MEDPATCHNET_CACHE_DIR"}
+    environment = {
+        name: value for name, value in os.environ.items() if name in kept or not name.startswith("MEDPATCHNET_")
+    }
+    environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "serve", "--port", "0", *flags],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return RunningService(process)
+
+
 @pytest.fixture(scope="session")
 def start_service() -> Iterator[Callable[..., RunningService]]:
-    """Start `medpatchnet serve` on a free loopback port; settings as keyword arguments."""
-    started: list[RunningService] = []
+    """Start `medpatchnet serve` and wait until it is ready."""
+    services: list[RunningService] = []
 
     def start(*flags: str, **settings: object) -> RunningService:
-        kept = {"MEDPATCHNET_CACHE_DIR"}
-        environment = {
-            name: value for name, value in os.environ.items() if name in kept or not name.startswith("MEDPATCHNET_")
-        }
-        environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve", "--port", "0", *flags],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        service = RunningService(process)
-        started.append(service)
+        service = started(*flags, **settings)
+        services.append(service)
         service.wait_until_ready()
         return service
 
     yield start
-    for service in started:
+    for service in services:
         service.stop()
 
 

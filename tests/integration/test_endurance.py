@@ -1,21 +1,47 @@
 """Short runs of what `tests/load` does for an hour: fuzzing, soak, overload."""
 
 import asyncio
+import os
 
 import pytest
 
-from tests.load.fuzz import fuzz
+from tests.load.fuzz import feed, fuzz_decoders, fuzz_service
 from tests.load.traffic import traffic
 
 pytestmark = pytest.mark.integration
 
 
 def test_mutated_inputs_end_as_films_or_refusals():
-    tally = asyncio.run(fuzz(1000, seed=1, workers=2))
+    tally = asyncio.run(fuzz_decoders(1000, seed=1, workers=2))
     assert tally.failures == []
     assert sum(tally.outcomes.values()) == 1000
     assert len(tally.outcomes) >= 4
     assert tally.slowest_s < 60
+
+
+def test_mutated_bodies_and_queries_get_answers_or_refusals_from_every_route(service):
+    tally = asyncio.run(fuzz_service(service, 128, seed=2))
+    assert tally.failures == []
+    assert sum(tally.outcomes.values()) == 128
+    assert {outcome[:3] for outcome in tally.outcomes} <= {"200", "204", "400", "404", "413", "422", "503"}
+
+
+def test_the_fuzzer_would_see_a_500_and_a_hang():
+    class Broken:
+        pid = os.getpid()
+
+        async def send(self, rng):
+            async def crash():
+                raise AssertionError("/predict 500 internal_error")
+
+            async def hang():
+                raise TimeoutError
+
+            return b"\x01", rng.choice((crash, hang))
+
+    tally = asyncio.run(feed(Broken(), 16, 0, float("inf")))
+    assert set(tally.outcomes) == {"failure", "hang"}
+    assert not tally.passed
 
 
 def test_below_capacity_only_bad_inputs_fail_while_workers_die(service):

@@ -1,137 +1,212 @@
-"""Mutated inputs against the decode pool, the way the service feeds it: ``python -m tests.load.fuzz --inputs 1000000``.
+"""Mutated inputs against the decoders or a whole service: ``python -m tests.load.fuzz [--service] --inputs 1000000``.
 
-Seeds are the example films of pydicom and our own files. An input passes if it ends as a film or a refusal within 5 s,
-whatever happens to the worker inside: codecs that die are contained, and counted as ``decoder_crashed``. It fails on
-any other error, a hang, or where this process grows by over 100 MB.
+Without ``--service`` they go to a decode pool, as the service feeds it; with it, to every route of a real server that
+takes a body, over HTTP. An input passes if it ends as an answer or a refusal within 5 s, whatever happens to the decode
+worker inside: codecs that die are contained, and counted as ``decoder_crashed``. It fails on any other error, a 500 or a
+hang; the run fails where the process grows by over 100 MB, or ends.
 """
 
 import argparse
 import asyncio
+import os
 import random
-import resource
+import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from io import BytesIO
+from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
-from PIL import Image
-from pydicom import uid
+import httpx
 
 from app.errors import DecodeTimeout, ImageError
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
-from tests import factories as make
+from tests.integration.conftest import RunningService, started
+from tests.load.mutations import BATCH, batches, film_seeds, mutate, question_seeds
 
 HANG_S = 5.0
 GROWTH_BYTES = 100 * 1024 * 1024
-EXAMPLES = ("RG1_J2KI.dcm", "CT_small.dcm", "MR_small.dcm", "US1_UNCR.dcm", "reportsi.dcm", "emri_small.dcm")
+ATTEMPTS = 3  # a hang hangs every time; what a busy machine delayed does not
+_SETTLED_AFTER = 1024
+_TELL_EVERY = 16 * 1024
 
 
 @dataclass
 class Tally:
-    """What became of the inputs."""
+    """What became of the inputs. ``slowest_s`` includes waiting for the others of a batch."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
+    delayed: int = 0
     failures: list[str] = field(default_factory=list)
-    growth_bytes: int = 0
+    resident: list[int] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def growth_bytes(self) -> int:
+        return max(self.resident) - self.resident[0] if self.resident else 0
 
     @property
     def passed(self) -> bool:
         return not self.failures and self.growth_bytes < GROWTH_BYTES
 
-
-def seeds() -> list[bytes]:
-    """Small films of every family of encodings, and real files of other kinds."""
-    film = make.film(31, 37)
-    syntaxes = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian,
-                uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
-    own = [make.write_dicom(make.chest_dataset(film), syntax) for syntax in syntaxes]
-    larger = make.film(67, 71)
-    compressed = (uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1)
-    own += [make.compressed_dicom(make.encoded_frame(larger, syntax), syntax, larger) for syntax in compressed]
-    gray = make.film_8bit(31, 37)
-    own += [make.png_file(gray), make.png_file(film), make.jpeg_file(gray), make.png_file(make.colour_photo())]
-    turned = BytesIO()
-    Image.fromarray(gray).save(
-        turned, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    )
-    return [*own, turned.getvalue(), *(make.example(name) for name in EXAMPLES)]
+    def lines(self, seconds: float) -> list[str]:
+        return [
+            f"{self.count} inputs in {seconds:.0f} s: {dict(self.outcomes.most_common())}",
+            f"slowest of a batch {self.slowest_s:.2f} s, delayed and tried again {self.delayed}, "
+            f"grown by {self.growth_bytes / 2**20:.1f} MiB",
+            *(self.failures[:50] or ["no crash, no hang, no 500"]),
+        ]
 
 
-def mutate(seed: bytes, rng: random.Random) -> bytes:
-    """Flip, overwrite, repeat, remove or cut; mostly near the beginning, where headers are."""
-    data = bytearray(seed)
-    for _ in range(rng.choice((1, 1, 2, 4, 8, 16))):
-        if not data:
+class Target(Protocol):
+    """What is fed. ``send`` names the outcome; it raises TimeoutError for a hang, anything else for a failure."""
+
+    pid: int
+
+    async def send(self, rng: random.Random) -> tuple[bytes, Callable[[], Awaitable[str]]]:
+        """An input made from ``rng``, and how to send it."""
+        ...
+
+
+class Decoders:
+    """A decode pool."""
+
+    pid = os.getpid()
+
+    def __init__(self, pool: DecodePool) -> None:
+        self._pool, self._seeds = pool, film_seeds()
+
+    async def send(self, rng: random.Random) -> tuple[bytes, Callable[[], Awaitable[str]]]:
+        data = mutate(rng.choice(self._seeds), rng)
+
+        async def decode() -> str:
+            try:
+                await self._pool.decode(data)
+            except DecodeTimeout:
+                raise TimeoutError from None
+            except ImageError as error:
+                return error.code
+            return "film"
+
+        return data, decode
+
+
+class Service:
+    """A real server, whose routes take mutated bodies and odd queries."""
+
+    FILM_ROUTES = ("/predict", "/predict?grids=true", "/explain?class=all", "/explain?class=Edema&format=png",
+                   "/report?object=sr", "/report?object=sc", "/report?object=gsps", "/film")  # fmt: skip
+    TYPES = ("application/dicom", "application/octet-stream", "image/png", "image/jpeg")
+
+    def __init__(self, service: RunningService, client: httpx.AsyncClient) -> None:
+        self.pid = service.process.pid
+        self._client = client
+        self._films, self._questions = film_seeds(), question_seeds()
+
+    async def send(self, rng: random.Random) -> tuple[bytes, Callable[[], Awaitable[str]]]:
+        if rng.random() < 0.1:
+            path, kind, data = "/whatif", "application/json", mutate(rng.choice(self._questions), rng)
+        else:
+            path, kind = rng.choice(self.FILM_ROUTES), rng.choice(self.TYPES)
+            data = mutate(rng.choice(self._films), rng)
+        if "?" in path and rng.random() < 0.1:
+            route, _, query = path.partition("?")
+            path = route + "?" + mutate(query.encode(), rng).hex("%").join(("%", ""))
+
+        async def post() -> str:
+            answer = await self._client.post(path, content=data, headers={"Content-Type": kind})
+            code = "" if answer.is_success else answer.json()["type"].rpartition(":")[2]
+            if code == "decode_timeout":
+                raise TimeoutError
+            if answer.status_code >= 500 and code not in {"queue_full", "deadline_exceeded"}:
+                raise AssertionError(f"{path} {answer.status_code} {code}")
+            return f"{answer.status_code} {code}".strip()
+
+        return data, post
+
+
+async def judge(target: Target, rng: random.Random, tally: Tally) -> None:
+    data, send = await target.send(rng)
+    begin = monotonic()
+    for attempt in range(ATTEMPTS):
+        try:
+            tally.outcomes[await send()] += 1
             break
-        reach = len(data) if rng.random() < 0.2 else min(len(data), 2000)
-        place, length = rng.randrange(reach), rng.choice((1, 1, 2, 4, 8, 64))
-        match rng.randrange(6):
-            case 0:
-                data[place] ^= 1 << rng.randrange(8)
-            case 1:
-                data[place : place + length] = rng.randbytes(length)
-            case 2:
-                data[place : place + length] = rng.choice((b"\0", b"\xff", b"\x7f")) * length
-            case 3:
-                del data[place : place + length]
-            case 4:
-                data[place:place] = data[place : place + length] * rng.choice((1, 2, 100))
-            case _:
-                if rng.random() < 0.3:
-                    del data[place + 1 :]
-    return bytes(data)
+        except (TimeoutError, httpx.TimeoutException):
+            if attempt + 1 < ATTEMPTS:
+                tally.delayed += 1
+                continue
+            tally.outcomes["hang"] += 1
+            tally.failures.append(f"hangs: {data.hex()}")
+        except Exception as error:  # noqa: BLE001 - what nobody foresaw is what is looked for
+            tally.outcomes["failure"] += 1
+            tally.failures.append(f"{type(error).__name__}: {error}: {data.hex()}")
+            break
+    tally.slowest_s = max(tally.slowest_s, monotonic() - begin)
 
 
-async def fuzz(count: int, seed: int, workers: int) -> Tally:
-    """Send ``count`` mutated inputs through a pool."""
-    tally = Tally()
-    sources = seeds()
-    pool = DecodePool(workers, HANG_S, 1 << 30, DecodeLimits(pixels=8_000_000, inflated_bytes=1 << 26))
-    pool.start()
-    try:
-        warmed = 0
-        for start in range(0, count, 64):
-            rng = random.Random(seed * 1_000_003 + start)
-            inputs = [mutate(rng.choice(sources), rng) for _ in range(min(64, count - start))]
-            await asyncio.gather(*(judge(pool, data, tally) for data in inputs))
-            resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            warmed = warmed or resident
-            tally.growth_bytes = resident - warmed
-    finally:
-        pool.close()
+async def feed(target: Target, count: int, seed: int, end: float) -> Tally:
+    """Send ``count`` inputs, or as many as fit before ``end`` on the monotonic clock."""
+    tally, begin = Tally(), monotonic()
+    for rng in batches(count, seed):
+        await asyncio.gather(*(judge(target, rng, tally) for _ in range(min(BATCH, count - tally.count))))
+        if tally.count >= _SETTLED_AFTER:
+            tally.resident.append(resident_bytes(target.pid))
+        if tally.count % _TELL_EVERY == 0:
+            print("\n".join(tally.lines(monotonic() - begin)), file=sys.stderr, flush=True)
+        if monotonic() >= end:
+            break
     return tally
 
 
-async def judge(pool: DecodePool, data: bytes, tally: Tally) -> None:
-    begin = monotonic()
+def resident_bytes(pid: int) -> int:
+    """Memory of a process now. Raises OSError where it has ended."""
+    pages = int((Path("/proc") / str(pid) / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+async def fuzz_decoders(count: int, seed: int, workers: int, end: float = float("inf")) -> Tally:
+    """Feed a decode pool."""
+    pool = DecodePool(workers, HANG_S, 1 << 30, DecodeLimits(pixels=8_000_000, inflated_bytes=1 << 26))
+    pool.start()
     try:
-        await pool.decode(data)
-        outcome = "film"
-    except DecodeTimeout as error:
-        outcome = error.code
-        tally.failures.append(f"{error.code}: {error.detail}: {data[:64].hex()}…")
-    except ImageError as error:
-        outcome = error.code
-    except Exception as error:  # noqa: BLE001 - what nobody foresaw is what is looked for
-        outcome = type(error).__name__
-        tally.failures.append(f"{outcome}: {data[:64].hex()}…")
-    tally.outcomes[outcome] += 1
-    tally.slowest_s = max(tally.slowest_s, monotonic() - begin)
+        return await feed(Decoders(pool), count, seed, end)
+    finally:
+        pool.close()
+
+
+async def fuzz_service(service: RunningService, count: int, seed: int, end: float = float("inf")) -> Tally:
+    """Feed a service."""
+    async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as client:
+        return await feed(Service(service, client), count, seed, end)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--service", action="store_true", help="feed a whole service instead of the decoders")
     parser.add_argument("--inputs", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, whatever was sent")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     begin = monotonic()
-    tally = asyncio.run(fuzz(arguments.inputs, arguments.seed, arguments.workers))
-    print(f"{sum(tally.outcomes.values())} inputs in {monotonic() - begin:.0f} s: {dict(tally.outcomes)}")
-    print(f"slowest of a batch {tally.slowest_s:.2f} s, grown by {tally.growth_bytes / 2**20:.1f} MiB")
-    print("\n".join(tally.failures[:50]) or "no failure")
+    end = begin + 60 * arguments.minutes
+    if arguments.service:
+        service = started(decode_workers=arguments.workers, decode_timeout_s=HANG_S)
+        try:
+            service.wait_until_ready()
+            tally = asyncio.run(fuzz_service(service, arguments.inputs, arguments.seed, end))
+        finally:
+            service.stop()
+    else:
+        tally = asyncio.run(fuzz_decoders(arguments.inputs, arguments.seed, arguments.workers, end))
+    print("\n".join(tally.lines(monotonic() - begin)))
     raise SystemExit(not tally.passed)
 
 
