@@ -2,8 +2,8 @@
 
 Without ``--service`` they go to a decode pool, as the service feeds it; with it, to every route of a real server that
 takes a body, over HTTP. An input passes if it ends as an answer or a refusal within 5 s, whatever happens to the decode
-worker inside: codecs that die are contained, and counted as ``decoder_crashed``. It fails on any other error, a 500 or a
-hang; the run fails where the process grows by over 100 MB, or ends.
+worker inside: codecs that die are contained, and counted as ``decoder_crashed``. It fails on any other error, a 500 or
+a hang; the run fails where the process grows by over 100 MB, or ends.
 """
 
 import argparse
