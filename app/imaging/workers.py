@@ -6,11 +6,13 @@ module, which would pull the network and the web framework into each of them, an
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -29,7 +31,8 @@ class DecodePool:
     """Decodes images in worker processes. ``decode`` is for one event loop; everything else is safe from any thread.
 
     As many threads as workers wait for answers, so a thread always finds a worker idle. A worker that timed out or died
-    is replaced at once; its successor imports the codecs while the others work on.
+    is replaced at once; its successor imports the codecs while the others work on. An image whose worker was killed
+    from outside is tried once more.
     """
 
     def __init__(self, workers: int, timeout_s: float, memory_bytes: int, limits: DecodeLimits) -> None:
@@ -125,6 +128,12 @@ class DecodePool:
         try:
             if not worker.is_alive:  # by our close, or killed while idle: not the fault of this image
                 worker = self._replace(worker)
+            try:
+                return worker.decode(data, self._timeout_s, self._limits)
+            except DecoderCrashed:
+                if not worker.was_killed:
+                    raise
+            worker = self._replace(worker)  # no codec kills its process: not the fault of this image either
             return worker.decode(data, self._timeout_s, self._limits)
         except (DecodeTimeout, DecoderCrashed, NotReady):
             worker = self._replace(worker)
@@ -171,6 +180,13 @@ class _Worker:
     @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether someone else ended it: an operator, or the kernel for want of memory."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        return self._process.returncode == -signal.SIGKILL
 
     def wait_until_ready(self, deadline: float) -> None:
         """Raises EOFError or OSError (TimeoutError with it) where the process does not come up."""

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from tests import factories as make
+from tests.load import fuzz
 from tests.load.fuzz import feed, fuzz_decoders, fuzz_service
 from tests.load.traffic import traffic
 
@@ -26,7 +28,10 @@ def test_mutated_bodies_and_queries_get_answers_or_refusals_from_every_route(ser
     assert {outcome[:3] for outcome in tally.outcomes} <= {"200", "204", "400", "404", "413", "422", "503"}
 
 
-def test_the_fuzzer_would_see_a_500_and_a_hang():
+def test_the_fuzzer_would_see_a_500_and_a_hang(monkeypatch, tmp_path):
+    monkeypatch.setattr(fuzz, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(fuzz, "hangs", lambda data: True)
+
     class Broken:
         pid = os.getpid()
 
@@ -42,6 +47,11 @@ def test_the_fuzzer_would_see_a_500_and_a_hang():
     tally = asyncio.run(feed(Broken(), 16, 0, float("inf")))
     assert set(tally.outcomes) == {"failure", "hang"}
     assert not tally.passed
+    assert [path.read_bytes() for path in (tmp_path / "kept").iterdir()] == [b"\x01"]
+
+
+def test_a_film_that_only_waited_is_no_hang():
+    assert not fuzz.hangs(make.chest_dicom())
 
 
 def test_below_capacity_only_bad_inputs_fail_while_workers_die(service):

@@ -139,7 +139,7 @@ def test_a_job_that_hangs_is_stopped_and_its_worker_replaced():
     pool.close()
 
 
-def test_a_worker_that_dies_is_replaced_and_its_job_answered():
+def test_a_worker_that_crashes_is_replaced_and_its_job_answered():
     pool = make_pool()
     pool.start()
 
@@ -147,13 +147,38 @@ def test_a_worker_that_dies_is_replaced_and_its_job_answered():
         freeze(pool)
         job = asyncio.create_task(pool.decode(make.chest_dicom()))
         await asyncio.sleep(0.1)
-        os.kill(pids(pool)[0], signal.SIGKILL)
+        for number in (signal.SIGSEGV, signal.SIGCONT):
+            os.kill(pids(pool)[0], number)
         with pytest.raises(DecoderCrashed, match="replaced"):
             await job
         assert (await pool.decode(make.chest_dicom())).pixels.shape == (make.ROWS, make.COLUMNS)
 
     asyncio.run(run())
     assert (pool.restarts, pool.live_workers) == (1, 1)
+    pool.close()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_image_whose_worker_is_killed_from_outside_is_tried_once_more(times):
+    pool = make_pool()
+    pool.start()
+
+    async def run() -> None:
+        freeze(pool)
+        job = asyncio.create_task(pool.decode(make.chest_dicom()))
+        for kills in range(1, times + 1):
+            await asyncio.sleep(0.1)
+            os.kill(pids(pool)[0], signal.SIGKILL)
+            while pool.restarts < kills:
+                await asyncio.sleep(0.01)
+        if times == 1:
+            assert (await job).pixels.shape == (make.ROWS, make.COLUMNS)
+        else:
+            with pytest.raises((DecoderCrashed, NotReady)):  # at work, or not yet
+                await job
+
+    asyncio.run(run())
+    assert pool.restarts == times
     pool.close()
 
 
