@@ -24,7 +24,7 @@ LABEL org.opencontainers.image.title="medpatchnet" \
       org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --system --gid 10001 medpatchnet \
     && useradd --system --uid 10001 --gid medpatchnet --no-create-home --shell /usr/sbin/nologin medpatchnet \
-    && install -d -o medpatchnet -g medpatchnet -m 0700 /var/cache/medpatchnet
+    && install -d -o medpatchnet -g medpatchnet -m 0700 /var/cache/medpatchnet /var/lib/medpatchnet
 COPY --from=build /opt/python /opt/python
 COPY --from=build /srv/medpatchnet /srv/medpatchnet
 COPY models /srv/medpatchnet/models
@@ -38,7 +38,7 @@ ENV PATH=/srv/medpatchnet/.venv/bin:$PATH \
     MEDPATCHNET_ADMIN_HOST=0.0.0.0 \
     MEDPATCHNET_ADMIN_PORT=8001
 USER 10001:10001
-EXPOSE 8000 8001
+EXPOSE 8000 8001 11112
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import sys, urllib.request as r; sys.exit(r.urlopen('http://127.0.0.1:8001/readyz', timeout=2).status != 200)"]

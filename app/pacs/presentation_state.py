@@ -39,6 +39,7 @@ def presentation_state(report: Report, findings: tuple[ReportedFinding, ...]) ->
         content_description="Patches with the strongest evidence",
         graphic_layers=[*layers, notice],
         graphic_annotations=annotations,
+        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp.finish
     )
     dataset.BodyPartExamined = "CHEST"
     return finish(dataset, report, "AI evidence outlines, research use")

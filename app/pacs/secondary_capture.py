@@ -42,6 +42,7 @@ def _capture(report: Report, pixels: NDArray[np.float32], finding: ReportedFindi
         manufacturer=MANUFACTURER,
         patient_orientation=_orientation(report),
         transfer_syntax_uid="1.2.840.10008.1.2.1",
+        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp.finish
     )
     dataset.BodyPartExamined = "CHEST"
     dataset.BurnedInAnnotation = "NO"

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from pydicom import uid
+from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
@@ -58,7 +59,20 @@ def read_source(data: bytes, limits: DecodeLimits) -> Dataset:
         for name in _REQUIRED_EMPTY:
             if name not in kept:
                 setattr(kept, name, None)
+        _settle_characters(kept)
     return kept
+
+
+def _settle_characters(dataset: Dataset) -> None:
+    """Keep the film's character set where it is one of PS3.3 C.12.1.1.2, else take UTF-8 for the same characters."""
+    terms = dataset.get("SpecificCharacterSet")
+    if terms is None:
+        return
+    dataset.decode()
+    named = [terms] if isinstance(terms, str) else list(terms)
+    extended = all(term in python_encoding and (not term or term.startswith("ISO 2022")) for term in named)
+    if not (extended or (len(named) == 1 and named[0] in python_encoding)):
+        dataset.SpecificCharacterSet = "ISO_IR 192"
 
 
 def copy_context(source: Dataset, target: Dataset) -> None:

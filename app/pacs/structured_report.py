@@ -41,6 +41,7 @@ def structured_report(report: Report) -> bytes:
         is_complete=not report.unscored,
         is_final=False,
         is_verified=False,
+        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp.finish
         requested_procedures=list(report.source.get("ReferencedRequestSequence") or []) or None,
     )
     dataset.CompletionFlagDescription = _description(report)

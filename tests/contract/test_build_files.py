@@ -1,11 +1,16 @@
 """The build and deployment files, checked by reading: no container engine is needed."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+from app.pacs.configuration import load
+from app.pacs.nodes import DicomWebNode
+from app.pacs.routing import Facts, decide
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -20,7 +25,9 @@ def dockerfile():
     return (ROOT / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("name", ["medpatchnet", "medpatchnet-cpu", "proxy", "prometheus"])
+@pytest.mark.parametrize(
+    "name", ["medpatchnet", "medpatchnet-cpu", "medpatchnet-pacs", "orthanc", "proxy", "prometheus"]
+)
 def test_every_container_runs_with_least_rights(compose, name):
     service = compose["services"][name]
     assert service["read_only"] is True
@@ -34,7 +41,7 @@ def test_only_the_tls_port_is_published_beyond_loopback(compose):
     assert not any(port.endswith(":8001") for port in published)
 
 
-@pytest.mark.parametrize("name", ["medpatchnet", "medpatchnet-cpu"])
+@pytest.mark.parametrize("name", ["medpatchnet", "medpatchnet-cpu", "medpatchnet-pacs"])
 def test_the_container_has_authentication(compose, name):
     service = compose["services"][name]
     keys = service["environment"]["MEDPATCHNET_API_KEYS_FILE"]
@@ -95,3 +102,45 @@ def test_the_console_command_and_the_entry_point_agree(dockerfile):
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert 'ENTRYPOINT ["medpatchnet"]' in dockerfile
     assert scripts == {"medpatchnet": "app.cli:main"}
+
+
+def test_the_network_of_the_pacs_profile_is_wired(compose):
+    """What each side calls the other is what the other calls itself."""
+    service, orthanc = compose["services"]["medpatchnet-pacs"], compose["services"]["orthanc"]
+    mounted = {volume.split(":")[1]: volume.split(":")[0] for volume in service["volumes"] + orthanc["volumes"]}
+    config = load(ROOT / mounted[service["environment"]["MEDPATCHNET_PACS_FILE"]])
+    archive = json.loads((ROOT / mounted["/etc/orthanc/orthanc.json"]).read_text())
+    (known,) = archive["DicomModalities"].values()
+    assert config.listener is not None
+    assert (known["AET"], known["Port"]) == (config.listener.ae_title, config.listener.port)
+    assert known["Host"] in service["networks"]["default"]["aliases"]
+    assert config.listener.admits(archive["DicomAet"], "172.18.0.3")
+    node = config.nodes["orthanc"]
+    assert isinstance(node, DicomWebNode)
+    assert node.url == f"http://orthanc:{archive['HttpPort']}{archive['DicomWeb']['Root'].rstrip('/')}"
+    assert str(node.password_file).startswith("/run/secrets/pacs/")
+    assert archive["LuaScripts"] == [path for path in mounted if path.endswith(".lua")]
+
+
+def test_a_film_from_orthanc_is_analysed_and_no_result_is(compose):
+    config = load(ROOT / "deploy/pacs/pacs.yaml")
+    for modality, body_part in (("CR", "CHEST"), ("DX", "")):
+        decision = decide(config.routes, Facts(modality, body_part, ("",), "ORTHANC"))
+        assert decision is not None
+        assert (decision.target, decision.outputs) == ("orthanc", ("sr", "sc", "gsps"))
+    for modality in ("SR", "OT", "PR"):
+        assert decide(config.routes, Facts(modality, "CHEST", ("",), "ORTHANC")) is None
+
+
+def test_passwords_are_in_no_committed_file():
+    archive = json.loads((ROOT / "deploy/orthanc/orthanc.json").read_text())
+    assert archive["AuthenticationEnabled"] is True
+    assert "RegisteredUsers" not in archive
+
+
+def test_folders_of_the_service_belong_to_it(compose, dockerfile):
+    """A named volume takes over the owner of the folder it hides."""
+    for volume in compose["services"]["medpatchnet-pacs"]["volumes"]:
+        source, target = volume.split(":")[:2]
+        if not source.startswith("./"):
+            assert re.search(rf"install -d -o medpatchnet .*{target}( |$)", dockerfile, re.MULTILINE), target

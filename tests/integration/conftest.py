@@ -18,7 +18,7 @@ from pydicom.data import get_testdata_file
 
 from tests.integration.orthanc import orthanc, start_orthanc  # noqa: F401 - fixtures of all integration tests
 
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 240
 
 
 @dataclass
