@@ -9,7 +9,9 @@ local films = {
 
 function OnStoredInstance(instance, tags, metadata, origin)
   if films[tags['SOPClassUID'] or metadata['SopClassUid']] then
-    SendToModality(instance, 'medpatchnet')
+    -- A job of its own, which can be seen and sent again where it fails
+    local order = { Resources = { instance }, Synchronous = false, Permissive = false }
+    RestApiPost('/modalities/medpatchnet/store', DumpJson(order))
   end
 end
 
