@@ -27,6 +27,7 @@ from app.inference.choice import choose_device, make_engine
 from app.inference.scheduler import Scheduler
 from app.network import open_network
 from app.patchnet import artifact
+from app.service.drift import expect
 from app.service.explain import Explainer
 from app.service.lifecycle import Lifecycle
 from app.service.models import ModelShelf, ServedModel
@@ -149,6 +150,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             chunk_patches=min(settings.batch_patches, _MAP_CHUNK[device]),
         )
         follow(metrics, models, decoder)
+        expect(metrics, models.get().manifest)
         lifecycle.ready()
         stack.callback(lifecycle.drain)
         get_logger().info("ready", models=[model.manifest.name for model in models.all])

@@ -33,6 +33,8 @@ FilmOutcome = Literal["analysed", "ignored", "refused", "retried", "dead"]
 ObjectOutcome = Literal["delivered", "retried", "dead"]
 ReceiptOutcome = Literal["accepted", "refused", "too_large", "spool_full", "store_unavailable"]
 AssociationOutcome = Literal["accepted", "unknown_called", "unknown_calling", "too_many", "draining", "malformed"]
+Source = Literal["cr", "dx", "other_dicom", "png", "jpeg"]
+"""What made a film, from a closed set: modalities and file formats, never a name that a file brings along."""
 
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 
@@ -103,6 +105,19 @@ class Metrics:
         self.probability = Histogram(
             f"{prefix}_probability", "Served probabilities, for drift.", ("finding",),
             buckets=tuple(step / 10 for step in range(1, 10)), registry=self.registry,
+        )  # fmt: skip
+        self.reference_probability = Gauge(
+            f"{prefix}_reference_probability",
+            "Share of the reference's films with a probability up to le, from the default model's manifest.",
+            ("finding", "le"), registry=self.registry,
+        )  # fmt: skip
+        self.evidence_share = Counter(
+            f"{prefix}_evidence_share", "Shares of the positive evidence by region of the film; 1 for each film.",
+            ("source", "region"), registry=self.registry,
+        )  # fmt: skip
+        self.reference_evidence = Gauge(
+            f"{prefix}_reference_evidence_share", "Mean share of the evidence by region, from the manifest.",
+            ("region",), registry=self.registry,
         )  # fmt: skip
         self.gpu_memory = Gauge(
             f"{prefix}_gpu_memory_bytes", "Memory of the CUDA device.", ("kind",), registry=self.registry

@@ -1,4 +1,4 @@
-"""python -m training prepare | train | leave-out | publish | evaluate | compare | import: parsing only."""
+"""python -m training prepare | train | leave-out | publish | evaluate | reference | compare | import: parsing only."""
 
 import json
 from pathlib import Path
@@ -80,6 +80,16 @@ def evaluate(
     """Measure an artefact on films with labels."""
     figures = commands.evaluate(artifact, data, boxes, resamples, device).as_json()
     typer.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
+
+
+@app.command()
+def reference(
+    artifact: Annotated[str, typer.Option(help="Artefact: a name in the models folder, or a directory.")],
+    data: Annotated[Path, typer.Option(help="CSV file of films the model is known to work on.", exists=True)],
+    device: Device = "cpu",
+) -> None:
+    """Measure how an artefact's answers are distributed, and keep it in its manifest for drift monitoring."""
+    typer.echo(commands.reference(artifact, data, device).model_dump_json(indent=1))
 
 
 @app.command()

@@ -11,7 +11,7 @@ import torch
 from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord, Manifest
+from app.patchnet.manifest import Description, FindingRecord, Manifest, Reference
 from training.compare.attribution import PatchEvidence
 from training.compare.comparison import Setting, Split, annotated, export_method
 from training.compare.comparison import compare as measure_comparison
@@ -28,6 +28,7 @@ from training.loop import predict_logits
 from training.prepare import Prepared
 from training.prepare import prepare as write_films
 from training.publish import publish as write_artifact
+from training.reference import reference_of, served_columns, write_reference
 from training.report import INTENDED_USE
 from training.subgroups import subgroups
 
@@ -99,6 +100,15 @@ def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: in
         return figures
     explainer, size = PatchEvidence(loaded.network.cpu()), loaded.manifest.image_size
     return replace(figures, localization=localize(explainer, annotated(Split(csv_file, boxes)), size, resamples))
+
+
+def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
+    """Measure how an artefact's answers are distributed on films, and write it into its manifest."""
+    loaded = artifact.load(artifact.find(name_or_dir, MODELS))
+    films = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
+    measured = reference_of(loaded.network, films, csv_file.stem, served_columns(loaded.manifest), device)
+    write_reference(loaded.directory, measured)
+    return measured
 
 
 def compare(

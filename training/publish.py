@@ -21,6 +21,7 @@ from training.datasets import FilmDataset
 from training.evaluation import Evaluation, evaluate, tune_thresholds
 from training.figures import examples, reliability_plot
 from training.loop import predict_logits
+from training.reference import reference_of, served_columns
 from training.report import ATTRIBUTION, INTENDED_USE, RELIABILITY, Measured, model_card, picture_name
 from training.subgroups import Subgroup, subgroups
 
@@ -100,6 +101,9 @@ def publish(
         },
     )
     cases = examples(network.cpu(), _EXAMPLE_FINDING, description.display_limit)
+    served = served_columns(description)
+    seen = reference_of(network, valid, "validation", served, device)
+    description = description.model_copy(update={"reference": seen})
     card = model_card(description, Measured(on_valid, on_test, resamples, left_out, cases, experiments))
     pictures = {picture_name(case): case.picture for case in cases}
     pictures[RELIABILITY] = reliability_plot(1 / (1 + np.exp(-test_logits)), test_truth)

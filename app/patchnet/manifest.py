@@ -3,15 +3,22 @@
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.preprocessing import PREPROCESSING
 
 SCHEMA_VERSION = 1
+_ROUNDING = 1e-3
 
 FindingStatus = Literal["validated", "imported", "untrained"]
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _adds_to_one(shares: tuple[float, ...]) -> tuple[float, ...]:
+    if abs(sum(shares) - 1) > _ROUNDING:
+        raise ValueError("shares do not add to 1")
+    return shares
 
 
 class ManifestPart(BaseModel):
@@ -55,6 +62,33 @@ class FindingRecord(ManifestPart):
         return self
 
 
+REGIONS = ("border", "upper_left", "upper_right", "lower_left", "lower_right")
+"""Where evidence lies: in the outermost ring of patches, or in a quarter of the rest, as seen on the film."""
+
+Shares = Annotated[tuple[Probability, ...], AfterValidator(_adds_to_one)]
+
+
+class Reference(ManifestPart):
+    """How the answers are distributed on known films, to tell drift by; see ``app.patchnet.reference``."""
+
+    dataset: str = Field(description="Name of the films.")
+    films: int = Field(gt=0)
+    probability_tenths: dict[str, Shares] = Field(
+        description="By finding: share of films with a probability up to 0.1, over that and up to 0.2, …"
+    )
+    evidence_regions: Shares = Field(description=f"Mean shares of the positive evidence: {', '.join(REGIONS)}.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not set(self.probability_tenths) <= set(FINDING_NAMES):
+            raise ValueError("the reference has findings of other names")
+        if any(len(shares) != 10 for shares in self.probability_tenths.values()):
+            raise ValueError("the reference does not have ten shares for every finding")
+        if len(self.evidence_regions) != len(REGIONS):
+            raise ValueError(f"the reference does not have {len(REGIONS)} shares of evidence")
+        return self
+
+
 class Description(ManifestPart):
     """Everything about an artefact but its weights' hash: what ``save`` is given."""
 
@@ -73,6 +107,7 @@ class Description(ManifestPart):
     created: datetime
     recipe: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], description="How the weights were made.")
     metrics: dict[str, float] = Field(default_factory=dict[str, float], description="Summary figures, named by split.")
+    reference: Reference | None = Field(default=None, description="How the answers are distributed on known films.")
 
     @model_validator(mode="after")
     def _fits_this_version(self) -> Self:

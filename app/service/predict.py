@@ -13,6 +13,7 @@ from app.imaging.radiograph import Caution, Radiograph
 from app.imaging.workers import DecodePool
 from app.patchnet.network import global_logits, split_patches
 from app.patchnet.preprocessing import CropGeometry, ModelImage, to_model_image
+from app.service import drift
 from app.service.models import ServedModel
 from app.service.results import Prediction, scores
 from app.telemetry import Metrics, Stopwatch
@@ -41,7 +42,7 @@ class Predictor:
         watch.record("queue", inference.queue_seconds)
         watch.record("inference", inference.inference_seconds)
         prediction = judge(model, replace(radiograph, cautions=cautions), image.geometry, inference.logits)
-        self._observe(prediction)
+        drift.observe(self._metrics, prediction)
         return prediction, image
 
     async def decode(self, data: bytes, deadline: float, watch: Stopwatch) -> Radiograph:
@@ -55,13 +56,6 @@ class Predictor:
         except ImageError as error:
             self._metrics.decode_failures.labels(error.transfer_syntax or "unknown", error.code).inc()
             raise
-
-    def _observe(self, prediction: Prediction) -> None:
-        for finding in prediction.scores:
-            if finding.probability is not None:
-                self._metrics.probability.labels(finding.name).observe(finding.probability)
-            if finding.positive:
-                self._metrics.positive.labels(finding.name).inc()
 
 
 def _prepare(radiograph: Radiograph, image_size: int) -> tuple[ModelImage, tuple[Caution, ...]]:
