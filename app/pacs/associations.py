@@ -3,9 +3,9 @@
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socketserver import BaseServer
 from typing import cast
-from weakref import WeakSet
 
 from pynetdicom import evt
 from pynetdicom.acse import ACSE
@@ -81,17 +81,40 @@ class GuardedServer(ThreadedAssociationServer):
     request_queue_size = 64
 
     def __init__(self, *arguments: object, **options: object) -> None:
-        self._connections: WeakSet[socket.socket] = WeakSet()
+        self._connections: set[socket.socket] = set()
+        self._associations: dict[Association, socket.socket] = {}
+        self._changing = threading.Lock()
         super().__init__(*arguments, request_handler=_GuardedHandler, **options)  # pyright: ignore[reportArgumentType]
 
     def verify_request(self, request: object, client_address: object) -> bool:
         """Whether there is room for a connection."""
         del client_address
-        if sum(connection.fileno() >= 0 for connection in self._connections) >= self.doorman.most_connections:
+        self._let_go()
+        if len(self._connections) >= self.doorman.most_connections:
             self.doorman.note("too_many")
             return False
         self._connections.add(cast(socket.socket, request))
         return True
+
+    def begin(self, association: Association, connection: socket.socket) -> None:
+        """An association is about to begin on a connection."""
+        with self._changing:
+            self._associations[association] = connection
+
+    def service_actions(self) -> None:
+        """What the server's loop does between connections."""
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what belongs to an association that ended: pynetdicom leaves it open where the peer went first."""
+        with self._changing:
+            ended = [
+                association for association in self._associations if association.ident and not association.is_alive()
+            ]
+            for association in ended:
+                connection = self._associations.pop(association)
+                connection.close()
+                self._connections.discard(connection)
 
     def shutdown(self) -> None:
         """Take no more connections; those there are go on."""
@@ -100,11 +123,16 @@ class GuardedServer(ThreadedAssociationServer):
 
     def close_connections(self) -> None:
         """End what is still open, however far it is."""
-        for connection in list(self._connections):
-            try:
+        for connection in self._connections:
+            with suppress(OSError):  # closed meanwhile
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:  # closed meanwhile
-                continue
+            connection.close()
+
+    def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
+        """Close a connection that was not let in, or whose association could not begin."""
+        with self._changing:
+            self._connections.discard(cast(socket.socket, request))
+        super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: the base class prints a stack trace. The connection is closed, and the peer's problem."""
@@ -118,6 +146,7 @@ class _GuardedHandler(RequestHandler):
         association = super()._create_association()
         guard = server.doorman.guard(cast(socket.socket, self.request), server.on_too_large)
         cast(AssociationSocket, association.dul.socket).recv = guard.recv
+        server.begin(association, cast(socket.socket, self.request))
         association.acse = _GuardedNegotiation(association, server)
         return association
 

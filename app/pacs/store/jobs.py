@@ -65,7 +65,7 @@ class InstanceReport:
     @property
     def has_problem(self) -> bool:
         """Whether it, or one of its results, was refused or given up."""
-        return self.state in {"refused", "dead"} or any(item.state == "dead" for item in self.objects)
+        return self.state in {"refused", "dead"} or any(item.state in {"refused", "dead"} for item in self.objects)
 
     @property
     def is_open(self) -> bool:

@@ -12,6 +12,9 @@ from app.pacs.store.database import Database
 from app.pacs.store.schema import contents, instances, objects, results
 from app.pacs.store.work import Claim, Clock, Problem, WorkQueue, claim_of, fresh_work, new_id
 
+SETTLED = ("delivered", "refused")
+"""States of an object that nothing more happens to, and whose bytes are gone: an operator discards by ``refused``."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -65,7 +68,7 @@ class Outbox:
             )
         else:
             identity = before.id
-        if before is None or before.state == "delivered":
+        if before is None or before.state in SETTLED:
             connection.execute(insert(contents).values(id=identity, size=len(result.content), bytes=result.content))
         if before is not None and before.state != "waiting":
             again = fresh_work(self._clock()) | {"ended_at": None, "failing_since": None}
@@ -109,13 +112,13 @@ class Outbox:
 
 
 def close_finished(connection: Connection, now: float, instance_ids: Sequence[str] | None = None) -> None:
-    """End analysed images whose results are all delivered.
+    """End analysed images whose results are all delivered or discarded.
 
     Two replicas that deliver the last two results at the same time may each see the other's as open: upkeep calls this
     for all images.
     """
     owed = exists().where(
-        results.c.instance_id == instances.c.id, objects.c.id == results.c.object_id, objects.c.state != "delivered"
+        results.c.instance_id == instances.c.id, objects.c.id == results.c.object_id, objects.c.state.not_in(SETTLED)
     )
     finished = update(instances).where(instances.c.state == "analysed", ~owed)
     if instance_ids is not None:

@@ -6,14 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sqlalchemy import Table, delete, exists, func, select
+from sqlalchemy import Table, delete, exists, func, select, update
 
 from app.pacs.store.database import Database
 from app.pacs.store.inbox import Inbox
 from app.pacs.store.jobs import Jobs
-from app.pacs.store.outbox import Outbox, close_finished
+from app.pacs.store.outbox import SETTLED, Outbox, close_finished
 from app.pacs.store.schema import ENDED, contents, instances, jobs, objects, results
 from app.pacs.store.work import Clock, Patience, WorkQueue
+from app.settings import Settings
+
+LEASE_S = 600.0
+"""How long a piece of work is its worker's alone; longer than any try takes."""
 
 QueueName = Literal["jobs", "instances", "objects"]
 QUEUES: tuple[QueueName, ...] = get_args(QueueName)
@@ -53,7 +57,7 @@ class Store:
         max_bytes: int,
         max_jobs: int = 1000,
         patience: Patience | None = None,
-        lease_s: float = 120.0,
+        lease_s: float = LEASE_S,
         clock: Clock = time.time,
     ) -> None:
         self.database = database
@@ -111,6 +115,20 @@ class Store:
         with self.database.writing() as connection:
             return sum(queue.retry(connection, ids) for queue in self._queues.values())
 
+    def discard(self, ids: Sequence[str]) -> int:
+        """Forget the bytes of what was given up, and that anybody should see to it; how much that was."""
+        with self.database.writing() as connection:
+            dead_jobs = delete(jobs).where(jobs.c.state == "dead", jobs.c.id.in_(ids))
+            discarded = connection.execute(dead_jobs).rowcount
+            for table in (instances, objects):
+                dead = (table.c.state == "dead") & table.c.id.in_(ids)
+                mine = list(connection.execute(select(table.c.id).where(dead)).scalars())
+                connection.execute(delete(contents).where(contents.c.id.in_(mine)))
+                ended = update(table).where(table.c.id.in_(mine)).values(state="refused", ended_at=self._clock())
+                discarded += connection.execute(ended).rowcount
+            close_finished(connection, self._clock())
+        return discarded
+
     def tidy(self, retention_s: float) -> None:
         """Close what is finished, and forget what ended longer ago than ``retention_s``. Raises StoreUnavailable.
 
@@ -127,4 +145,15 @@ class Store:
             old = (jobs.c.state == "expanded") & (jobs.c.created_at < now - retention_s)
             connection.execute(delete(jobs).where(old, ~has_images))
             is_known = exists().where(results.c.object_id == objects.c.id)
-            connection.execute(delete(objects).where(objects.c.state == "delivered", ~is_known))
+            connection.execute(delete(objects).where(objects.c.state.in_(SETTLED), ~is_known))
+
+
+def make_store(settings: Settings) -> Store:
+    """The store that the settings name, not opened yet. Raises ConfigurationError."""
+    database = Database(settings.database_url, settings.spool_reserve_bytes)
+    return Store(database, max_bytes=settings.max_spool_bytes, patience=make_patience(settings))
+
+
+def make_patience(settings: Settings) -> Patience:
+    """How long to go on trying."""
+    return Patience(longest_s=settings.retry_longest_s, give_up_s=settings.retry_give_up_s)

@@ -73,7 +73,7 @@ def clock() -> Clock:
 
 
 def make_store(url: str, clock: Clock, **options) -> Store:
-    options = {"max_bytes": 10_000, "patience": Patience(jitter=lambda: 1.0), **options}
+    options = {"max_bytes": 10_000, "lease_s": 120.0, "patience": Patience(jitter=lambda: 1.0), **options}
     return Store(Database(url), clock=clock, **options)
 
 

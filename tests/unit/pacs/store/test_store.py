@@ -165,6 +165,22 @@ def test_what_a_node_refuses_is_given_up_at_once_and_can_be_taken_up_again(store
     assert again.result.content == b"report"
 
 
+def test_what_an_operator_discards_is_closed_and_its_bytes_are_gone(store):
+    store.inbox.accept(ARRIVAL)
+    analyse(store, result("1.9"), result("1.10"))
+    for delivery in store.outbox.claim("pacs", 5, 1000):
+        store.outbox.fail(delivery, replace(AWAY, permanent=True))
+    first, second = store.dead_letters()
+    assert store.discard([first.id, "unknown"]) == 1
+    assert [letter.id for letter in store.dead_letters()] == [second.id]
+    assert store.retry() == 1
+    store.outbox.delivered(store.outbox.claim("pacs", 5, 1000))
+    assert kept(store) == 0
+    store.inbox.accept(ARRIVAL)
+    analyse(store, result("1.9"), result("1.10"))  # asked for again, it is sent again
+    assert len(store.outbox.claim("pacs", 5, 1000)) == 2
+
+
 def test_a_result_made_again_is_the_same_object_sent_again(store):
     for _ in range(2):
         store.inbox.accept(ARRIVAL)

@@ -1,0 +1,124 @@
+"""The service in a radiology network of its own: an Orthanc beside it, a listener, tools that send."""
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+import yaml
+from pydicom import dcmread, dcmwrite, uid
+from pynetdicom.ae import ApplicationEntity
+
+from tests.integration.orthanc import Orthanc, free_ports
+
+WEB_SENDER, DIMSE_SENDER = "MODALITY", "OLDMODALITY"
+"""Calling AE titles whose results go to the archive by STOW-RS and by C-STORE."""
+
+
+def write_config(folder: Path, archive: Orthanc, outputs=("sr", "sc", "gsps"), **listener: object) -> Path:
+    """A configuration with a listener, and the archive as ``archive`` (DICOMweb) and ``store`` (DIMSE)."""
+    nodes = {
+        "archive": {"protocol": "dicomweb", "url": archive.dicomweb, "timeout_s": 20},
+        "store": {
+            "protocol": "dimse", "ae_title": archive.ae_title, "host": "127.0.0.1", "port": archive.dicom_port,
+            "timeout_s": 20,
+        },
+    }  # fmt: skip
+    rules = [
+        {"name": name, "when": {"source_ae": sender}, "outputs": list(outputs), "target": target}
+        for name, sender, target in (("web", WEB_SENDER, "archive"), ("dimse", DIMSE_SENDER, "store"))
+    ]
+    peers = [{"ae_title": title} for title in (WEB_SENDER, DIMSE_SENDER, "UNROUTED")]
+    path = folder / "pacs.yaml"
+    path.write_text(yaml.safe_dump({"listener": {"peers": peers, **listener}, "nodes": nodes, "routes": rules}))
+    return path
+
+
+def network_settings(folder: Path, config: Path, **settings: object) -> dict[str, object]:
+    """Settings of a service in that network, whose pauses are short."""
+    database = f"sqlite:///{folder}/pacs.sqlite"
+    return {"pacs_file": config, "database_url": database, "retry_longest_s": 2, "spool_reserve_bytes": 0, **settings}
+
+
+def free_port() -> int:
+    return free_ports(1)[0]
+
+
+def dcmtk(program: str) -> str:
+    """Path of a program of dcmtk; pynetdicom installs some of the same names beside the interpreter."""
+    elsewhere = [folder for folder in os.get_exec_path() if Path(folder) != Path(sys.executable).parent]
+    path = shutil.which(program, path=os.pathsep.join(elsewhere))
+    if path is None:
+        (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)(f"{program} is not installed")
+    return path
+
+
+def new_study() -> str:
+    """A UID that nothing else has."""
+    return str(uid.generate_uid(entropy_srcs=None))
+
+
+def film_as(rg1: bytes, study: str, number: int) -> bytes:
+    """The film as an instance of another study; its pixels are the same."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = dcmread(BytesIO(rg1))
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, f"{study[:50]}.2"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"{study[:50]}.3.{number}"
+        file = BytesIO()
+        dcmwrite(file, dataset)
+    return file.getvalue()
+
+
+def storescu(port: int, *files: Path, called="MEDPATCHNET", calling=WEB_SENDER, options=()):
+    """Send files with dcmtk; in the transfer syntax they have."""
+    command = [
+        dcmtk("storescu"),
+        "-aet",
+        calling,
+        "-aec",
+        called,
+        "-xv",
+        "-R",
+        *options,
+        "127.0.0.1",
+        str(port),
+        *map(str, files),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def store(port: int, films, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout=60.0) -> list[int | None]:
+    """Send films by pynetdicom over one association; the status of each, None where there was no answer."""
+    entity = ApplicationEntity(calling)
+    entity.dimse_timeout = entity.network_timeout = timeout
+    entity.acse_timeout = 20
+    entity.add_requested_context(uid.ComputedRadiographyImageStorage, uid.JPEG2000Lossless)
+    entity.add_requested_context(uid.DigitalXRayImageStorageForPresentation, uid.ExplicitVRLittleEndian)
+    association = entity.associate("127.0.0.1", port, ae_title=called)
+    statuses: list[int | None] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for content in films:
+            if not association.is_established:
+                statuses.append(None)
+                continue
+            statuses.append(association.send_c_store(dcmread(BytesIO(content))).get("Status"))
+    if association.is_established:
+        association.release()
+    return statuses
+
+
+def wait_for(condition: Callable[[], object], timeout: float = 120.0, every: float = 0.2) -> object:
+    """What the condition gives once it holds."""
+    deadline = monotonic() + timeout
+    while not (found := condition()):
+        assert monotonic() < deadline, "it took too long"
+        sleep(every)
+    return found
