@@ -14,6 +14,7 @@ from rich.table import Table
 
 from app.errors import MedPatchNetError
 from app.operate import audit, keys, routes
+from app.outbox import outbox
 from app.settings import DevicePreference, Settings
 from app.telemetry import configure_logging
 
@@ -27,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(routes, name="routes")
+app.add_typer(outbox, name="outbox")
 
 FAILED = 1
 MISUSED = 2

@@ -12,9 +12,7 @@ from app.pacs.dimse import DimseClient
 from app.pacs.exchange import Source, Target
 from app.pacs.listener import StorageListener
 from app.pacs.nodes import DicomWebNode
-from app.pacs.store.database import Database
-from app.pacs.store.store import Store
-from app.pacs.store.work import Patience
+from app.pacs.store.store import LEASE_S, Store, make_patience, make_store
 from app.service.analyses import Analyses
 from app.service.analyst import Analyst
 from app.service.delivery import Courier
@@ -26,8 +24,7 @@ from app.service.studies import StudyWorker
 from app.settings import Settings
 from app.telemetry import PacsMetrics, get_logger
 
-_LEASE_S = 600.0
-_LONGEST_STEP_S = 500.0  # well within the lease
+_LONGEST_STEP_S = 0.8 * LEASE_S
 _DEFAULT_AE_TITLE = "MEDPATCHNET"
 
 
@@ -37,17 +34,6 @@ class Nodes:
 
     sources: Mapping[str, Source]
     targets: Mapping[str, Target]
-
-
-def make_store(settings: Settings) -> Store:
-    """The store that the settings name, not opened yet. Raises ConfigurationError."""
-    database = Database(settings.database_url, settings.spool_reserve_bytes)
-    return Store(database, max_bytes=settings.max_spool_bytes, patience=make_patience(settings), lease_s=_LEASE_S)
-
-
-def make_patience(settings: Settings) -> Patience:
-    """How long to go on trying."""
-    return Patience(longest_s=settings.retry_longest_s, give_up_s=settings.retry_give_up_s)
 
 
 @asynccontextmanager

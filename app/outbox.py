@@ -1,0 +1,73 @@
+"""The operator's commands for what was given up: dead letters of the radiology network."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.errors import MedPatchNetError
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.pacs.store.store import Store
+
+FAILED = 1
+
+outbox = typer.Typer(no_args_is_help=True, help="What the radiology network owes, and what was given up.")
+
+
+@outbox.command("list")
+def show(
+    subjects: Annotated[
+        bool, typer.Option("--subjects", help="Also the UID of the study or object, which identifies a patient's data.")
+    ] = False,
+) -> None:
+    """List how much waits, and everything that was given up."""
+    with _store() as store:
+        depths, letters = store.depths(), store.dead_letters()
+    table = Table("id", "queue", "node", "since", "tries", "problem", "detail", *(["subject"] if subjects else []))
+    for letter in letters:
+        since = datetime.fromtimestamp(letter.created_at, UTC).isoformat(timespec="seconds")
+        cells = [letter.id, letter.queue, letter.node, since, str(letter.failures), letter.problem, letter.detail]
+        table.add_row(*cells, *([letter.subject] if subjects else []))
+    waiting = ", ".join(f"{count} {queue}" for queue, count in depths.waiting.items())
+    typer.echo(f"waiting: {waiting}; kept: {depths.spool_bytes} bytes; given up: {len(letters)}")
+    if letters:
+        Console(width=None if Console().is_terminal else 240).print(table)
+
+
+@outbox.command()
+def retry(
+    ids: Annotated[list[str] | None, typer.Argument(help="Which, by id.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that was given up.")] = False,
+) -> None:
+    """Take up again what was given up; the running service finds it within a second."""
+    if bool(ids) == everything:
+        raise typer.BadParameter("name ids, or --all")
+    with _store() as store:
+        typer.echo(f"{store.retry(None if everything else ids)} taken up again")
+
+
+@outbox.command()
+def discard(ids: Annotated[list[str], typer.Argument(help="Which, by id.")]) -> None:
+    """Give up for good: forget the bytes of what was given up. It is not delivered, and no longer listed."""
+    with _store() as store:
+        typer.echo(f"{store.discard(ids)} discarded")
+
+
+@contextmanager
+def _store() -> Generator["Store"]:
+    """The store of the settings, beside the service that uses it; a domain error ends the program."""
+    from app.pacs.store.store import make_store
+
+    try:
+        store = make_store(Settings())
+        store.database.migrate()
+        yield store
+    except MedPatchNetError as error:
+        typer.echo(f"{error.code}: {error.detail}", err=True)
+        raise typer.Exit(FAILED) from None

@@ -1,0 +1,156 @@
+"""Films by C-STORE and from an archive: results appear beside them, once, whoever dies meanwhile."""
+
+import re
+from io import BytesIO
+
+import pytest
+from pydicom import dcmread
+
+from tests.factories import example
+from tests.integration.orthanc import Orthanc
+from tests.integration.radiology import (
+    DIMSE_SENDER,
+    WEB_SENDER,
+    film_as,
+    free_port,
+    network_settings,
+    new_study,
+    store,
+    storescu,
+    wait_for,
+    write_config,
+)
+from tests.integration.test_archive import stow, wado
+from tests.integration.test_report import KINDS, objects
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def archive(installed, tmp_path_factory):
+    """An Orthanc for all tests here; each uses films of its own."""
+    installed("Orthanc")
+    orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
+    orthanc.start()
+    yield orthanc
+    orthanc.stop()
+
+
+@pytest.fixture(scope="module")
+def network(start_service, archive, tmp_path_factory):
+    """A service beside it, and the port of its listener."""
+    folder, port = tmp_path_factory.mktemp("network"), free_port()
+    config = write_config(folder, archive, port=port, max_associations=4, timeout_s=5, max_instance_bytes=32 * 1024**2)
+    return start_service(**network_settings(folder, config)), port
+
+
+@pytest.fixture(scope="module")
+def web(network):
+    with network[0].client() as client:
+        yield client
+
+
+def expected(client, film) -> dict[str, bytes]:
+    made = [content for kind in KINDS for content in objects(client, film, kind)]
+    return {dcmread(BytesIO(content)).SOPInstanceUID: content for content in made}
+
+
+def data_set(content: bytes) -> bytes:
+    """A file without its meta group, which is the archive's own after C-STORE."""
+    start = 132 + 12 + dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
+    return content[start:]
+
+
+def stored(archive, study) -> set[str]:
+    """The SOP Instance UIDs of a study."""
+    with archive.client() as client:
+        answer = client.get(f"/dicom-web/studies/{study}/instances")
+    return {item["00080018"]["Value"][0] for item in answer.json()} if answer.is_success and answer.content else set()
+
+
+def metrics(client) -> dict[str, float]:
+    """Films by outcome."""
+    text = client.get("/metrics").text
+    return {name: float(value) for name, value in re.findall(r'pacs_films_total{outcome="(\w+)"} (\S+)', text)}
+
+
+def finished(client, job):
+    """The answer about a job once nothing is open."""
+    answer = client.get(job).json()
+    return answer if answer["state"] not in {"waiting", "running"} else None
+
+
+@pytest.mark.parametrize("sender", [WEB_SENDER, DIMSE_SENDER])
+def test_what_is_sent_to_the_listener_has_its_results_in_the_archive(network, web, archive, rg1, tmp_path, sender):
+    service, port = network
+    film = film_as(rg1, study := new_study(), 1)
+    path = tmp_path / "film.dcm"
+    path.write_bytes(film)
+    made = expected(web, film)
+    assert len(made) >= 3
+    for _ in range(2):  # the second time changes nothing
+        sent = storescu(port, path, calling=sender)
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        wait_for(lambda: stored(archive, study) == set(made))
+    for name, content in made.items():
+        there = wado(archive, dcmread(BytesIO(content)))
+        assert data_set(there) == data_set(content)
+        assert there == content or sender == DIMSE_SENDER
+        assert archive.file(name) == there
+    assert study not in service.log
+
+
+def test_a_study_of_the_archive_is_analysed_and_the_job_tells_how_it_went(web, archive, rg1):
+    study = new_study()
+    films = [film_as(rg1, study, number) for number in (1, 2)]
+    assert stow(archive, films).status_code == 200
+    made = expected(web, films[0]) | expected(web, films[1])
+    path = f"/studies/{study}/analyze?source=archive&target=archive"
+    answer = web.post(path, headers={"Idempotency-Key": "once"})
+    assert answer.status_code == 202, answer.text
+    job = answer.headers["location"]
+    report = wait_for(lambda: finished(web, job))
+    assert report["state"] == "done", report
+    assert [item["state"] for item in report["instances"]] == ["delivered", "delivered"]
+    assert {made["sop_instance_uid"] for item in report["instances"] for made in item["objects"]} == set(made)
+    assert web.post(path, headers={"Idempotency-Key": "once"}).headers["location"] == job
+    assert web.post(f"{path}&object=sr", headers={"Idempotency-Key": "once"}).status_code == 409
+    again = web.post(path).headers["location"]
+    assert again != job
+    assert wait_for(lambda: finished(web, again))["state"] == "done"
+    assert {name: archive.file(name) for name in made} == made
+    assert len(stored(archive, study)) == len(made) + 2
+
+
+def test_what_an_archive_does_not_have_is_told_by_the_job(web):
+    answer = web.post("/studies/1.2.3/analyze?source=archive&target=archive")
+    report = wait_for(lambda: finished(web, answer.headers["location"]))
+    assert (report["state"], report["problem"]["code"]) == ("failed", "node_refused")
+    assert web.get("/jobs/unknown").status_code == 404
+
+
+def test_what_is_no_chest_film_is_refused_and_what_no_rule_fits_is_left_alone(network, web):
+    leg = example("RG3_J2KR.dcm")
+    before = metrics(web)
+    assert store(network[1], [leg]) == [0]
+    assert store(network[1], [film_as(example("RG1_J2KR.dcm"), new_study(), 1)], calling="UNROUTED") == [0]
+    wait_for(lambda: metrics(web)["refused"] == before["refused"] + 1)
+    wait_for(lambda: metrics(web)["ignored"] == before["ignored"] + 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "status"),
+    [
+        ("/studies/1.2.3/analyze?source=http://169.254.169.254/&target=archive", "unknown_node", 422),
+        ("/studies/1.2.3/analyze?source=archive&target=elsewhere", "unknown_node", 422),
+        ("/studies/..%2F..%2Fadmin/analyze?source=archive&target=archive", None, 404),
+        ("/studies/1.2.3%3Fx/analyze?source=archive&target=archive", "invalid_query", 422),
+        ("/studies/1..2/analyze?source=archive&target=archive", "invalid_query", 422),
+        ("/studies/1.2.3/analyze?source=archive&target=archive&object=pdf", "invalid_query", 422),
+        ("/studies/1.2.3/analyze?source=archive&target=archive&model=other", "unknown_model", 422),
+    ],
+)
+def test_no_caller_chooses_an_address(web, path, code, status):
+    answer = web.post(path)
+    assert answer.status_code == status, answer.text
+    assert code is None or answer.json()["type"].endswith(code)

@@ -1,0 +1,92 @@
+"""Every film has exactly one set of results, whoever is killed meanwhile; and what a thousand films do.
+
+Short here; the long versions: ``uv run pytest -m slow tests/integration/test_network_faults.py -s --timeout 7200``.
+"""
+
+import random
+import signal
+import threading
+from time import monotonic, sleep
+
+import pytest
+
+from tests.integration.orthanc import Orthanc
+from tests.integration.radiology import (
+    film_as,
+    free_port,
+    network_settings,
+    new_study,
+    store,
+    wait_for,
+    write_config,
+)
+
+pytestmark = pytest.mark.integration
+
+
+def sender(port, films, done):
+    """Send every film until it was accepted once, however often the listener dies."""
+    waiting = list(films)
+    while waiting:
+        try:
+            statuses = store(port, waiting, timeout=30)
+        except OSError:
+            statuses = []
+        accepted = {index for index, status in enumerate(statuses) if status == 0}
+        waiting = [film for index, film in enumerate(waiting) if index not in accepted]
+        sleep(0.2)
+    done.set()
+
+
+def killed_and_complete(start_service, start_orthanc, folder, film, *, films, kills, seed):
+    """Kill the service and the archive at random moments; the results that are there in the end."""
+    archive: Orthanc = start_orthanc()
+    config = write_config(folder, archive, outputs=("sr", "gsps"), port=(port := free_port()))
+    settings = network_settings(folder, config)
+    moments, study = random.Random(seed), new_study()
+    service = start_service(**settings)
+    done = threading.Event()
+    sent = [film_as(film, study, number) for number in range(films)]
+    thread = threading.Thread(target=sender, args=(port, sent, done), daemon=True)
+    thread.start()
+    for number in range(kills):
+        sleep(moments.uniform(0.2, 4.0))
+        service.process.send_signal(signal.SIGKILL)
+        service.process.wait()
+        if number % 4 == 0:
+            archive.kill()
+            archive.start()
+        service = start_service(**settings)
+    wait_for(done.is_set, timeout=1800)
+    thread.join(60)
+    expected = 2 * films
+    wait_for(lambda: len(archive.instances()) >= expected, timeout=1800, every=1)
+    with service.client() as client:
+        wait_for(lambda: 'pacs_waiting{queue="instances"} 0.0' in client.get("/metrics").text, timeout=60)
+        wait_for(lambda: 'pacs_waiting{queue="objects"} 0.0' in client.get("/metrics").text, timeout=60)
+        assert 'pacs_dead{queue="objects"} 0.0' in client.get("/metrics").text
+    assert service.stop() == 0
+    return archive, study, expected
+
+
+def complete(archive, study, expected):
+    """Whether each film has one report and one presentation state, in one series each."""
+    with archive.client() as client:
+        found = client.get(f"/dicom-web/studies/{study}/instances").json()
+    kinds = [item["00080060"]["Value"][0] for item in found]
+    uids = {item["00080018"]["Value"][0] for item in found}
+    assert len(uids) == len(found) == len(archive.instances()) == expected
+    assert kinds.count("SR") == kinds.count("PR") == expected // 2
+
+
+def test_every_film_has_one_set_of_results_after_kills(start_service, start_orthanc, tmp_path, rg1):
+    result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=6, kills=1, seed=1)
+    complete(*result)
+
+
+@pytest.mark.slow
+def test_every_one_of_many_films_has_one_set_of_results_after_twenty_kills(start_service, start_orthanc, tmp_path, rg1):
+    begin = monotonic()
+    result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=200, kills=20, seed=2)
+    complete(*result)
+    print(f"\n200 films, 20 kills: complete after {monotonic() - begin:.0f} s")
