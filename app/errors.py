@@ -33,6 +33,12 @@ class MalformedRequest(RequestError):
     code = "malformed_request"
 
 
+class ClientGone(RequestError):
+    """The client hung up; its work was stopped, and nobody reads this."""
+
+    code = "client_gone"
+
+
 class InvalidQuery(RequestError):
     """A query value or a body field is outside what is accepted."""
 

@@ -23,10 +23,12 @@ from app.audit import AuditLog
 from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
-from app.inference.choice import choose_device, make_engine
+from app.inference.choice import Wanted, choose_device, make_engines
+from app.inference.engine import Precision
 from app.inference.scheduler import Scheduler
 from app.network import open_network
 from app.patchnet import artifact
+from app.patchnet.manifest import Manifest
 from app.service.drift import expect
 from app.service.explain import Explainer
 from app.service.lifecycle import Lifecycle
@@ -35,11 +37,11 @@ from app.service.predict import Predictor
 from app.service.recent import RecentResults
 from app.service.report import Reporter
 from app.service.services import Services
-from app.settings import Settings
+from app.settings import PrecisionPreference, Settings
 from app.telemetry import Metrics, get_logger
 
 _CHECK_WORKERS_EVERY_S = 0.5
-_MAP_CHUNK = {"cpu": 128, "cuda": 2048}  # patches; a prediction waits for the chunk of a map that is running
+_MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits for the chunk of a map that is running
 
 DESCRIPTION = """\
 Scores the 14 CheXpert findings on a chest radiograph and shows, for each, where the evidence lies: exactly, because
@@ -147,7 +149,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             predictor,
             max_passes=settings.max_map_passes,
             max_concurrent=settings.max_concurrent_maps,
-            chunk_patches=min(settings.batch_patches, _MAP_CHUNK[device]),
+            chunk_images=_MAP_CHUNK_IMAGES[device],
         )
         follow(metrics, models, decoder)
         expect(metrics, models.get().manifest)
@@ -181,32 +183,49 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
     loaded = artifact.load(artifact.find(name, settings.models_dir))
     if settings.pinned_weights and loaded.manifest.weights_sha256 not in settings.pinned_weights:
         raise ArtifactError(f"the weights of '{name}' are none of those that MEDPATCHNET_MODEL_SHA256 allows")
+    manifest = loaded.manifest
+    one_image = manifest.patches_per_side**2
+    wanted = Wanted(
+        device=device,
+        engine=settings.engine,
+        precision=choose_precision(settings.precision, manifest),
+        threads=settings.inference_threads,
+        smallest=one_image,
+        largest=settings.batch_patches,
+        key=manifest.weights_sha256,
+        cache=settings.exports_dir,
+    )
     scheduler = Scheduler(
-        make_engine(
-            loaded.network.backbone,
-            loaded.manifest.patch_size,
-            device=device,
-            preference=settings.engine,
-            threads=settings.inference_threads,
-            key=loaded.manifest.weights_sha256,
-            cache=settings.exports_dir,
-        ),
+        make_engines(loaded.network.backbone, manifest.patch_size, wanted),
         batch_patches=settings.batch_patches,
+        map_patches=one_image * _MAP_CHUNK_IMAGES[device],
         batch_wait_s=settings.batch_wait_s,
         queue_patches=settings.queue_patches,
         on_batch=metrics.batch_images.observe,
         on_fault=lambda fault: metrics.inference_faults.labels(fault).inc(),
     )
-    manifest = loaded.manifest
     metrics.model.labels(manifest.name, manifest.version, manifest.weights_sha256, device).set(1)
     return ServedModel(manifest, scheduler, _card(loaded.directory))
 
 
+def choose_precision(preference: PrecisionPreference, manifest: Manifest) -> Precision:
+    """What the network calculates in. Raises ConfigurationError for what the manifest does not allow."""
+    if preference in {"auto", "float32"}:
+        return "float32"
+    if preference not in manifest.allowed_precisions:
+        allowed = ", ".join(("float32", *manifest.allowed_precisions))
+        raise ConfigurationError(
+            f"the precision '{preference}' is not allowed by the manifest of '{manifest.name}'; allowed are: {allowed}"
+        )
+    return preference
+
+
 def warm_up(model: ServedModel, batch_patches: int) -> None:
-    """Run the network once for one image and once for a full batch, so that no caller pays for first-time work."""
+    """Run every engine once for one image and once for a full batch, so that no caller pays for first-time work."""
     size = model.manifest.patch_size
-    for count in {model.manifest.patches_per_side**2, batch_patches}:
-        model.scheduler.engine.patch_logits(torch.zeros(count, 1, size, size))
+    for replica in model.scheduler.replicas:
+        for count in {model.manifest.patches_per_side**2, batch_patches}:
+            replica.engine.patch_logits(torch.zeros(count, 1, size, size))
 
 
 async def keep_alive(decoder: DecodePool) -> None:
@@ -228,8 +247,9 @@ def follow(metrics: Metrics, models: ModelShelf, decoder: DecodePool) -> None:
     metrics.follow(metrics.queue_depth, lambda: sum(model.scheduler.queue_depth for model in models.all))
     metrics.follow(metrics.decode_worker_restarts, lambda: decoder.restarts)
     if any(model.device == "cuda" for model in models.all):
-        metrics.follow(metrics.gpu_memory.labels("allocated"), torch.cuda.memory_allocated)
-        metrics.follow(metrics.gpu_memory.labels("reserved"), torch.cuda.memory_reserved)
+        devices = range(torch.cuda.device_count())
+        metrics.follow(metrics.gpu_memory.labels("allocated"), lambda: sum(map(torch.cuda.memory_allocated, devices)))
+        metrics.follow(metrics.gpu_memory.labels("reserved"), lambda: sum(map(torch.cuda.memory_reserved, devices)))
 
 
 def _card(directory: Path) -> str:

@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DevicePreference = Literal["auto", "cpu", "cuda"]
 EnginePreference = Literal["auto", "torch", "openvino"]
+PrecisionPreference = Literal["auto", "float32", "bfloat16", "float16"]
 LogFormat = Literal["json", "console"]
 
 MIB = 1024 * 1024
@@ -39,6 +40,11 @@ class Settings(BaseSettings):
     )
     engine: EnginePreference = Field(
         default="auto", description="What runs the network: auto takes OpenVINO on the CPU and torch on CUDA."
+    )
+    precision: PrecisionPreference = Field(
+        default="auto",
+        description="Arithmetic of the network: auto is float32; bfloat16 and float16 only where the model's manifest "
+        "allows them.",
     )
     cache_dir: Path = Field(
         default=Path("~/.cache/medpatchnet"),

@@ -1,4 +1,4 @@
-"""python -m training prepare | train | leave-out | publish | evaluate | reference | compare | import: parsing only."""
+"""python -m training prepare | train | leave-out | publish | evaluate | reference | serving | compare | import."""
 
 import json
 from pathlib import Path
@@ -90,6 +90,20 @@ def reference(
 ) -> None:
     """Measure how an artefact's answers are distributed, and keep it in its manifest for drift monitoring."""
     typer.echo(commands.reference(artifact, data, device).model_dump_json(indent=1))
+
+
+@app.command()
+def serving(
+    data: Annotated[Path, typer.Option(help="CSV of validation films.", exists=True)],
+    work: Annotated[Path, typer.Option(help="Folder where the patch logits of whole maps are kept.")],
+    artifact: Annotated[str, typer.Option(help="A name in the models folder, or a directory.")] = "chest-lite0",
+    films: Annotated[int, typer.Option(help="Films whose maps are drawn; each costs p² passes.", min=1)] = 10,
+    window: Annotated[int | None, typer.Option(help="Compare a central square of the maps, px; default: all.")] = None,
+    device: Device = "cpu",
+) -> None:
+    """Measure reduced arithmetic and maps of strides, and write both into the artefact's manifest and card."""
+    manifest = commands.serving(artifact, data, films, window, work, device)
+    typer.echo(json.dumps(manifest.model_dump(mode="json", include={"precisions", "strides"}), indent=1))
 
 
 @app.command()

@@ -12,6 +12,7 @@ from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Manifest, Reference
+from training import serving as measured
 from training.compare.attribution import PatchEvidence
 from training.compare.comparison import Setting, Split, annotated, export_method
 from training.compare.comparison import compare as measure_comparison
@@ -28,8 +29,8 @@ from training.loop import predict_logits
 from training.prepare import Prepared
 from training.prepare import prepare as write_films
 from training.publish import publish as write_artifact
-from training.reference import reference_of, served_columns, write_reference
-from training.report import INTENDED_USE
+from training.reference import reference_of, served_columns
+from training.report import INTENDED_USE, with_serving
 from training.subgroups import subgroups
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -106,9 +107,30 @@ def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
     """Measure how an artefact's answers are distributed on films, and write it into its manifest."""
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     films = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
-    measured = reference_of(loaded.network, films, csv_file.stem, served_columns(loaded.manifest), device)
-    write_reference(loaded.directory, measured)
-    return measured
+    found = reference_of(loaded.network, films, csv_file.stem, served_columns(loaded.manifest), device)
+    artifact.amend(loaded.directory, loaded.manifest.model_copy(update={"reference": found}))
+    return found
+
+
+def serving(name_or_dir: str, csv_file: Path, films: int, window: int | None, work: Path, device: str) -> Manifest:
+    """Measure reduced arithmetic on the films of a CSV file, and maps of strides on ``films`` of them, evenly chosen.
+
+    Writes both into the artefact's manifest and card.
+    """
+    loaded = artifact.load(artifact.find(name_or_dir, MODELS))
+    data = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
+    every = max(1, len(data) // films)
+    chosen = sorted(data.films.paths)[::every][:films]
+    on, dataset = loaded.network, csv_file.stem
+    figures = {
+        "strides": measured.strides(on, loaded.manifest, chosen, dataset, device, work, window),
+        "precisions": measured.precisions(on, loaded.manifest, data, dataset, device),
+    }
+    manifest = loaded.manifest.model_copy(update=figures)
+    card = loaded.directory / artifact.CARD
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    artifact.amend(loaded.directory, manifest, with_serving(text, manifest))
+    return manifest
 
 
 def compare(

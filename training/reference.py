@@ -1,15 +1,11 @@
 """The distribution of an artefact's answers on known films, kept in its manifest: what drift is told by."""
 
-import json
-from pathlib import Path
-
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from app.errors import ConfigurationError
-from app.patchnet import artifact
-from app.patchnet.manifest import Description, Manifest, Reference
+from app.patchnet.manifest import Description, Reference
 from app.patchnet.network import PatchNet
 from app.patchnet.reference import measure_reference
 from training.datasets import FilmDataset
@@ -33,13 +29,3 @@ def reference_of(network: PatchNet, films: FilmDataset, dataset: str, columns: l
 def served_columns(description: Description) -> list[int]:
     """Columns of the findings whose values are served."""
     return [index for index, record in enumerate(description.findings) if record.status != "untrained"]
-
-
-def write_reference(directory: Path, reference: Reference) -> Manifest:
-    """Put a reference into an artefact's manifest, and change nothing else there."""
-    path = directory / artifact.MANIFEST
-    content = json.loads(path.read_text(encoding="utf-8")) | {"reference": reference.model_dump(mode="json")}
-    fresh = path.with_suffix(".fresh")
-    fresh.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(path)
-    return artifact.read_manifest(directory)

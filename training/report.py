@@ -97,6 +97,22 @@ spread evenly over the map. Attribution says where, not why.
 """
 
 
+_SERVING_BEGIN, _SERVING_END = "<!-- serving:begin -->", "<!-- serving:end -->"
+_SERVING = """\
+## Shortcuts of the service
+
+Maps of a stride against the map of offset 1: correlation over {maps} maps of {films} films ({dataset}),
+in the central {window} px.
+
+{strides}
+
+Reduced arithmetic against float32 on {all_films} films ({dataset}). The service calculates in float32 unless told
+otherwise, and refuses what is not allowed.
+
+{precisions}
+"""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a card reports: figures with subgroups, what films of left-out kinds gave, examples and experiments."""
@@ -136,6 +152,47 @@ def model_card(description: Description, measured: Measured) -> str:
         answers=_answers(description, measured.examples),
         experiments=_table(measured.experiments),
     )
+
+
+def with_serving(card: str, manifest: Description) -> str:
+    """A card with what the service's shortcuts change, in the place of what it said of them before."""
+    before, _, rest = card.partition(_SERVING_BEGIN)
+    after = rest.partition(_SERVING_END)[2]
+    strides = [("stride", "fewer passes", "median r", "95 % above", "least r")]
+    strides += [
+        (
+            str(record.stride),
+            f"{record.fewer_passes:.0f} ×",
+            f"{record.median_correlation:.4f}",
+            f"{record.low_correlation:.4f}",
+            f"{record.least_correlation:.4f}",
+        )
+        for record in manifest.strides
+    ]
+    precisions = [("arithmetic", "mean AUROC", "change", "largest change of an AUROC", "of a probability", "allowed")]
+    precisions += [
+        (
+            record.precision,
+            f"{record.mean_auroc:.4f}",
+            f"{record.mean_auroc_change:+.4f}",
+            f"{record.largest_auroc_change:.4f}",
+            f"{record.largest_probability_change:.4f}",
+            "yes" if record.allowed else "no",
+        )
+        for record in manifest.precisions
+    ]
+    section = _SERVING.format(
+        strides=_table(strides),
+        precisions=_table(precisions),
+        films=manifest.strides[0].films,
+        window=manifest.strides[0].window,
+        maps=manifest.strides[0].maps,
+        dataset=manifest.strides[0].dataset,
+        all_films=manifest.precisions[0].films,
+    )
+    head = before.rstrip("\n")
+    tail = after.lstrip("\n")
+    return f"{head}\n\n{_SERVING_BEGIN}\n{section}{_SERVING_END}\n" + (f"\n{tail}" if tail else "")
 
 
 def picture_name(example: Example) -> str:

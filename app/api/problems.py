@@ -19,6 +19,7 @@ _CHALLENGE = 'Bearer realm="medpatchnet"'
 STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.EmptyBody: HTTPStatus.BAD_REQUEST,
     errors.MalformedRequest: HTTPStatus.BAD_REQUEST,
+    errors.ClientGone: HTTPStatus.BAD_REQUEST,
     errors.InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownFinding: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnknownModel: HTTPStatus.UNPROCESSABLE_ENTITY,

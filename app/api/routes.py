@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from app.api.explanations import ExplanationFormat, explain_image, map_request, time_allowed
 from app.api.negotiation import choose_media_type
+from app.api.presence import while_connected
 from app.api.problems import PROBLEM_JSON, Problem
 from app.api.queries import ExplainQuery, ImageQuery, PredictQuery, ReportQuery
 from app.api.reports import DICOM, MULTIPART_DICOM, dicom_answer
@@ -76,7 +77,8 @@ async def predict(
     model = services.models.get(query.model)
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
-        prediction, _ = await services.predictor.predict(data, model, job.deadline, job.watch)
+        work = services.predictor.predict(data, model, job.deadline, job.watch)
+        prediction, _ = await while_connected(request, work)
     services.recent.remember(result_key(), model, prediction.patch_logits)
     return json_answer(PredictBody.of(request_id_var.get(), prediction, job.watch, with_grids=query.grids))
 
@@ -97,7 +99,7 @@ async def explain(
     timeout = time_allowed(services, model, map_request(query, form))
     with services.lifecycle.admit(timeout) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
-        content = await explain_image(services, data, query, form, job)
+        content = await while_connected(request, explain_image(services, data, query, form, job))
     return Response(content, media_type=PNG if form == "png" else JSON)
 
 
@@ -113,7 +115,8 @@ async def report(request: Request, services: ServicesOf, query: Annotated[Report
     finding = None if query.finding is None else finding_index(query.finding)
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
-        prediction, _ = await services.predictor.predict(data, model, job.deadline, job.watch)
+        work = services.predictor.predict(data, model, job.deadline, job.watch)
+        prediction, _ = await while_connected(request, work)
         with job.watch.stage("render"):
             files = await services.reporter.report(data, prediction, query.kind, finding)
     return dicom_answer(files)

@@ -1,17 +1,16 @@
 """Drawn saliency: the film in its own geometry, with the evidence over it in colour."""
 
 from dataclasses import dataclass
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from app.imaging.palettes import Palette, colour_index, colour_table
+from app.imaging.png import encode_png
 
 _BORDER = (255, 214, 0)
 _LEGEND_TEXT = (255, 255, 255)
-_FAST_COMPRESSION = 1
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,6 @@ def render_film(pixels: NDArray[np.float32], size: int | None = None) -> bytes:
     return encode_png(np.asarray(_draw_film(pixels, size)))
 
 
-def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """A PNG of an image [H, W] or [H, W, 3], compressed for speed: films hardly shrink further."""
-    stream = BytesIO()
-    Image.fromarray(image).save(stream, format="PNG", compress_level=_FAST_COMPRESSION)
-    return stream.getvalue()
-
-
 @dataclass(frozen=True)
 class _Box:
     """A rectangle of whole pixels of the picture; right and bottom are outside."""
@@ -114,9 +106,10 @@ def _blend(film: Image.Image, layer: SaliencyLayer, box: _Box, scale: float, sty
     rows = ((np.arange(box.top, box.bottom) + 0.5) / scale - layer.row) / layer.size * side
     columns = ((np.arange(box.left, box.right) + 0.5) / scale - layer.column) / layer.size * side
     row_index, column_index = (np.clip(np.floor(at), 0, side - 1).astype(np.intp) for at in (rows, columns))
-    indices = colour_index(layer.values, style.limit)[row_index[:, None], column_index]
+    colours = colour_table(style.palette)[colour_index(layer.values, style.limit)]  # [S, S, 3], before it is enlarged
+    enlarged = Image.fromarray(colours.take(row_index, axis=0).take(column_index, axis=1))
     part = film.crop((box.left, box.top, box.right, box.bottom)).convert("RGB")
-    return Image.blend(part, Image.fromarray(colour_table(style.palette)[indices]), style.opacity)
+    return Image.blend(part, enlarged, style.opacity)
 
 
 def _draw_legend(picture: Image.Image, style: OverlayStyle) -> None:

@@ -1,18 +1,39 @@
-"""Which engine serves a network: what was asked for, or what is fastest with the same answers."""
+"""Which engines serve a network: what was asked for, or what is fastest with the same answers."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from app.errors import ConfigurationError
-from app.inference.engine import Engine, TorchEngine
+from app.inference.cuda_engine import CudaEngine
+from app.inference.engine import Engine, Precision, TorchEngine
 from app.inference.export import exported
 from app.inference.openvino_engine import OpenVinoEngine, chunk_of
 from app.settings import DevicePreference, EnginePreference
 from app.telemetry import get_logger
 
-_TOLERANCE = 5e-3
+# Largest difference of logits, on patches of noise, that rounding may explain; another network is far beyond it.
+_TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16": 0.1}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a network is to be run.
+
+    ``threads`` 0 takes all cores. ``smallest`` and ``largest`` are the patches of one image and of the largest batch.
+    ``key`` and ``cache`` are those of ``exported``.
+    """
+
+    device: str = "cpu"
+    engine: EnginePreference = "auto"
+    precision: Precision = "float32"
+    threads: int = 0
+    smallest: int = 64
+    largest: int = 512
+    key: str = ""
+    cache: Path | None = None
 
 
 def choose_device(preference: DevicePreference) -> str:
@@ -26,38 +47,62 @@ def choose_device(preference: DevicePreference) -> str:
     return "cpu"
 
 
-def make_engine(
-    backbone: nn.Module,
-    patch_size: int,
-    *,
-    device: str,
-    preference: EnginePreference = "auto",
-    threads: int = 0,
-    key: str = "",
-    cache: Path | None = None,
-) -> Engine:
-    """An engine for a backbone on a device chosen by ``choose_device``.
+def make_engines(backbone: nn.Module, patch_size: int, wanted: Wanted) -> list[Engine]:
+    """One engine on the CPU, or one on every visible CUDA device, with the answers of the backbone.
 
-    ``auto`` takes OpenVINO on the CPU, unless its answers on a test pattern are not torch's (5e-3 in logits), and
-    torch on CUDA. ``key`` and ``cache`` are those of ``exported``. Raises ConfigurationError where OpenVINO is asked
-    for and cannot serve.
+    ``auto`` takes OpenVINO on the CPU and captured graphs on CUDA, unless they cannot take the network or their answers
+    on a test pattern are not torch's: then torch as it is. Raises ConfigurationError where the engine or the precision
+    that is asked for cannot serve.
     """
-    if preference == "torch" or (preference == "auto" and device != "cpu"):
-        return TorchEngine(backbone, device, threads)
-    if device != "cpu":
+    if wanted.device == "cpu":
+        return [_on_cpu(backbone, patch_size, wanted)]
+    if wanted.engine == "openvino":
         raise ConfigurationError("the engine 'openvino' runs on the CPU; set the device to 'cpu', or the engine 'auto'")
+    return [_on_cuda(backbone, patch_size, wanted, index) for index in range(torch.cuda.device_count())]
+
+
+def _on_cpu(backbone: nn.Module, patch_size: int, wanted: Wanted) -> Engine:
+    if wanted.engine == "torch":
+        return TorchEngine(backbone, "cpu", wanted.threads, wanted.precision)
     try:
-        engine = OpenVinoEngine(exported(backbone, patch_size, chunk_of(patch_size), key, cache), threads)
-        difference = _difference(engine, TorchEngine(backbone, "cpu", threads), patch_size)
-        reason = None if difference <= _TOLERANCE else f"its answers differ from torch's by {difference:.3g}"
+        model = exported(backbone, patch_size, chunk_of(patch_size), wanted.key, wanted.cache)
+        engine = OpenVinoEngine(model, wanted.threads, wanted.precision)
+        reason = _departure(engine, backbone, patch_size)
     except RuntimeError as error:  # what torch.export and OpenVINO raise for a network they cannot take
         engine, reason = None, f"it cannot take this network ({type(error).__name__})"
     if engine is not None and reason is None:
         return engine
-    if preference == "openvino":
+    if wanted.engine == "openvino":
         raise ConfigurationError(f"the engine 'openvino' cannot serve this model: {reason}; use 'auto' or 'torch'")
     get_logger().warning("openvino_not_used", reason=reason)
-    return TorchEngine(backbone, device, threads)
+    return TorchEngine(backbone, "cpu", wanted.threads, wanted.precision)
+
+
+def _on_cuda(backbone: nn.Module, patch_size: int, wanted: Wanted, index: int) -> Engine:
+    if wanted.engine == "auto":
+        try:
+            engine = CudaEngine(
+                backbone,
+                patch_size,
+                index=index,
+                smallest=wanted.smallest,
+                largest=wanted.largest,
+                precision=wanted.precision,
+            )
+            reason = _departure(engine, backbone, patch_size)
+        except RuntimeError as error:  # a network that cannot be captured, or too little memory
+            engine, reason = None, f"it cannot take this network ({type(error).__name__})"
+        if engine is not None and reason is None:
+            return engine
+        get_logger().warning("cuda_graphs_not_used", reason=reason)
+    return TorchEngine(backbone, f"cuda:{index}", wanted.threads, wanted.precision)
+
+
+def _departure(engine: Engine, backbone: nn.Module, patch_size: int) -> str | None:
+    """Why the answers of an engine are not those of its backbone; None where they are."""
+    difference = _difference(engine, TorchEngine(backbone, "cpu"), patch_size)
+    fits = difference <= _TOLERANCE[engine.precision]
+    return None if fits else f"its answers differ from torch's by {difference:.3g}"
 
 
 def _difference(one: Engine, other: Engine, patch_size: int) -> float:

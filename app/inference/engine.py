@@ -1,13 +1,23 @@
 """What the scheduler needs of a network, and the torch implementation."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from app.inference.folding import folded
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
 
 class Engine(Protocol):
-    """A network behind one call. ``patch_logits`` runs on the scheduler's thread only and may raise anything."""
+    """A network behind one call. ``patch_logits`` runs on one thread at a time and may raise anything."""
 
     @property
     def device(self) -> str:
@@ -15,8 +25,8 @@ class Engine(Protocol):
         ...
 
     @property
-    def precision(self) -> str:
-        """Arithmetic of the network, such as ``float32``."""
+    def precision(self) -> Precision:
+        """Arithmetic of the network."""
         ...
 
     def patch_logits(self, patches: Tensor) -> Tensor:
@@ -24,17 +34,28 @@ class Engine(Protocol):
         ...
 
 
+def placed(backbone: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
+    """A copy of a backbone as an engine runs it: batch norms folded (in float32), channels last, on its device.
+
+    On CUDA, float32 is made to mean IEEE's, for the whole process: cuDNN would take TF32 for convolutions.
+    """
+    if device.type == "cuda":
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # pyright: ignore[reportAttributeAccessIssue]
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+    module = folded(backbone).to(memory_format=torch.channels_last)
+    return module.to(device=device, dtype=DTYPES[precision]).requires_grad_(requires_grad=False)
+
+
 class TorchEngine:
-    """A backbone in torch, float32, on one device."""
+    """A backbone in torch on one device, called as it is."""
 
-    precision = "float32"
-
-    def __init__(self, backbone: nn.Module, device: str, threads: int = 0) -> None:
-        """Move the backbone to ``device``. ``threads`` > 0 sets torch's CPU threads, for the whole process."""
+    def __init__(self, backbone: nn.Module, device: str, threads: int = 0, precision: Precision = "float32") -> None:
+        """Copy the backbone to ``device``. ``threads`` > 0 sets torch's CPU threads, for the whole process."""
         if threads:
             torch.set_num_threads(threads)
+        self.precision: Precision = precision
         self._device = torch.device(device)
-        self._backbone: nn.Module = backbone.eval().to(memory_format=torch.channels_last).to(self._device)
+        self._backbone = placed(backbone, self._device, precision)
 
     @property
     def device(self) -> str:
@@ -44,6 +65,6 @@ class TorchEngine:
     @torch.inference_mode()
     def patch_logits(self, patches: Tensor) -> Tensor:
         """[N, 1, p, p] → [N, C], see ``Engine``."""
-        on_device = patches.to(self._device, non_blocking=True).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self._backbone(on_device)
+        on_device = patches.to(self._device, DTYPES[self.precision], non_blocking=True)
+        logits: Tensor = self._backbone(on_device.contiguous(memory_format=torch.channels_last))
         return logits.float().cpu()

@@ -39,11 +39,6 @@ class EngineHealth:
         """Whether the last ``FAILING_AFTER`` calls failed."""
         return self._failed_in_a_row >= FAILING_AFTER
 
-    @property
-    def idle_wait_s(self) -> float | None:
-        """How long to wait for work before a probe; None without end."""
-        return PROBE_EVERY_S if self.is_failing else None
-
     def note(self, *, succeeded: bool) -> None:
         """Count the outcome of one call."""
         self._failed_in_a_row = 0 if succeeded else self._failed_in_a_row + 1

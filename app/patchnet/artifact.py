@@ -107,7 +107,7 @@ def save(
     try:
         fresh.chmod(0o755)
         (fresh / WEIGHTS).write_bytes(content)
-        (fresh / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+        (fresh / MANIFEST).write_text(_as_text(manifest), encoding="utf-8")
         (fresh / CARD).write_text(card, encoding="utf-8")
         for name, content_of_picture in (pictures or {}).items():
             (fresh / name).write_bytes(content_of_picture)
@@ -116,6 +116,23 @@ def save(
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return manifest
+
+
+def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
+    """Replace what an artefact says of itself, each file whole or not at all.
+
+    The weights stay, and the card too where ``card`` is None.
+
+    Raises ArtifactError where the manifest is one of other weights.
+    """
+    if read_manifest(directory).weights_sha256 != manifest.weights_sha256:
+        raise ArtifactError(f"{directory} holds other weights than the manifest that is to be written there")
+    for name, text in ((CARD, card), (MANIFEST, _as_text(manifest))):
+        if text is None:
+            continue
+        fresh = directory / f".{name}.new"
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(directory / name)
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -147,6 +164,10 @@ def network_from(state: dict[str, Tensor], description: Description) -> PatchNet
     network = _network(description)
     _fill(network, state, "the checkpoint")
     return network.eval()
+
+
+def _as_text(manifest: Manifest) -> str:
+    return json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
 
 
 def _network(description: Description) -> PatchNet:

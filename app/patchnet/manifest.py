@@ -12,6 +12,7 @@ SCHEMA_VERSION = 1
 _ROUNDING = 1e-3
 
 FindingStatus = Literal["validated", "imported", "untrained"]
+ReducedPrecision = Literal["bfloat16", "float16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -89,6 +90,34 @@ class Reference(ManifestPart):
         return self
 
 
+class PrecisionRecord(ManifestPart):
+    """What serving the weights in a reduced arithmetic changes, against float32 on the same films."""
+
+    precision: ReducedPrecision
+    allowed: bool = Field(description="Whether the service may use it.")
+    dataset: str = Field(description="Name of the films.")
+    films: int = Field(gt=0)
+    mean_auroc: Probability
+    mean_auroc_change: float = Field(description="Against float32.")
+    largest_auroc_change: float = Field(ge=0, description="Of any finding, either way.")
+    mean_probability_change: Probability = Field(description="Size of the change, over films and findings.")
+    largest_probability_change: Probability
+
+
+class StrideRecord(ManifestPart):
+    """How true a map is that classifies only every ``stride``-th patch, against the map of offset 1."""
+
+    stride: int = Field(gt=0)
+    fewer_passes: float = Field(gt=0, description="Patches of the map of offset 1 for each patch of this one.")
+    dataset: str = Field(description="Name of the films.")
+    films: int = Field(gt=0)
+    maps: int = Field(gt=0, description="Films times findings.")
+    window: int = Field(gt=0, description="Side of the central square of the maps that was compared, px.")
+    median_correlation: float = Field(ge=-1, le=1)
+    low_correlation: float = Field(ge=-1, le=1, description="95 % of the maps are truer.")
+    least_correlation: float = Field(ge=-1, le=1)
+
+
 class Description(ManifestPart):
     """Everything about an artefact but its weights' hash: what ``save`` is given."""
 
@@ -108,6 +137,8 @@ class Description(ManifestPart):
     recipe: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], description="How the weights were made.")
     metrics: dict[str, float] = Field(default_factory=dict[str, float], description="Summary figures, named by split.")
     reference: Reference | None = Field(default=None, description="How the answers are distributed on known films.")
+    precisions: tuple[PrecisionRecord, ...] = Field(default=(), description="Arithmetics besides float32.")
+    strides: tuple[StrideRecord, ...] = Field(default=(), description="Fidelity of maps of a stride.")
 
     @model_validator(mode="after")
     def _fits_this_version(self) -> Self:
@@ -124,6 +155,11 @@ class Description(ManifestPart):
     def patches_per_side(self) -> int:
         """P."""
         return self.image_size // self.patch_size
+
+    @property
+    def allowed_precisions(self) -> tuple[ReducedPrecision, ...]:
+        """Arithmetics besides float32 that the weights may be served in."""
+        return tuple(record.precision for record in self.precisions if record.allowed)
 
 
 class Manifest(Description):

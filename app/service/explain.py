@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from app.errors import InvalidQuery, QueueFull
-from app.inference.scheduler import Lane
+from app.inference.items import Lane
 from app.patchnet.evidence import RemovalRule, flip_set, sufficient_set, summarize
 from app.patchnet.grid import Lattice, cut_patches, merge_constant
 from app.patchnet.saliency import (
@@ -61,19 +61,19 @@ class Lattices:
 class Explainer:
     """Turns bytes into explanations; bounds how many smooth maps are computed at once."""
 
-    def __init__(self, predictor: Predictor, *, max_passes: int, max_concurrent: int, chunk_patches: int) -> None:
+    def __init__(self, predictor: Predictor, *, max_passes: int, max_concurrent: int, chunk_images: int) -> None:
         """Make an explainer.
 
         Args:
             predictor: does the first pass.
             max_passes: most passes, (p / offset)², of one map.
             max_concurrent: most smooth maps at once; more are refused with QueueFull.
-            chunk_patches: patches handed to the scheduler at a time.
+            chunk_images: how many images' worth of patches is handed to the scheduler at a time.
         """
         self._predictor = predictor
         self._max_passes = max_passes
         self._free_maps = max_concurrent
-        self._chunk_patches = chunk_patches
+        self._chunk_images = chunk_images
 
     def lattices(self, model: ServedModel, request: MapRequest) -> Lattices:
         """Where patches are classified. Raises InvalidQuery where that is out of range or costs too many passes."""
@@ -135,7 +135,7 @@ class Explainer:
     ) -> Tensor:
         """Patch logits [n², C] at every origin of the lattice, in chunks through the background lane."""
         origins = lattice.origins
-        chunks: tuple[Tensor, ...] = torch.split(origins, self._chunk_patches)
+        chunks: tuple[Tensor, ...] = torch.split(origins, self._chunk_images * model.manifest.patches_per_side**2)
         turn = asyncio.Semaphore(_CHUNKS_IN_FLIGHT)
 
         async def classify(chunk: Tensor) -> Tensor:

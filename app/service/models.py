@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.errors import ConfigurationError, UnknownModel
+from app.inference.engine import Precision
 from app.inference.scheduler import Scheduler
 from app.patchnet.artifact import Manifest
 
@@ -22,7 +23,7 @@ class ServedModel:
         return self.scheduler.engine.device
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> Precision:
         """Arithmetic of the network."""
         return self.scheduler.engine.precision
 

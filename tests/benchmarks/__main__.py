@@ -9,18 +9,14 @@ from pydicom.data import get_testdata_file
 from app.allocator import keep_large_blocks
 from tests.benchmarks import networks, service, stages
 from tests.benchmarks.measure import Report, machine
-from tests.benchmarks.strides import strides as measure_strides
 
 PARTS = ("engines", "maps", "stages", "explanation", "http", "latency", "mixed", "memory", "start")
 
 
 def main(
-    parts: Annotated[
-        list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}, strides; default: all but that.")
-    ] = None,
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(PARTS)}; default: all.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds of each comparison.")] = 24,
     requests: Annotated[int, typer.Option(help="Requests of the memory test.")] = 10_000,
-    films: Annotated[Path | None, typer.Option(help="strides: a folder of films; the first twelve are used.")] = None,
     out: Annotated[Path, typer.Option(help="Where the figures are written.")] = Path(".runs/benchmarks.json"),
 ) -> None:
     """Measure the service beside its peers on this machine."""
@@ -37,13 +33,10 @@ def main(
         "memory": lambda: service.memory(report, requests),
         "start": lambda: service.start(report),
     }
-    if films is not None:
-        some = sorted(path for path in films.iterdir() if path.is_file())[:12]
-        known["strides"] = lambda: measure_strides(report, some, out.parent / "fields")
     out.parent.mkdir(parents=True, exist_ok=True)
     for part in parts or PARTS:
         if part not in known:
-            raise typer.BadParameter(f"no such part: {part}" + (" (needs --films)" if part == "strides" else ""))
+            raise typer.BadParameter(f"no such part: {part}")
         known[part]()
         report.write(out)
 

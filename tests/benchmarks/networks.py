@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.inference.choice import make_engine
+from app.inference.choice import Wanted, make_engines
 from app.inference.engine import TorchEngine
 from app.patchnet import artifact, backbones
 from app.patchnet.grid import Lattice, cut_patches
@@ -37,7 +37,7 @@ def engines(report: Report, rounds: int) -> None:
     rows = []
     for name, network in networks().items():
         backbone = network.backbone
-        ours = make_engine(backbone, 64, device="cpu", preference="openvino")
+        ours = make_engines(backbone, 64, Wanted(engine="openvino"))[0]
         plain = TorchEngine(backbone, "cpu")
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
             backbone(torch.zeros(64, 1, 64, 64))
@@ -73,7 +73,7 @@ def maps(report: Report, rounds: int) -> None:
     """A whole shift-averaged map of 14 findings: the authors' way, pass by pass, and ours."""
     rows = []
     for name, network in networks().items():
-        ours = make_engine(network.backbone, 64, device="cpu", preference="openvino")
+        ours = make_engines(network.backbone, 64, Wanted(engine="openvino"))[0]
         image = torch.rand(1, 512, 512)
         for offset in (16, 8) if "Lite0" in name else (32, 16):
             lattice = Lattice.regular(512, 64, offset)

@@ -10,7 +10,7 @@ from PIL import Image
 from app.imaging.decode import decode_image
 from app.imaging.overlay import OverlayStyle, SaliencyLayer, render_overlay
 from app.imaging.radiograph import DecodeLimits
-from app.inference.choice import make_engine
+from app.inference.choice import Wanted, make_engines
 from app.patchnet import artifact
 from app.patchnet.network import split_patches
 from app.patchnet.preprocessing import to_model_image
@@ -52,7 +52,7 @@ def stages(report: Report, rounds: int, dicom: Path) -> None:
 def explanation(report: Report, rounds: int) -> None:
     """One explanation as PNG: the exact patch grid, and the library's Grad-CAM on the image-level twin."""
     patch, image = (artifact.load(MODELS / name) for name in ("chest-lite0", "chest-lite0-image"))
-    engine = make_engine(patch.network.backbone, 64, device="cpu", preference="openvino")
+    engine = make_engines(patch.network.backbone, 64, Wanted(engine="openvino"))[0]
     method = ActivationMaps(image.network, names=("Grad-CAM",))
     radiograph = decode_image(jpeg_film(), DecodeLimits())
     film = to_model_image(radiograph.pixels, 512).tensor

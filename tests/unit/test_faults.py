@@ -42,10 +42,10 @@ def running(models_dir):
 @pytest.fixture
 def client(running):
     """The application, whose engine is well again afterwards."""
-    scheduler = running.app.state.services.models.get().scheduler
-    engine = scheduler.engine
+    (replica,) = running.app.state.services.models.get().scheduler.replicas
+    engine = replica.engine
     yield running
-    scheduler.engine = engine
+    replica.engine = engine
     assert running.post("/predict", content=FILM).status_code == 200
 
 
@@ -61,8 +61,8 @@ class Sick:
 
 
 def infect(client, act):
-    scheduler = client.app.state.services.models.get().scheduler
-    scheduler.engine = Sick(scheduler.engine, act)
+    (replica,) = client.app.state.services.models.get().scheduler.replicas
+    replica.engine = Sick(replica.engine, act)
 
 
 def metric(client, line):

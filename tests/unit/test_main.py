@@ -1,11 +1,15 @@
 """The composition root with small artefacts: several models, failures at the start, device memory."""
 
+import shutil
+
 import pytest
 import torch
 from fastapi.testclient import TestClient
 
 from app.errors import ArtifactError, ConfigurationError
 from app.main import create_app
+from app.patchnet.artifact import amend, read_manifest
+from app.patchnet.manifest import PrecisionRecord
 from app.settings import Settings
 from tests.artifacts import save_small_artifact
 from tests.factories import chest_dicom
@@ -65,9 +69,57 @@ def test_device_memory_is_followed_on_cuda(models_dir, monkeypatch):
 
     monkeypatch.setattr("app.main.choose_device", lambda preference: "cpu")
     monkeypatch.setattr(TorchEngine, "device", "cuda")
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 3)
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 5)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda index: 1 + index)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda index: 2 + index)
     with TestClient(create_app(settings(models_dir, model="one", engine="torch"))) as client:
         text = client.get("/metrics").text
     assert 'gpu_memory_bytes{kind="allocated"} 3.0' in text
     assert 'gpu_memory_bytes{kind="reserved"} 5.0' in text
+
+
+def allow(models_dir, name, *precisions):
+    """Copy an artefact whose manifest allows some reduced precisions and has measured, and forbids, the others."""
+    source, target = models_dir / "one", models_dir / name
+    shutil.copytree(source, target)
+    manifest = read_manifest(source)
+    records = tuple(
+        PrecisionRecord(
+            precision=precision,
+            allowed=precision in precisions,
+            dataset="valid",
+            films=3,
+            mean_auroc=0.7,
+            mean_auroc_change=0.0,
+            largest_auroc_change=0.0,
+            mean_probability_change=0.0,
+            largest_probability_change=0.0,
+        )
+        for precision in ("bfloat16", "float16")
+    )
+    amend(target, manifest.model_copy(update={"name": name, "precisions": records}), "# card")
+
+
+def test_a_precision_that_the_manifest_does_not_allow_ends_the_start(models_dir):
+    allow(models_dir, "strict")
+    for model, precision in (("one", "bfloat16"), ("strict", "float16")):
+        app = create_app(settings(models_dir, model=model, precision=precision, engine="torch"))
+        with (
+            pytest.raises(ConfigurationError, match=f"'{precision}' is not allowed.*allowed are: float32"),
+            TestClient(app),
+        ):
+            pass
+
+
+def test_the_precision_in_use_is_told(models_dir):
+    allow(models_dir, "lax", "bfloat16")
+    for precision, told in (("auto", "float32"), ("float32", "float32"), ("bfloat16", "bfloat16")):
+        app = create_app(settings(models_dir, model="lax", precision=precision, engine="torch"))
+        with TestClient(app) as client:
+            assert client.get("/model").json()["model"]["precision"] == told
+            assert client.post("/predict", content=chest_dicom()).json()["model"]["precision"] == told
+            records = client.get("/model").json()["manifest"]["precisions"]
+            assert {record["precision"]: record["allowed"] for record in records} == {
+                "bfloat16": True,
+                "float16": False,
+            }

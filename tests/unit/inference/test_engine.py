@@ -32,10 +32,13 @@ def test_asking_for_a_missing_cuda_device_is_an_error(monkeypatch):
         choose_device("cuda")
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
-def test_cuda_answers_as_the_cpu_does():
-    backbone = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(3 * 81, 7))
+@pytest.mark.parametrize(("precision", "atol"), [("bfloat16", 0.05), ("float16", 0.01)])
+def test_a_reduced_precision_is_told_and_close(precision, atol):
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 81, 7))
     patches = torch.rand(5, 1, 11, 11)
-    expected = TorchEngine(backbone, "cpu").patch_logits(patches)
-    torch.testing.assert_close(TorchEngine(backbone, "cuda").patch_logits(patches), expected, atol=1e-3, rtol=0)
+    engine = TorchEngine(backbone, "cpu", precision=precision)
+    logits = engine.patch_logits(patches)
+    assert (engine.precision, logits.dtype) == (precision, torch.float32)
+    torch.testing.assert_close(logits, backbone.eval()(patches).detach(), atol=atol, rtol=0)
+    assert next(backbone.parameters()).dtype == torch.float32

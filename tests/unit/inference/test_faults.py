@@ -47,7 +47,13 @@ def seen():
 def scheduler(device, seen, monkeypatch):
     monkeypatch.setattr(faults, "PROBE_EVERY_S", 0.05)
     made = Scheduler(
-        device, batch_patches=64, batch_wait_s=0, queue_patches=64, on_batch=lambda items: None, on_fault=seen.append
+        [device],
+        batch_patches=64,
+        map_patches=64,
+        batch_wait_s=0,
+        queue_patches=64,
+        on_batch=lambda items: None,
+        on_fault=seen.append,
     )
     made.start()
     yield made

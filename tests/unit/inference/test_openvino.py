@@ -3,13 +3,14 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import openvino as ov
 import pytest
 import torch
 from torch import nn
 
 from app.errors import ConfigurationError
 from app.inference import choice
-from app.inference.choice import make_engine
+from app.inference.choice import Wanted, make_engines
 from app.inference.engine import TorchEngine
 from app.inference.export import export, exported, keep, read
 from app.inference.openvino_engine import OpenVinoEngine, chunk_of
@@ -82,19 +83,31 @@ def test_starts_side_by_side_leave_one_whole_export(backbone, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_done_without(backbone, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    engine = make_engine(backbone, SIDE, device="cpu", preference="openvino", cache=tmp_path / "file")
+    (engine,) = make_engines(backbone, SIDE, Wanted(engine="openvino", cache=tmp_path / "file"))
     assert isinstance(engine, OpenVinoEngine)
 
 
 def test_auto_serves_with_torch_what_openvino_answers_differently(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(choice, "_difference", lambda *_: 0.1)
-    assert isinstance(make_engine(backbone, SIDE, device="cpu"), TorchEngine)
+    (engine,) = make_engines(backbone, SIDE, Wanted())
+    assert isinstance(engine, TorchEngine)
     with pytest.raises(ConfigurationError, match="differ"):
-        make_engine(backbone, SIDE, device="cpu", preference="openvino")
+        make_engines(backbone, SIDE, Wanted(engine="openvino"))
 
 
-def test_openvino_is_refused_for_cuda_and_auto_takes_torch_there(backbone, monkeypatch):
+def test_openvino_is_refused_for_cuda(backbone):
     with pytest.raises(ConfigurationError, match="CPU"):
-        make_engine(backbone, SIDE, device="cuda", preference="openvino")
-    monkeypatch.setattr(choice, "TorchEngine", lambda _, device, __: device)
-    assert make_engine(backbone, SIDE, device="cuda") == "cuda"
+        make_engines(backbone, SIDE, Wanted(device="cuda", engine="openvino"))
+
+
+def test_a_precision_that_the_cpu_lacks_is_refused_and_not_quietly_replaced(backbone):
+    capable = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    model = exported(backbone, SIDE, 4, "", None)
+    if capable:
+        engine = OpenVinoEngine(model, precision="bfloat16")
+        assert engine.precision == "bfloat16"
+        patches = torch.rand(5, 1, SIDE, SIDE)
+        torch.testing.assert_close(engine.patch_logits(patches), backbone(patches).detach(), atol=0.1, rtol=0)
+    else:
+        with pytest.raises(ConfigurationError, match="bfloat16"):
+            OpenVinoEngine(model, precision="bfloat16")

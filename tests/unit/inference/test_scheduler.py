@@ -7,7 +7,8 @@ import torch
 from structlog.testing import capture_logs
 
 from app.errors import DeadlineExceeded, Draining, InferenceFailed, InvalidModelOutput, QueueFull
-from app.inference.scheduler import Lane, Scheduler
+from app.inference.items import Lane
+from app.inference.scheduler import Scheduler
 
 
 class GatedEngine:
@@ -46,8 +47,8 @@ def make(engine):
 
     def build(**options):
         chosen = {"batch_patches": 10, "batch_wait_s": 0.0, "queue_patches": 30, "on_batch": lambda items: None}
-        chosen["on_fault"] = lambda fault: None
-        scheduler = Scheduler(engine, **{**chosen, **options})
+        chosen |= {"map_patches": 10, "on_fault": lambda fault: None}
+        scheduler = Scheduler([engine], **{**chosen, **options})
         scheduler.start()
         made.append(scheduler)
         return scheduler
@@ -180,6 +181,24 @@ def test_a_full_background_lane_does_not_refuse_predictions(make, engine):
     assert len(run(scenario())) == 3
 
 
+def test_a_prediction_waits_for_no_more_of_a_map_than_one_call_may_hold(make, engine):
+    scheduler = make(batch_patches=10, map_patches=4)
+
+    async def scenario():
+        first = await hold(scheduler, engine)
+        maps = [asyncio.create_task(scheduler.submit(patches(2), soon(), Lane.BACKGROUND)) for _ in range(5)]
+        await asyncio.sleep(0)
+        engine.gate.set()
+        await asyncio.gather(first, *maps)
+
+    run(scenario())
+    assert engine.calls == [1, 4, 4, 2]
+
+
+def test_a_map_does_not_wait_for_company(make):
+    assert run(make(batch_wait_s=30.0).submit(patches(1), soon(), Lane.BACKGROUND)).queue_seconds < 5
+
+
 def test_predictions_go_first_but_maps_are_not_starved(make, engine):
     scheduler = make(batch_patches=2, queue_patches=100)
     order = []
@@ -211,6 +230,7 @@ def test_a_deadline_that_passed_in_the_queue_is_not_run(make, engine):
         late = asyncio.create_task(scheduler.submit(patches(7), soon(0.05)))
         with pytest.raises(DeadlineExceeded):
             await late
+        assert scheduler.queue_depth == 0
         engine.gate.set()
         await first
         await scheduler.submit(patches(1), soon())
@@ -259,6 +279,7 @@ def test_a_cancelled_item_is_not_run(make, engine):
         left.cancel()
         with pytest.raises(asyncio.CancelledError):
             await left
+        assert scheduler.queue_depth == 0
         engine.gate.set()
         await first
         await scheduler.submit(patches(1), soon())
@@ -331,7 +352,9 @@ def test_closing_finishes_what_waits_and_refuses_the_rest(make, engine):
 
 
 def test_closing_twice_or_before_the_start_is_harmless(engine):
-    scheduler = Scheduler(engine, batch_patches=1, batch_wait_s=0, queue_patches=1, on_batch=len, on_fault=len)
+    scheduler = Scheduler(
+        [engine], batch_patches=1, map_patches=1, batch_wait_s=0, queue_patches=1, on_batch=len, on_fault=len
+    )
     scheduler.close()
     scheduler.close()
     assert not scheduler.is_alive
