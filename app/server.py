@@ -7,6 +7,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from app.connections import with_head_timeout
 from app.service.lifecycle import Lifecycle, Phase
 from app.settings import Settings
 
@@ -41,7 +42,7 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
     """A server for an application made by ``create_app``."""
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=with_head_timeout(settings.head_timeout_s),
         h11_max_incomplete_event_size=settings.max_header_bytes,
         ws="none",
         log_config=None,

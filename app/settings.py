@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     )
     max_header_bytes: int = Field(default=16 * 1024, ge=1024, description="Largest request head (line and headers).")
 
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, description="How long a connection may take to send a request head; then it is closed."
+    )
+
     decode_workers: int = Field(default=2, ge=1, description="Processes that decode images.")
     decode_timeout_s: float = Field(
         default=10.0, gt=0, description="Longest decode of one image; then the worker is replaced."

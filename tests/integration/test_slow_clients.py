@@ -1,0 +1,74 @@
+"""Clients that open connections and do not say what they want, on raw sockets."""
+
+import socket
+from time import monotonic, sleep
+from urllib.parse import urlsplit
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+HEAD_TIMEOUT_S = 1.5
+ASK = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def impatient(start_service):
+    return start_service(head_timeout_s=HEAD_TIMEOUT_S)
+
+
+def connect(service):
+    address = urlsplit(service.url)
+    return socket.create_connection((address.hostname, address.port), timeout=30)
+
+
+def seconds_until_closed(connection):
+    begin = monotonic()
+    while connection.recv(4096):
+        pass
+    return monotonic() - begin
+
+
+def ask(connection):
+    connection.sendall(ASK)
+    answer = connection.recv(4096)
+    while b"live" not in answer:
+        answer += connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_a_hundred_silent_connections_are_closed_and_hold_nobody_up(impatient):
+    silent = [connect(impatient) for _ in range(100)]
+    with connect(impatient) as other:
+        ask(other)
+    for connection in silent:
+        assert seconds_until_closed(connection) < HEAD_TIMEOUT_S + 20
+        connection.close()
+
+
+def test_a_head_sent_byte_by_byte_gets_no_more_time(impatient):
+    def drip(connection):
+        for byte in "GET /livez HTTP/1.1\r\nX-Slow: " + "a" * 1000:
+            connection.sendall(byte.encode())
+            sleep(0.1)
+
+    begin = monotonic()
+    with connect(impatient) as connection, pytest.raises(ConnectionError):
+        drip(connection)
+    assert monotonic() - begin < HEAD_TIMEOUT_S + 20
+
+
+def test_a_second_head_that_stays_incomplete_is_not_waited_for(impatient):
+    with connect(impatient) as connection:
+        ask(connection)
+        connection.sendall(b"GET /livez HTTP/1.1\r\n")
+        assert seconds_until_closed(connection) >= HEAD_TIMEOUT_S * 0.9
+
+
+def test_a_body_may_take_longer_than_a_head(impatient, rg1):
+    with connect(impatient) as connection:
+        head = f"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Length: {len(rg1)}\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode() + rg1[: len(rg1) // 2])
+        sleep(HEAD_TIMEOUT_S * 2)
+        connection.sendall(rg1[len(rg1) // 2 :])
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
