@@ -4,8 +4,11 @@ Short here; the long versions: ``uv run pytest -m slow tests/integration/test_ne
 """
 
 import random
+import re
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
@@ -90,3 +93,54 @@ def test_every_one_of_many_films_has_one_set_of_results_after_twenty_kills(start
     result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=200, kills=20, seed=2)
     complete(*result)
     print(f"\n200 films, 20 kills: complete after {monotonic() - begin:.0f} s")
+
+
+@pytest.mark.slow
+def test_a_thousand_films_over_four_associations_near_the_rate_of_the_bare_engine(
+    start_service, start_orthanc, tmp_path, rg1
+):
+    """Prints rates and memory; asserts that all arrive and that memory is bounded, never a time."""
+    archive = start_orthanc()
+    port, study, films = free_port(), new_study(), 1000
+    config = write_config(tmp_path, archive, outputs=("sr",), port=port, max_associations=4)
+    spool = 50 * len(rg1)
+    service = start_service(**network_settings(tmp_path, config, max_spool_bytes=spool))
+    with service.client() as client:
+        bare = rate_of_predictions(client, rg1, count=100)
+    highest, peak = {}, threading.Event()
+    watcher = threading.Thread(target=watch_memory, args=(service.process.pid, highest, peak))
+    watcher.start()
+    begin = monotonic()
+    done = [threading.Event() for _ in range(4)]
+    for part, event in enumerate(done):
+        sent = (film_as(rg1, study, number) for number in range(part, films, 4))
+        threading.Thread(target=sender, args=(port, sent, event), daemon=True).start()
+    wait_for(lambda: len(archive.instances()) >= films, timeout=3600, every=1)
+    seconds = monotonic() - begin
+    assert all(event.wait(60) for event in done)
+    peak.set()
+    watcher.join()
+    assert len(archive.instances()) == films
+    with service.client() as client:
+        text = client.get("/metrics").text
+    refused = re.search(r'pacs_received_total{outcome="spool_full"} (\S+)', text)
+    print(f"\n/predict alone {bare:.2f}/s, network {films / seconds:.2f}/s ({films / seconds / bare:.0%})")
+    print(f"answered 0xA700: {refused[1] if refused else '?'}; peak memory {highest['kB'] / 1024:.0f} MiB")
+    assert highest["kB"] < 4 * 1024 * 1024
+
+
+def rate_of_predictions(client, film, count):
+    """Answers of /predict a second, four at a time."""
+    with ThreadPoolExecutor(4) as pool:
+        begin = monotonic()
+        answers = list(pool.map(lambda _: client.post("/predict", content=film).status_code, range(count)))
+    assert set(answers) == {200}
+    return count / (monotonic() - begin)
+
+
+def watch_memory(pid, highest, end):
+    """Note the largest resident memory of a process, in kB."""
+    while not end.wait(1.0):
+        status = Path(f"/proc/{pid}/status").read_text()
+        resident = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+        highest["kB"] = max(resident, highest.get("kB", 0))
