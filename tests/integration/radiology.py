@@ -106,10 +106,10 @@ def store(port: int, films, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for content in films:
-            if not association.is_established:
+            try:
+                statuses.append(association.send_c_store(dcmread(BytesIO(content))).get("Status"))
+            except RuntimeError:  # the association is gone
                 statuses.append(None)
-                continue
-            statuses.append(association.send_c_store(dcmread(BytesIO(content))).get("Status"))
     if association.is_established:
         association.release()
     return statuses
