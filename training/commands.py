@@ -126,7 +126,7 @@ def serving(name_or_dir: str, csv_file: Path, films: int, window: int | None, wo
         "strides": measured.strides(on, loaded.manifest, chosen, dataset, device, work, window),
         "precisions": measured.precisions(on, loaded.manifest, data, dataset, device),
     }
-    manifest = loaded.manifest.model_copy(update=figures)
+    manifest = artifact.read_manifest(loaded.directory).model_copy(update=figures)  # as it is after all that time
     card = loaded.directory / artifact.CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     artifact.amend(loaded.directory, manifest, with_serving(text, manifest))

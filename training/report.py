@@ -106,11 +106,14 @@ in the central {window} px.
 
 {strides}
 
-Reduced arithmetic against float32 on {all_films} films ({dataset}). The service calculates in float32 unless told
-otherwise, and refuses what is not allowed.
-
-{precisions}
+Reduced arithmetic against float32 on the same kind of films: {precisions}
 """
+_PRECISIONS = """\
+{films} of them. The service calculates in float32 unless told otherwise,
+and refuses what is not allowed.
+
+{table}"""
+_NOT_MEASURED = "not measured, so the service refuses it."
 
 
 @dataclass(frozen=True)
@@ -181,14 +184,16 @@ def with_serving(card: str, manifest: Description) -> str:
         )
         for record in manifest.precisions
     ]
+    reduced = _NOT_MEASURED
+    if manifest.precisions:
+        reduced = _PRECISIONS.format(films=manifest.precisions[0].films, table=_table(precisions))
     section = _SERVING.format(
         strides=_table(strides),
-        precisions=_table(precisions),
+        precisions=reduced,
         films=manifest.strides[0].films,
         window=manifest.strides[0].window,
         maps=manifest.strides[0].maps,
         dataset=manifest.strides[0].dataset,
-        all_films=manifest.precisions[0].films,
     )
     head = before.rstrip("\n")
     tail = after.lstrip("\n")
