@@ -1,4 +1,4 @@
-"""python -m training prepare | train | leave-out | publish | evaluate | reference | serving | compare | import."""
+"""Training on the command line: parsing only; ``python -m training --help`` lists the commands."""
 
 import json
 from pathlib import Path
@@ -38,6 +38,18 @@ def train(
 ) -> None:
     """Train by a recipe; resumes by itself."""
     commands.train(config, data, work, device)
+
+
+@app.command()
+def measure(
+    config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)],
+    data: DataRoot,
+    work: Annotated[Path, typer.Option(help="Folder of the finished run.", exists=True)],
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
+    device: Device = "cpu",
+) -> None:
+    """Measure a run's best weights on its validation films, whatever its classes; prints JSON."""
+    typer.echo(json.dumps(commands.measure_run(config, data, work, resamples, device), indent=1))
 
 
 @app.command()
@@ -136,6 +148,15 @@ def compare(
         (patch, image), train_data, (valid_data, valid_boxes), (data, boxes), out, resamples, pairs, export or ()
     )
     typer.echo(f"wrote {page}")
+
+
+@app.command()
+def cite(
+    comparison: Annotated[Path, typer.Option(help="report.json of `compare`.", exists=True)],
+    artifact: Annotated[str, typer.Option(help="Artefact: a name in the models folder, or a directory.")],
+) -> None:
+    """Put a comparison's figures into an artefact's model card."""
+    typer.echo(f"wrote {commands.cite(comparison, artifact)}")
 
 
 @app.command("import")

@@ -14,15 +14,17 @@ from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Manifest, Reference
 from training import serving as measured
 from training.compare.attribution import PatchEvidence
-from training.compare.comparison import Setting, Split, annotated, export_method
+from training.compare.card import cite as write_section
 from training.compare.comparison import compare as measure_comparison
+from training.compare.comparison import export_method
 from training.compare.measured import localize
 from training.compare.report import write_comparison
+from training.compare.setting import Setting, Split
 from training.config import read_recipe
 from training.datasets import FilmDataset, Films, read_films
-from training.evaluation import Evaluation
+from training.evaluation import Evaluation, by_class
 from training.evaluation import evaluate as measure
-from training.experiment import Experiment, run, trained_network
+from training.experiment import Experiment, run, trained_network, validation_films
 from training.layouts import WITH_LABELS, dicom
 from training.leave_out import leave_one_out, overall, read_figures
 from training.loop import predict_logits
@@ -63,9 +65,20 @@ def leave_out(config: Path, root: Path, work: Path, column: str, device: str) ->
     return {"auroc": overall(figures), **{value: group.as_json() for value, group in figures.items()}}
 
 
+def measure_run(config: Path, root: Path, work: Path, resamples: int, device: str) -> dict[str, object]:
+    """AUROC and average precision of a run's best weights on its validation films, by class and as a mean."""
+    experiment, recipe = Experiment(config, root, work, device), read_recipe(config)
+    films = validation_films(experiment)
+    data = FilmDataset(films, recipe.image_size)
+    logits = predict_logits(trained_network(experiment).to(device), data, recipe.batch_images, device)
+    return by_class(logits, films, resamples)
+
+
 def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:
     """Make an artefact of the best weights in ``work``."""
     recipe = read_recipe(config)
+    if recipe.data.layout != "films":
+        raise ConfigurationError(f"{config} learns other classes than the 14 findings; an artefact has those")
     if recipe.data.test is None:
         raise ConfigurationError(f"{config} names no test films; an artefact is published with measured quality")
     network = trained_network(Experiment(config, root, work, device))
@@ -100,7 +113,7 @@ def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: in
     if boxes is None:
         return figures
     explainer, size = PatchEvidence(loaded.network.cpu()), loaded.manifest.image_size
-    return replace(figures, localization=localize(explainer, annotated(Split(csv_file, boxes)), size, resamples))
+    return replace(figures, localization=localize(explainer, Split(csv_file, boxes).annotated(), size, resamples))
 
 
 def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
@@ -156,6 +169,13 @@ def compare(
     for name in exports:
         export_method(setting, comparison, name, out / "chexlocalize" / name.replace(", ", "-").replace(" ", "-"))
     return write_comparison(comparison, setting, out)
+
+
+def cite(report: Path, name_or_dir: str) -> Path:
+    """Put a comparison's figures into the model card of an artefact; returns the card."""
+    card = artifact.find(name_or_dir, MODELS) / artifact.CARD
+    write_section(report, card)
+    return card
 
 
 def without_untrained(films: Films, manifest: Manifest) -> Films:

@@ -21,6 +21,9 @@ class Part(BaseModel):
 class Data(Part):
     """Which films. Paths are relative to ``--data``; images are named by the CSV's Path column, relative to the CSV."""
 
+    layout: Literal["films", "voc2012"] = Field(
+        default="films", description="CSV files of films; or image sets of PASCAL VOC 2012, for --data/VOCdevkit."
+    )
     train: list[str] = Field(min_length=1, description="CSV files; films of all of them are mixed.")
     weights: list[Fraction] = Field(
         default_factory=list[float], description="Share of each file's films drawn per epoch; empty: all of them."

@@ -1,8 +1,8 @@
 """Films with labels, from CSV files in CheXpert's layout. Columns are read by name; unknown labels are NaN."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,21 +16,32 @@ from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.preprocessing import to_model_image
+from training.metrics import ELEVEN
 
 Unknown = Literal["mask", "zeros", "ones"]
+
+
+def read_film(path: Path, image_size: int) -> Tensor:
+    """One film as the service sees it: [1, S, S] float32 in [0, 1]. Raises the errors of decoding, with the path."""
+    radiograph = decode_image(path.read_bytes(), DecodeLimits())
+    return to_model_image(radiograph.pixels, image_size).tensor
 
 
 @dataclass(frozen=True)
 class Films:
     """The rows of one or several CSV files.
 
-    ``labels`` is [N, 14] float32 in label order: 1, 0, or NaN where unknown. ``columns`` holds the other columns by
-    name, as text, for subgroups; the network never sees them.
+    ``labels`` is [N, C] float32 in the order of ``classes``, the 14 findings: 1, 0, or NaN where unknown. ``columns``
+    holds the other columns by name, as text, for subgroups; the network never sees them. The mean over ``judged`` is
+    what networks are chosen by; ``read`` gives a film of some side as [1, S, S] in [0, 1].
     """
 
     paths: tuple[Path, ...]
     labels: Tensor
     columns: dict[str, tuple[str, ...]]
+    classes: tuple[str, ...] = FINDING_NAMES
+    judged: tuple[str, ...] = ELEVEN
+    read: Callable[[Path, int], Tensor] = read_film
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -38,12 +49,29 @@ class Films:
     def where(self, keep: Sequence[int]) -> "Films":
         """Some of the films, by index."""
         columns = {name: tuple(values[index] for index in keep) for name, values in self.columns.items()}
-        return Films(tuple(self.paths[index] for index in keep), self.labels[list(keep)], columns)
+        paths = tuple(self.paths[index] for index in keep)
+        return replace(self, paths=paths, labels=self.labels[list(keep)], columns=columns)
 
-    def without(self, column: str, value: str) -> "Films":
-        """The films whose ``column`` is not ``value``; all of them where there is no such column."""
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Whose film each is, as a number without leading zeros; empty where it is not known.
+
+        From the column Patient, or from a folder such as ``patient00003``, as CheXpert has it.
+        """
+        named = self.columns.get("Patient", ("",) * len(self))
+        whose = (name.strip() or _folder_patient(path) for name, path in zip(named, self.paths, strict=True))
+        return tuple(name.lstrip("0") or name[:1] for name in whose)
+
+    def with_value(self, column: str, value: str) -> "Films":
+        """The films whose ``column`` is ``value``; none where there is no such column."""
         values = self.columns.get(column, ("",) * len(self))
-        return self.where([index for index, other in enumerate(values) if other != value])
+        return self.where([index for index, other in enumerate(values) if other == value])
+
+    def without(self, column: str, value: str, patients: Collection[str] = ()) -> "Films":
+        """The films whose ``column`` is not ``value``, and that are of none of some patients."""
+        values = self.columns.get(column, ("",) * len(self))
+        whose = self.patients
+        return self.where([i for i, other in enumerate(values) if other != value and whose[i] not in patients])
 
 
 def read_films(csv_file: Path, unknown: Unknown = "mask") -> Films:
@@ -72,17 +100,12 @@ def read_films(csv_file: Path, unknown: Unknown = "mask") -> Films:
 def join(parts: Sequence[Films]) -> Films:
     """Several sets as one; only columns that all of them have are kept."""
     common = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
-    return Films(
-        tuple(path for part in parts for path in part.paths),
-        torch.cat([part.labels for part in parts]),
-        {name: tuple(value for part in parts for value in part.columns[name]) for name in common},
+    return replace(
+        parts[0],
+        paths=tuple(path for part in parts for path in part.paths),
+        labels=torch.cat([part.labels for part in parts]),
+        columns={name: tuple(value for part in parts for value in part.columns[name]) for name in common},
     )
-
-
-def read_film(path: Path, image_size: int) -> Tensor:
-    """One film as the service sees it: [1, S, S] float32 in [0, 1]. Raises the errors of decoding, with the path."""
-    radiograph = decode_image(path.read_bytes(), DecodeLimits())
-    return to_model_image(radiograph.pixels, image_size).tensor
 
 
 class FilmDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -105,7 +128,11 @@ class FilmDataset(Dataset[tuple[Tensor, Tensor]]):
         return image, self.films.labels[index]
 
     def _decode(self, path: Path) -> Tensor:
-        return (read_film(path, self._image_size) * 255).round().to(torch.uint8)
+        return (self.films.read(path, self._image_size) * 255).round().to(torch.uint8)
+
+
+def _folder_patient(path: Path) -> str:
+    return next((part.removeprefix("patient") for part in path.parts if part.startswith("patient")), "")
 
 
 def _label(text: str, csv_file: Path) -> float:

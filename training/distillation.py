@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from app.patchnet.findings import FINDING_NAMES, finding_indices
+from app.patchnet.findings import finding_indices
 from app.patchnet.network import PatchNet
 from training.datasets import FilmDataset, Films
 from training.loop import predict_logits
@@ -34,7 +34,7 @@ def soften(
     """
     probabilities = [_probabilities(films, teacher, device) for teacher in teachers]
     mean = torch.from_numpy(np.mean(probabilities, axis=0)).to(films.labels.dtype)
-    shares = torch.full((len(FINDING_NAMES),), share, dtype=films.labels.dtype)
+    shares = torch.full((len(films.classes),), share, dtype=films.labels.dtype)
     shares[finding_indices(findings_left_out)] = 0
     return replace(films, labels=films.labels + shares * (mean - films.labels))
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Quality
+from training.datasets import Films
 from training.metrics import (
     ELEVEN,
     Estimate,
@@ -105,6 +106,29 @@ def evaluate(
         mean_calibration_error=float(np.mean(errors)),
         accuracies=accuracies,
     )
+
+
+def by_class(logits: Array, films: Films, resamples: int = 10_000, seed: int = 0) -> dict[str, object]:
+    """Figures of any classes, [N, C] logits in the films' order; ``mean`` is over those that networks are judged by."""
+    labels = films.labels.double().numpy()
+    samples = bootstrap_auroc(logits, labels, resamples, seed)
+    areas = {name: auroc(logits[:, c], labels[:, c]) for c, name in enumerate(films.classes)}
+    known = [name for name in films.classes if not np.isnan(areas[name])]
+    judged = [name for name in films.judged if name in known]
+    precisions = {name: average_precision(logits[:, c], labels[:, c]) for c, name in enumerate(films.classes)}
+    columns = {name: films.classes.index(name) for name in known}
+    mean_samples = samples[:, [columns[name] for name in judged]].mean(axis=1)
+    return {
+        "films": len(films),
+        "auroc": {name: areas[name] for name in known} | {"mean": _mean(areas, judged)},
+        "auroc_interval": {name: interval(samples[:, column]) for name, column in columns.items()}
+        | {"mean": interval(mean_samples)},
+        "average_precision": {name: precisions[name] for name in known} | {"mean": _mean(precisions, judged)},
+    }
+
+
+def _mean(figures: dict[str, float], names: list[str]) -> float:
+    return float(np.mean([figures[name] for name in names]))
 
 
 def _plain(localization: Localization) -> dict[str, object]:

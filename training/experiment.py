@@ -10,9 +10,10 @@ import torch
 from app.patchnet import backbones
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.network import PatchNet
+from training import voc
 from training.blend import best_blend
 from training.config import Recipe, read_recipe
-from training.datasets import FilmDataset, Films, read_films
+from training.datasets import FilmDataset, Films, Unknown, read_films
 from training.distillation import Teacher, soften
 from training.distributed import World, joined
 from training.head import fit_head
@@ -21,17 +22,26 @@ from training.sampling import steps_per_epoch
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Films with one value in a column of their CSV file, and all films of their patients wherever they are listed."""
+
+    column: str
+    value: str
+    patients: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Experiment:
     """What is run where: ``root`` holds the data, ``work`` gets checkpoints, logs and the best weights.
 
-    ``left_out`` is a column of the CSV files and a value: those films neither train nor choose.
+    ``left_out`` films neither train nor choose, here and in the teachers.
     """
 
     config: Path
     root: Path
     work: Path
     device: str
-    left_out: tuple[str, str] | None = None
+    left_out: LeftOut | None = None
 
     @property
     def teachers(self) -> list["Experiment"]:
@@ -59,10 +69,17 @@ def trained_network(experiment: Experiment) -> PatchNet:
     return network
 
 
+def validation_films(experiment: Experiment) -> Films:
+    """The films that choose between the weights of a run."""
+    recipe = read_recipe(experiment.config)
+    return _read(experiment, recipe, recipe.data.valid, "mask")
+
+
 def initial_network(recipe: Recipe) -> PatchNet:
     """The network a recipe starts from."""
     make = backbones.build_pretrained if recipe.initial == "imagenet" else backbones.build
-    network = PatchNet(make(recipe.backbone, len(FINDING_NAMES)), recipe.image_size, recipe.patch_size)
+    classes = voc.CLASSES if recipe.data.layout == "voc2012" else FINDING_NAMES
+    network = PatchNet(make(recipe.backbone, len(classes)), recipe.image_size, recipe.patch_size)
     if recipe.channels_last:
         network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
     return network
@@ -71,7 +88,7 @@ def initial_network(recipe: Recipe) -> PatchNet:
 def _fit(experiment: Experiment, recipe: Recipe, world: World) -> None:
     keep = partial(FilmDataset, image_size=recipe.image_size, keep_in_memory=recipe.data.keep_in_memory)
     data = [keep(films) for films in _training_films(experiment, recipe, world)]
-    valid = keep(_read(experiment, recipe.data.valid), keep_in_memory=True)
+    valid = keep(validation_films(experiment), keep_in_memory=True)
     network, work = initial_network(recipe), experiment.work
     initial, checkpoint = work / "initial.pt", work / "last.pt"
     if initial.exists():
@@ -93,7 +110,7 @@ def _fit(experiment: Experiment, recipe: Recipe, world: World) -> None:
 
 
 def _training_films(experiment: Experiment, recipe: Recipe, world: World) -> list[Films]:
-    parts = [_read(experiment, name, recipe) for name in recipe.data.train]
+    parts = [_read(experiment, recipe, name, recipe.data.unknown) for name in recipe.data.train]
     distillation = recipe.distillation
     if distillation is None:
         return parts
@@ -105,6 +122,10 @@ def _training_films(experiment: Experiment, recipe: Recipe, world: World) -> lis
     ]
 
 
-def _read(experiment: Experiment, name: str, recipe: Recipe | None = None) -> Films:
-    films = read_films(experiment.root / name, recipe.data.unknown if recipe else "mask")
-    return films if experiment.left_out is None else films.without(*experiment.left_out)
+def _read(experiment: Experiment, recipe: Recipe, name: str, unknown: Unknown) -> Films:
+    if recipe.data.layout == "voc2012":
+        films = voc.read_voc(experiment.root, name)
+    else:
+        films = read_films(experiment.root / name, unknown)
+    gone = experiment.left_out
+    return films if gone is None else films.without(gone.column, gone.value, gone.patients)

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.errors import ConfigurationError
 from training.config import read_recipe
 from training.datasets import FilmDataset, read_films
-from training.experiment import Experiment, run, trained_network
+from training.experiment import Experiment, LeftOut, run, trained_network
 from training.loop import predict_logits
 from training.subgroups import Subgroup, measure
 
@@ -18,7 +18,8 @@ _BATCH_IMAGES = 8
 def leave_one_out(experiment: Experiment, column: str) -> dict[str, Subgroup]:
     """Figures on the validation films of every value of a column, of networks that saw no film of that value.
 
-    The films left out neither train, nor choose the best weights. Each network goes to ``work/without-VALUE``, the
+    The films left out neither train, nor choose the best weights; nor do other films of their patients, which another
+    file may hold without that column, in teachers either. Each network goes to ``work/without-VALUE``, the
     figures to ``work/leave_out.json``; what is finished is not done again. Values whose validation films have too few
     films of either class for any finding are left out of the result. Raises ConfigurationError where nothing can be
     measured.
@@ -29,8 +30,11 @@ def leave_one_out(experiment: Experiment, column: str) -> dict[str, Subgroup]:
         raise ConfigurationError(f"{recipe.data.valid} has no column '{column}'")
     figures: dict[str, Subgroup] = {}
     for value in sorted(set(valid.columns[column]) - {""}):
-        members = valid.where([index for index, other in enumerate(valid.columns[column]) if other == value])
-        part = replace(experiment, work=experiment.work / f"without-{value}", left_out=(column, value))
+        members = valid.with_value(column, value)
+        gone = [read_films(experiment.root / name).with_value(column, value) for name in recipe.data.train]
+        whose = frozenset(patient for films in (*gone, members) for patient in films.patients if patient)
+        left_out = LeftOut(column, value, whose)
+        part = replace(experiment, work=experiment.work / f"without-{value}", left_out=left_out)
         run(part)
         data = FilmDataset(members, recipe.image_size)
         logits = predict_logits(trained_network(part), data, _BATCH_IMAGES, experiment.device)

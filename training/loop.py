@@ -212,9 +212,11 @@ def predict_logits(network: nn.Module, data: FilmDataset, batch_images: int, dev
 
 
 def mean_auroc(network: PatchNet, data: FilmDataset, batch_images: int, device: str) -> float:
-    """Mean AUROC over the findings with labels of their own that have both classes among the films."""
+    """Mean AUROC over the classes that networks are judged by, as far as the films have both kinds."""
     logits, labels = predict_logits(network, data, batch_images, device), data.films.labels.double().numpy()
-    return subgroups.mean_auroc(logits, labels)[0]
+    return subgroups.mean_auroc(logits, labels, columns=[data.films.classes.index(name) for name in data.films.judged])[
+        0
+    ]
 
 
 def save_checkpoint(state: State, path: Path) -> None:

@@ -73,8 +73,8 @@ processing.
 ## On a film that anyone can install
 
 `{example}` of the package `pydicom-data` shows several lung masses. The evidence for {example_finding} (red for, blue
-against, the same scale everywhere), and the answers; a star marks a probability over its threshold. Nothing warns of an
-inverted or turned film: what its tags say is believed.
+against, the same scale everywhere), and the answers; a star marks a probability over its threshold. The network answers
+an inverted or turned film as well, and wrongly; the service warns of such films (`not_frontal`).
 
 {pictures}
 
@@ -153,7 +153,7 @@ def model_card(description: Description, measured: Measured) -> str:
         example_finding=measured.examples[0].finding,
         pictures=" ".join(f"![{case.treatment}]({picture_name(case)})" for case in measured.examples),
         answers=_answers(description, measured.examples),
-        experiments=_table(measured.experiments),
+        experiments=markdown_table(measured.experiments),
     )
 
 
@@ -186,9 +186,9 @@ def with_serving(card: str, manifest: Description) -> str:
     ]
     reduced = _NOT_MEASURED
     if manifest.precisions:
-        reduced = _PRECISIONS.format(films=manifest.precisions[0].films, table=_table(precisions))
+        reduced = _PRECISIONS.format(films=manifest.precisions[0].films, table=markdown_table(precisions))
     section = _SERVING.format(
-        strides=_table(strides),
+        strides=markdown_table(strides),
         precisions=reduced,
         films=manifest.strides[0].films,
         window=manifest.strides[0].window,
@@ -226,7 +226,7 @@ def _quality(test: Evaluation, valid: Evaluation) -> str:
                 _figure(quality.calibration_error),
             )
         )
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def _subgroups(test: Evaluation) -> str:
@@ -236,7 +236,7 @@ def _subgroups(test: Evaluation) -> str:
             (f"{column}: {value}", str(group.films), str(group.findings), f"{group.mean_auroc:.3f}")
             for value, group in groups.items()
         ]
-    return _table(rows)
+    return markdown_table(rows)
 
 
 def _left_out(figures: dict[str, Subgroup]) -> str:
@@ -260,11 +260,11 @@ def _answers(description: Description, examples: Sequence[Example]) -> str:
             over = [record.threshold is not None and value >= record.threshold for value in values]
             said = [f"{value:.2f}{' *' if is_over else ''}" for value, is_over in zip(values, over, strict=True)]
             rows.append((record.name, *said))
-    return _table(rows)
+    return markdown_table(rows)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first row is the header."""
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as Markdown; the first row is the header."""
     lines = [rows[0], ("---",) * len(rows[0]), *rows[1:]]
     return "\n".join(f"| {' | '.join(row)} |" for row in lines)
 

@@ -12,6 +12,7 @@ from training.metrics import ELEVEN, auroc
 
 Array = NDArray[np.float64]
 
+_ELEVEN = tuple(FINDING_NAMES.index(name) for name in ELEVEN)
 _COLUMNS = ("Sex", "AP/PA", "Collection")
 _AGE_BANDS = ((0, 18), (18, 40), (40, 60), (60, 80), (80, 200))
 _LEAST_FILMS_OF_A_CLASS = 5
@@ -50,11 +51,11 @@ def age_band(text: str) -> str:
     return next((f"{low}-{high - 1}" for low, high in _AGE_BANDS if low <= years < high), "")
 
 
-def mean_auroc(logits: Array, labels: Array, least: int = 1) -> tuple[float, int]:
-    """Mean AUROC over the eleven findings with at least ``least`` films of each class, and how many those are."""
+def mean_auroc(logits: Array, labels: Array, least: int = 1, columns: Sequence[int] = _ELEVEN) -> tuple[float, int]:
+    """Mean AUROC over those of some columns that have ``least`` films of each class, and how many those are."""
     areas = [
         auroc(logits[:, column], labels[:, column])
-        for column in map(FINDING_NAMES.index, ELEVEN)
+        for column in columns
         if min((labels[:, column] == 1).sum(), (labels[:, column] == 0).sum()) >= least
     ]
     return (float(np.mean(areas)), len(areas)) if areas else (float("nan"), 0)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from app.patchnet.grid import Lattice, cut_patches
 from app.patchnet.network import PatchNet
-from app.patchnet.saliency import patch_grid, shift_averaged_map
+from app.patchnet.saliency import interpolate_evidence, patch_grid, shift_averaged_map
 
 Maps = NDArray[np.float32]
 
@@ -41,21 +41,26 @@ class Explainer(Protocol):
 
 @dataclass(frozen=True)
 class PatchEvidence:
-    """The patch network's own evidence: the grid of the decision, and smooth maps of several offsets.
+    """The patch network's own evidence: the grid of the decision, smooth maps of some offsets, and of odd strides.
+
+    A stride gives nearly the map of offset 1, from every so manieth patch; its positive part is shown apart, because
+    a threshold between the lowest and the highest value means another thing where evidence against is left out.
 
     The scaled map of a finding is the raw one times a positive number, so both have the same hits and IoU; only the
     authors' code, which mixes up shifts when it scales them in batches of four, tells them apart.
     """
 
     network: PatchNet
-    offsets: tuple[int, ...] = (16, 13)
+    offsets: tuple[int, ...] = (16,)
+    strides: tuple[int, ...] = (15,)
     chunk: int = 128
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The grid; a map of each offset; the authors' border and scaling at the first offset."""
+        """The grid; a map of each offset and stride; the authors' border and scaling at the first offset."""
         smooth = tuple(f"patch, offset {offset}" for offset in self.offsets)
-        return ("patch grid", *smooth, "patch, authors' border", "patch, authors' scaling")
+        odd = tuple(f"patch, stride {stride}{part}" for stride in self.strides for part in ("", ", positive"))
+        return ("patch grid", *smooth, *odd, "patch, authors' border", "patch, authors' scaling")
 
     @torch.inference_mode()
     def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
@@ -71,6 +76,12 @@ class PatchEvidence:
                 found["patch, authors' border"] = shift_averaged_map(evidence[:, columns], lattice, border="zero")
                 mixed = mix_up_shifts(evidence, lattice)[:, columns]
                 found["patch, authors' scaling"] = shift_averaged_map(mixed, lattice, border="zero")
+        for stride in self.strides:
+            full = Lattice.regular(size, patch, offset=1)
+            thinned = full.thinned(stride)
+            evidence = interpolate_evidence(self._evidence(image, thinned)[:, columns], thinned, full)
+            found[f"patch, stride {stride}"] = shift_averaged_map(evidence, full)
+            found[f"patch, stride {stride}, positive"] = found[f"patch, stride {stride}"].clamp(min=0)
         return {name: saliency_map.numpy() for name, saliency_map in found.items()}
 
     def _evidence(self, image: Tensor, lattice: Lattice) -> Tensor:

@@ -131,7 +131,8 @@ class Localization:
     """Figures of one method by finding, and ``mean`` over findings, in the words of ``training.compare.localization``.
 
     ``network`` is the one it explains. IoU is over films that the network calls positive or that are marked (TP, FP,
-    FN; false ones count 0), and over true positives only; thresholds of the maps were tuned on the validation films.
+    FN; false ones count 0), and over true positives only; thresholds of the maps were tuned on the validation films,
+    where they reach ``valid_iou`` over the marked ones, mean over findings: what maps can be chosen by.
     """
 
     network: str
@@ -141,6 +142,7 @@ class Localization:
     energy_inside: dict[str, Estimate]
     precision_at_area: dict[str, Estimate]
     thresholds: dict[str, float]
+    valid_iou: float
 
 
 def summarize(
@@ -162,6 +164,7 @@ def summarize(
         estimates(test.energy, resamples),
         estimates(test.precision, resamples),
         {name: float(THRESHOLDS[int(best[c])]) for c, name in enumerate(FINDING_NAMES) if not np.isnan(best[c])},
+        float(np.nanmean(np.nanmax(np.nanmean(valid.iou[:, ~np.isnan(best)], axis=0), axis=1))),
     )
 
 

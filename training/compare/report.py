@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 
 from app.patchnet.findings import FINDING_NAMES
 from training.compare.attribution import Maps
-from training.compare.comparison import Comparison, Setting, annotated
+from training.compare.comparison import Comparison
+from training.compare.faithfulness import STEPS
+from training.compare.fidelity import Faithfulness
 from training.compare.localization import place_square
 from training.compare.measured import AnnotatedFilms
-from training.compare.subjects import Subject
+from training.compare.setting import Setting
 from training.datasets import read_film
 from training.figures import reliability_plot
 from training.metrics import Estimate, roc_curve
 
 Array = NDArray[np.float64]
 
-_GALLERY = ("patch grid", "patch, offset 16", "patch, offset 13", "Grad-CAM", "Grad-CAM++", "ProtoPNet")
+_GALLERY = ("patch grid", "patch, offset 16", "patch, stride 15", "Grad-CAM", "Grad-CAM++", "ProtoPNet")
 _GALLERY_FILMS = 6
 
 
@@ -31,10 +33,9 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
     out.mkdir(parents=True, exist_ok=True)
     content = json.dumps(comparison.as_json(), indent=1, default=float)
     (out / "report.json").write_text(content.replace("NaN", "null") + "\n", encoding="utf-8")
-    test = annotated(setting.test)
+    test = setting.test.annotated()
     labels = test.films.labels.double().numpy()
-    subjects = setting.subjects()
-    logits = {network: subjects[network].logits(test.films) for network in comparison.classification}
+    logits = {network: setting.logits(network, test) for network in comparison.classification}
     environment = Environment(loader=PackageLoader("training.compare"), autoescape=select_autoescape())
     environment.filters["estimate"] = _estimate
     page = environment.get_template("comparison.html").render(
@@ -44,7 +45,8 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
         findings=test.annotations.findings(),
         roc=_embedded(_roc(logits, labels), "svg+xml"),
         reliability=_embedded(reliability_plot(1 / (1 + np.exp(-logits["patch"])), labels), "svg+xml"),
-        gallery=[_embedded(picture, "png") for picture in _gallery(setting, subjects, test)],
+        curves=_embedded(_curves(comparison.faithfulness), "svg+xml"),
+        gallery=[_embedded(picture, "png") for picture in _gallery(setting, test)],
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
@@ -78,7 +80,25 @@ def _roc(logits: dict[str, Array], labels: Array) -> bytes:
     return _saved(figure, "svg")
 
 
-def _gallery(setting: Setting, subjects: dict[str, Subject], data: AnnotatedFilms) -> list[bytes]:
+def _curves(faithfulness: dict[str, Faithfulness]) -> bytes:
+    """Deletion and insertion of all methods, a column for each network they explain, as SVG."""
+    networks = list(dict.fromkeys(figures.network for figures in faithfulness.values()))
+    figure = Figure(figsize=(4 * len(networks), 7), layout="constrained")
+    axes = figure.subplots(2, len(networks), sharex=True, sharey="col", squeeze=False)
+    share = np.linspace(0, 1, STEPS + 1)
+    for column, network in enumerate(networks):
+        for name, figures in faithfulness.items():
+            if figures.network == network:
+                axes[0, column].plot(share, figures.deletion, label=name)
+                axes[1, column].plot(share, figures.insertion, label=name)
+        axes[0, column].set_title(f"network: {network}", fontsize=9)
+        axes[0, column].legend(fontsize=7)
+    axes[0, 0].set_ylabel("deletion: logit without this share")
+    axes[1, 0].set_ylabel("insertion: logit of this share alone")
+    return _saved(figure, "svg")
+
+
+def _gallery(setting: Setting, data: AnnotatedFilms) -> list[bytes]:
     """Some films with what radiologists marked, and the maps side by side, as PNG. Blue against, red for."""
     pictures: list[bytes] = []
     marked = [(index, name) for index in range(len(data.films)) for name in data.marked(index)]
@@ -88,7 +108,7 @@ def _gallery(setting: Setting, subjects: dict[str, Subject], data: AnnotatedFilm
         if mask is None:
             continue
         background = place_square(film[0].numpy(), mask.shape)
-        maps = _maps(setting, subjects, data.films.paths[index], finding)
+        maps = _maps(setting, data.films.paths[index], finding)
         figure = Figure(figsize=(3 * (len(maps) + 1), 3.2), layout="constrained")
         axes = figure.subplots(1, len(maps) + 1).flatten()
         for axis, name in zip(axes, (finding, *maps), strict=True):
@@ -104,11 +124,11 @@ def _gallery(setting: Setting, subjects: dict[str, Subject], data: AnnotatedFilm
     return pictures
 
 
-def _maps(setting: Setting, subjects: dict[str, Subject], path: Path, finding: str) -> dict[str, Maps]:
+def _maps(setting: Setting, path: Path, finding: str) -> dict[str, Maps]:
     found: dict[str, Maps] = {}
     for family in setting.families():
-        network = subjects[family.network].network
-        explainer = family.make(network)
+        subject = setting.subjects[family.network]
+        network, explainer = subject.network, family.explainer(subject)
         if not set(explainer.names) & set(_GALLERY):
             continue
         for name, maps in explainer.maps(read_film(path, network.image_size), [FINDING_NAMES.index(finding)]).items():

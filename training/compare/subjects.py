@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.network import PatchNet
 from training.baselines import fitted as baselines
 from training.baselines.prototypes import PrototypeNetwork
+from training.compare.compiled import compiled
 from training.datasets import FilmDataset, Films
 from training.evaluation import tune_thresholds
 from training.loop import predict_logits
@@ -37,9 +39,14 @@ class Subject:
     key: str
     unlearnt: Callable[[], Network]
 
+    @cached_property
+    def passes(self) -> Network:
+        """The network for forward passes alone: one of patches is compiled, others are as they are."""
+        return compiled(self.network) if isinstance(self.network, PatchNet) else self.network
+
     def logits(self, films: Films) -> Array:
         """Global logits of all films: [N, 14]."""
-        return predict_logits(self.network, FilmDataset(films, self.network.image_size), _BATCH_IMAGES, "cpu")
+        return predict_logits(self.passes, FilmDataset(films, self.network.image_size), _BATCH_IMAGES, "cpu")
 
     def decided(self, logits: Array) -> NDArray[np.bool_]:
         """Which findings it calls positive: [N, 14] → [N, 14]; a finding without a threshold is called at 0.5."""

@@ -1,8 +1,11 @@
 import csv
+from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.data import get_testdata_file
 
 from app.errors import ConfigurationError
 from app.patchnet.findings import FINDING_NAMES
@@ -40,6 +43,17 @@ def test_prepared_films_are_what_the_service_would_see(source, tmp_path):
         assert (read_film(path, 32) - expected).abs().max() <= 0.5 / 255 + 1e-6
     assert films.columns["Sex"] == ("Male", "Male")
     assert films.labels[0, :4].isnan().tolist() == [False, True, True, False]
+
+
+def test_a_folder_of_dicom_films_becomes_films_of_unknown_labels(tmp_path):
+    chest = Path(str(get_testdata_file("RG1_UNCR.dcm", read=False, download=False)))
+    (tmp_path / "source/study").mkdir(parents=True)
+    copyfile(chest, tmp_path / "source/study/1.dcm")
+    done = commands.prepare("dicom", tmp_path / "source", None, tmp_path / "out", 64, 1)
+    films = read_films(tmp_path / "out/films.csv")
+    assert (done.films, len(films)) == (1, 1)
+    assert films.labels.isnan().all()
+    assert (read_film(films.paths[0], 64) - read_film(chest, 64)).abs().max() <= 0.5 / 255 + 1e-6
 
 
 def test_a_refused_film_is_named_with_its_reason_and_left_out(source, tmp_path):

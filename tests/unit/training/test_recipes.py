@@ -7,6 +7,7 @@ from training import config
 from training.config import read_recipe
 
 RUNS = Path(config.__file__).parent / "runs"
+VOC = config.Data(layout="voc2012", train=["train"], valid="val", keep_in_memory=False)
 
 
 @pytest.mark.parametrize("path", sorted(RUNS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -35,6 +36,8 @@ def test_the_papers_recipe_is_the_papers():
         ("patch_128", {"patch_size": 128}),
         ("patch_256", {"patch_size": 256}),
         ("convnext_base", {"backbone": "convnext_base"}),
+        ("voc2012", {"data": VOC}),
+        ("voc2012_image", {"data": VOC, "patch_size": 512}),
     ],
 )
 def test_comparisons_differ_from_the_papers_recipe_in_one_thing(name, changed):

@@ -19,6 +19,7 @@ from training.compare.attribution import (
     last_spatial_layer,
     mix_up_shifts,
 )
+from training.compare.compiled import compiled
 
 COLUMNS = [10, 2]
 
@@ -48,12 +49,12 @@ def peak(saliency_map):
 
 
 def test_patch_evidence_peaks_where_the_evidence_is(image):
-    explainer = PatchEvidence(PatchNet(Brightness(), image_size=128, patch_size=32), offsets=(16, 13))
+    explainer = PatchEvidence(PatchNet(Brightness(), image_size=128, patch_size=32), offsets=(16, 13), strides=(5,))
     maps = explainer.maps(image, COLUMNS)
     assert set(maps) == set(explainer.names)
     assert maps["patch grid"].shape == (2, 4, 4)
     assert peak(maps["patch grid"][0]) == (1, 3)
-    for name in ("patch, offset 16", "patch, offset 13"):
+    for name in ("patch, offset 16", "patch, offset 13", "patch, stride 5", "patch, stride 5, positive"):
         assert maps[name].shape == (2, 128, 128)
         row, column = peak(maps[name][0])
         assert 32 <= row < 64
@@ -98,6 +99,25 @@ def test_the_thin_decomposition_gives_the_librarys_eigen_cam(whole, image):
     with ThinEigenCAM(whole, [layer]) as thin, EigenCAM(whole, [layer]) as full:
         ours, theirs = thin(image[None], None), full(image[None], None)
     assert np.abs(ours - theirs).max() < 1e-4 or np.abs(1 - ours - theirs).max() < 1e-4  # an axis has no sign
+
+
+def test_a_compiled_network_gives_the_same_logits_of_any_number_of_images(whole):
+    fast = compiled(whole)
+    images = torch.rand(3, 1, 128, 128, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        for count in (1, 3):
+            torch.testing.assert_close(fast(images[:count]), whole(images[:count]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["efficientnet_v2_s", "convnext_base"])
+def test_every_method_explains_the_papers_backbones(backbone):
+    network = PatchNet(backbones.build(backbone, 14), image_size=128, patch_size=128).eval()
+    film = torch.rand(1, 128, 128, generator=torch.Generator().manual_seed(2))
+    for explainer in (ActivationMaps(network), Gradients(network), Occluded(compiled(network))):
+        for maps in explainer.maps(film, COLUMNS).values():
+            assert np.isfinite(maps).all()
+            assert len(maps) == 2
 
 
 def test_occlusion_and_gradients_find_what_a_network_reads(image):

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 from dataclasses import replace
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from app.patchnet.network import PatchNet
 from training import commands
 from training.compare.annotations import read_chexlocalize
 from training.compare.attribution import Occluded, PatchEvidence
-from training.compare.comparison import Setting, Split, annotated, compare, export_method
+from training.compare.comparison import compare, export_method
 from training.compare.localization import THRESHOLDS, hit, iou, place_square
 from training.compare.measured import Measured, summarize
 from training.compare.measured import measure as measure_films
 from training.compare.report import write_comparison
+from training.compare.setting import Setting, Split
 from training.compare.shortcut import COLUMN, Marked, measure, taught
 from training.datasets import FilmDataset, read_films
 
@@ -96,8 +98,8 @@ def test_a_second_call_measures_no_film_again(setting, comparison, monkeypatch):
         raise AssertionError("measured again")
 
     monkeypatch.setattr("training.compare.measured._film", fail)
-    (cache,) = setting.work.glob("patch-*")
-    found = measure_films(PatchEvidence(setting.patch.network), annotated(setting.test), 128, cache / "test")
+    (cache,) = setting.work.glob("maps-patch-*")
+    found = measure_films(PatchEvidence(setting.patch.network), setting.test.annotated(), 128, cache / "test")
     hits = comparison.localization["patch grid"].hit_rate
     edema = found["patch grid"].hits[:, FINDING_NAMES.index("Edema")]
     assert np.nanmean(edema) == hits["Edema"].value
@@ -114,9 +116,30 @@ def test_the_report_opens_offline_and_has_every_number(setting, comparison, tmp_
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
 
 
+def test_the_figures_go_into_a_model_card_once(setting, comparison, tmp_path):
+    write_comparison(comparison, setting, tmp_path)
+    artefact = tmp_path / "artefact"
+    copytree(setting.patch.directory, artefact)
+    (artefact / artifact.CARD).write_text("# card\n\n## On a film that anyone can install\n")
+    for _ in range(2):
+        card = commands.cite(tmp_path / "report.json", str(artefact)).read_text()
+    assert card.count("## Compared with other methods") == card.count("## On a film") == 1
+    hits = comparison.localization["Grad-CAM"].hit_rate["mean"]
+    assert f"| Grad-CAM | image | {hits.value:.3f} ({hits.low:.3f}-{hits.high:.3f}) |" in card
+    assert f"**{comparison.hit_ratio.value:.2f}" in card
+    assert "on 4 test films" in card
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match="no report"):
+        commands.cite(tmp_path / "report.json", str(artefact))
+    (artefact / artifact.CARD).write_text("# another\n")
+    write_comparison(comparison, setting, tmp_path)
+    with pytest.raises(ConfigurationError, match="no model card"):
+        commands.cite(tmp_path / "report.json", str(artefact))
+
+
 def test_films_called_positive_in_vain_and_missed_films_count_nothing(setting):
     """By hand: one marked film found (IoU 0.5), one missed, one false alarm, the rest true negatives."""
-    data = annotated(setting.test)
+    data = setting.test.annotated()
     column = FINDING_NAMES.index("Edema")
     absent = [index for index in range(len(data.films)) if data.absent(index, "Edema")]
     marked = [index for index in range(len(data.films)) if "Edema" in data.marked(index)][:2]
@@ -144,7 +167,7 @@ def figures_with(shape, column, hits, iou):
 def test_films_without_marks_are_refused(setting, tmp_path):
     (tmp_path / "boxes.csv").write_text("Path,Finding,x,y,width,height\n")
     with pytest.raises(ConfigurationError, match="marks nothing"):
-        annotated(Split(setting.test.films, tmp_path / "boxes.csv"))
+        Split(setting.test.films, tmp_path / "boxes.csv").annotated()
 
 
 def test_patch_evidence_shows_a_planted_marker(small_data, setting):
@@ -154,7 +177,7 @@ def test_patch_evidence_shows_a_planted_marker(small_data, setting):
     student = taught(network, BACKBONE, Marked(FilmDataset(films, 128), seed=1))
     shown = Marked(FilmDataset(read_films(small_data / "test.csv"), 128), seed=2)
     assert shown.labels[:, COLUMN].unique().tolist() == [0.0, 1.0]
-    found = measure(student, shown, lambda given: PatchEvidence(given, offsets=(32,)))
+    found = measure(student, shown, lambda given: PatchEvidence(given, offsets=(32,), strides=()))
     assert found["patch grid"].auroc > 0.9
     assert found["patch grid"].hits == 1.0
     blind = measure(network, shown, lambda given: Occluded(given, window=32, stride=32))
@@ -165,7 +188,7 @@ def test_exports_can_be_scored_as_chexlocalize_scores_them(setting, comparison, 
     """The written masks and maps give the figures of the report."""
     name = "patch, offset 16"
     export_method(setting, comparison, name, tmp_path)
-    test, column = annotated(setting.test), FINDING_NAMES.index("Edema")
+    test, column = setting.test.annotated(), FINDING_NAMES.index("Edema")
     written = read_chexlocalize(tmp_path / "segmentations.json")
     hits, found = [], []
     for index in range(len(test.films)):

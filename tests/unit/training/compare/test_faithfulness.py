@@ -28,7 +28,7 @@ def image():
 
 
 def test_true_evidence_gains_more_than_its_opposite(network, image):
-    truth = PatchEvidence(network, offsets=(32,)).maps(image, [3])["patch grid"][0]
+    truth = PatchEvidence(network, offsets=(32,), strides=()).maps(image, [3])["patch grid"][0]
     right, wrong = curves(network, image, truth, 3), curves(network, image, -truth, 3)
     assert right.gain > 0 > wrong.gain
     assert right.gain == pytest.approx(-wrong.gain, abs=1e-6)
@@ -51,7 +51,9 @@ def test_stability_is_one_only_for_maps_that_follow_the_film(network, image):
             place = np.random.default_rng(0).random((len(findings), 256, 256))
             return {"stuck": place.astype(np.float32)}
 
-    assert stability(PatchEvidence(network, offsets=(1,)), image[:, :256, :256], 0)["patch, offset 1"] > 0.98
+    assert (
+        stability(PatchEvidence(network, offsets=(1,), strides=()), image[:, :256, :256], 0)["patch, offset 1"] > 0.98
+    )
     assert abs(stability(Stuck(), image, 0)["stuck"]) < 0.1
 
 

@@ -1,0 +1,127 @@
+"""What is compared on what: networks, methods, films, and where that which was measured is kept."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.errors import ConfigurationError
+from app.patchnet.artifact import Artifact
+from training.baselines.evidence import PrototypeEvidence
+from training.baselines.fitted import BASELINES
+from training.compare.annotations import read_annotations
+from training.compare.attribution import ActivationMaps, Explainer, Floors, Gradients, Occluded, PatchEvidence
+from training.compare.measured import AnnotatedFilms
+from training.compare.subjects import Subject, prototype_networks, shipped
+from training.datasets import read_films
+from training.loop import save_whole
+
+Array = NDArray[np.float64]
+
+FLOOR = "none"
+"""The network that the floors explain."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Methods that share their passes; ``network`` is what they explain, ``none`` for the floors.
+
+    ``gradients``: whether they need the network as torch has it; others take it compiled.
+    """
+
+    network: str
+    label: str
+    make: Callable[[Any], Explainer]
+    gradients: bool = False
+
+    def explainer(self, subject: Subject) -> Explainer:
+        """The methods, made for a network."""
+        return self.make(subject.network if self.gradients else subject.passes)
+
+
+FAMILIES = (
+    Family(FLOOR, "floors", lambda _: Floors()),
+    Family("patch", "patch", PatchEvidence),
+    Family("image", "activation", ActivationMaps, gradients=True),
+    Family("image", "gradients", Gradients, gradients=True),
+    *(Family(name, name, partial(PrototypeEvidence, name=name)) for name in BASELINES),
+    Family("image", "occlusion", Occluded),
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A CSV file of films, and annotations of them."""
+
+    films: Path
+    annotations: Path
+
+    def annotated(self) -> AnnotatedFilms:
+        """The films with their annotations. Raises ConfigurationError where nothing is marked."""
+        data = AnnotatedFilms.of(read_films(self.films), self.films, read_annotations(self.annotations))
+        if not any(data.marked(index) for index in range(len(data.films))):
+            raise ConfigurationError(f"{self.annotations} marks nothing on the films of {self.films}")
+        return data
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is compared.
+
+    ``train`` is the CSV file of the films that the prototype networks learn from; without it they are left out.
+    ``pairs`` marked pairs of a film and a finding are used for faithfulness, ``resamples`` draws make an interval.
+    ``work`` keeps what was measured.
+    """
+
+    patch: Artifact
+    image: Artifact
+    valid: Split
+    test: Split
+    work: Path
+    train: Path | None = None
+    resamples: int = 10_000
+    pairs: int = 24
+
+    @cached_property
+    def subjects(self) -> dict[str, Subject]:
+        """The networks by the names that families use; the floors share the patch network's decisions."""
+        patch = shipped(self.patch)
+        found = {FLOOR: patch, "patch": patch, "image": shipped(self.image)}
+        if self.train is not None:
+            found |= prototype_networks(self.image, self.train, read_films(self.valid.films), self.work)
+        return found
+
+    def families(self) -> list[Family]:
+        """The methods that are compared."""
+        return [family for family in FAMILIES if self.train is not None or family.network not in BASELINES]
+
+    def logits(self, network: str, films: AnnotatedFilms) -> Array:
+        """A network's logits of the test films, [N, 14]; computed once."""
+        subject = self.subjects[network]
+        shown = "patch" if network == FLOOR else network
+        path = self.work / f"logits-{shown}-{subject.key}-{named(films.keys)}.pt"
+        return kept(path, lambda: subject.logits(films.films))
+
+    def place(self, what: str, family: Family, methods: Sequence[str]) -> Path:
+        """The folder of what was measured of a family's methods, by what it depends on."""
+        return self.work / f"{what}-{family.label}-{self.subjects[family.network].key}-{named(methods)}"
+
+
+def kept(path: Path, measure: Callable[[], Array]) -> Array:
+    """An array from its file; measured and written there, whole or not at all, where it is not yet."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_whole({"figures": torch.from_numpy(measure())}, path)
+    figures: Array = torch.load(path, weights_only=True)["figures"].numpy()
+    return figures
+
+
+def named(words: Sequence[str]) -> str:
+    """A short text that stands for a list of words in names of files."""
+    return f"{zlib.crc32(chr(10).join(words).encode()):08x}"
