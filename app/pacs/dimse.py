@@ -33,6 +33,7 @@ class DimseClient:
 
     def _send(self, results: Sequence[Result]) -> Receipts:
         association = self._associate({result.sop_class_uid for result in results})
+        connection = association.dul.socket.socket if association.dul.socket else None
         receipts: dict[str, Problem | None] = dict.fromkeys(
             (result.sop_instance_uid for result in results), _UNANSWERED
         )
@@ -44,6 +45,8 @@ class DimseClient:
         finally:
             if association.is_established:
                 association.release()
+            if connection is not None:  # which pynetdicom leaves open where the peer went first
+                connection.close()
         return receipts
 
     def _associate(self, sop_classes: set[str]) -> Association:

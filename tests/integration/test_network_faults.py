@@ -3,6 +3,7 @@
 Short here; the long versions: ``uv run pytest -m slow tests/integration/test_network_faults.py -s --timeout 7200``.
 """
 
+import gc
 import random
 import re
 import signal
@@ -24,7 +25,12 @@ from tests.integration.radiology import (
     write_config,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    # pynetdicom, as the tests' sender, leaves sockets to the collector where the service was killed
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def sender(port, films, done):
@@ -38,6 +44,7 @@ def sender(port, films, done):
         accepted = {index for index, status in enumerate(statuses) if status == 0}
         waiting = [film for index, film in enumerate(waiting) if index not in accepted]
         sleep(0.2)
+    gc.collect()
     done.set()
 
 
