@@ -79,7 +79,9 @@ def interpolate_evidence(evidence: Tensor, thinned: Lattice, lattice: Lattice) -
     """
     weights = _linear_weights(torch.tensor(thinned.starts), torch.tensor(lattice.starts))
     field = evidence.to(torch.float64).reshape(thinned.per_axis, thinned.per_axis, -1)  # [m, m, C]
-    full = torch.einsum("im,jn,mnc->ijc", weights, weights, field)
+    # One axis after the other: as a single product of three, the weights alone may take tens of gigabytes.
+    columns = torch.einsum("jn,mnc->mjc", weights, field)
+    full = torch.einsum("im,mjc->ijc", weights, columns)
     return full.reshape(lattice.patches, -1).to(evidence.dtype)
 
 
