@@ -45,10 +45,12 @@ async def explain_image(
     """The body of the answer, JSON or PNG. The result is remembered for ``/whatif`` under the current request id."""
     model = services.models.get(query.model)
     asked = map_request(query, form)
+    if query.cell is not None and model.manifest.image_size % query.cell:
+        raise InvalidQuery(f"cell must divide the model's image size, {model.manifest.image_size} px")
     result = await services.explainer.explain(data, model, asked, job.deadline, job.watch, on_progress)
     services.recent.remember(result_key(), model, result.prediction.patch_logits)
     if form == "json":
-        return ExplainBody.of(request_id_var.get(), result, job.watch).model_dump_json().encode()
+        return ExplainBody.of(request_id_var.get(), result, job.watch, query.cell).model_dump_json().encode()
     style = overlay_style(query, model.manifest.display_limit, services.settings.overlay_opacity)
     with job.watch.stage("render"):
         return await asyncio.to_thread(overlay_png, result, style)

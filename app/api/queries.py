@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.imaging.overlay import Palette
+from app.imaging.overlay import FilmDepth, Palette
 from app.pacs.content import ReportKind
 from app.patchnet.saliency import Border, MapKind
 
@@ -23,6 +23,7 @@ class FilmQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: int | None = Field(None, ge=64, le=4096, description="Longest side in pixels (default: the film's).")
+    depth: FilmDepth = Field(FilmDepth.EIGHT, description="Bits of a pixel.")
 
 
 class PredictQuery(ImageQuery):
@@ -53,6 +54,12 @@ class ExplainQuery(ImageQuery):
         ge=1,
         json_schema_extra={"examples": [5]},
         description="The map of offset 1, interpolated between every so many patches: odd, 1 to the patch size - 1.",
+    )
+    cell: int | None = Field(
+        None,
+        ge=1,
+        description="JSON: side of the smooth map's cells in model pixels, each the mean of its pixels; must divide "
+        "the model's image size (default: the cells on which the map is constant).",
     )
     border: Border = Field("coverage", description="How a shift-averaged map treats pixels near the border.")
     format: Literal["json", "png"] | None = Field(None, description="Overrides the Accept header.")

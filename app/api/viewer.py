@@ -32,7 +32,7 @@ def _read(name: str) -> bytes:
     return files("app.viewer").joinpath(name).read_bytes()
 
 
-_NAMES = ("viewer.css", "viewer.js", "evidence.js", "service.js", "stage.js", "words.js")
+_NAMES = sorted(file.name for file in files("app.viewer").iterdir() if file.name.endswith((".css", ".js")))
 _FILES = {name: _read(name) for name in ("index.html", *_NAMES)}
 
 
@@ -79,7 +79,7 @@ async def film(
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
         radiograph = await services.predictor.decode(data, job.deadline, job.watch)
-        content = await to_thread(render_film, radiograph.pixels, query.size)
+        content = await to_thread(render_film, radiograph.pixels, query.size, query.depth)
     return Response(content, media_type=PNG)
 
 

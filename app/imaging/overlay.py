@@ -1,6 +1,7 @@
 """Drawn saliency: the film in its own geometry, with the evidence over it in colour."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +9,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from app.imaging.palettes import Palette, colour_index, colour_table
 from app.imaging.png import encode_png
+
+
+class FilmDepth(IntEnum):
+    """Bits of a film's pixel: 16 keep what a narrower window can still tell apart."""
+
+    EIGHT = 8
+    SIXTEEN = 16
+
 
 _BORDER = (255, 214, 0)
 _LEGEND_TEXT = (255, 255, 255)
@@ -61,9 +70,12 @@ def render_overlay(pixels: NDArray[np.float32], layer: SaliencyLayer, style: Ove
     return encode_png(np.asarray(picture))
 
 
-def render_film(pixels: NDArray[np.float32], size: int | None = None) -> bytes:
+def render_film(pixels: NDArray[np.float32], size: int | None = None, depth: FilmDepth = FilmDepth.EIGHT) -> bytes:
     """A grayscale PNG of a film [H, W] in [0, 1], longest side ``size`` pixels. Raises ValueError like an overlay."""
-    return encode_png(np.asarray(_draw_film(pixels, size)))
+    if depth == FilmDepth.EIGHT:
+        return encode_png(np.asarray(_draw_film(pixels, size)))
+    values = np.asarray(_resize(Image.fromarray(_checked(pixels, size)), size))
+    return encode_png(np.rint(np.clip(values, 0.0, 1.0) * 65535).astype(np.uint16))
 
 
 @dataclass(frozen=True)
@@ -89,9 +101,17 @@ def _starts(layer: SaliencyLayer, film: Image.Image) -> tuple[tuple[float, int],
 
 def _draw_film(pixels: NDArray[np.float32], size: int | None) -> Image.Image:
     """The film as 8-bit gray, shrunk or enlarged with its proportions kept."""
+    gray = np.rint(np.clip(_checked(pixels, size), 0.0, 1.0) * 255).astype(np.uint8)
+    return _resize(Image.fromarray(gray), size)
+
+
+def _checked(pixels: NDArray[np.float32], size: int | None) -> NDArray[np.float32]:
     if not pixels.size or (size is not None and size < 1):
         raise ValueError("a film and its picture need at least one pixel")
-    film = Image.fromarray(np.rint(np.clip(pixels, 0.0, 1.0) * 255).astype(np.uint8))
+    return pixels
+
+
+def _resize(film: Image.Image, size: int | None) -> Image.Image:
     if size is None or size == max(film.size):
         return film
     scale = size / max(film.size)

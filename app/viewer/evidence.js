@@ -1,8 +1,9 @@
 // What the grids say. Pure arithmetic on patch logits, the same as the service's: no page, no network.
+// A patch ("cell") is its place in the grid, row * side + column.
 
 export const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
 
-// The logit without some patches. `grid` is rows of patch logits, `removed` a set of row * side + column.
+// The logit without some patches. `grid` is rows of patch logits, `removed` a set of cells.
 // "drop": mean over the rest, null where nothing is left; "neutral": a removed patch counts with logit 0.
 export function remaining(grid, removed, rule) {
   let total = 0;
@@ -17,25 +18,25 @@ export function remaining(grid, removed, rule) {
   return count ? total / count : null;
 }
 
+// The share of one patch in the sum that is the decision; null where the sum is 0. Can be negative and over 1.
+export function shareOf(grid, cell) {
+  const total = grid.flat().reduce((sum, logit) => sum + logit, 0);
+  return total === 0 ? null : grid.flat()[cell] / total;
+}
+
 export function ring(side) {
-  const cells = [];
-  for (let index = 0; index < side * side; index += 1) {
-    const row = Math.floor(index / side);
-    const column = index % side;
-    if (row === 0 || column === 0 || row === side - 1 || column === side - 1) cells.push(index);
-  }
-  return cells;
+  const last = side - 1;
+  return everyCell(side).filter((cell) => {
+    const [row, column] = placeOf(cell, side);
+    return row === 0 || column === 0 || row === last || column === last;
+  });
 }
 
-export const everythingBut = (cells, side) => {
+export function everythingBut(cells, side) {
   const kept = new Set(cells);
-  return Array.from({ length: side * side }, (_, index) => index).filter((index) => !kept.has(index));
-};
-
-// Colours of evidence from -1 (against) over 0 (abstains) to 1 (for), as [r, g, b].
-const ends = { "red-blue": [[33, 102, 172], [178, 24, 43]], "orange-purple": [[94, 60, 153], [230, 97, 1]] };
-export function colour(value, palette) {
-  const end = ends[palette][value < 0 ? 0 : 1];
-  const strength = Math.min(1, Math.abs(value));
-  return end.map((part) => Math.round(247 + (part - 247) * strength));
+  return everyCell(side).filter((cell) => !kept.has(cell));
 }
+
+export const placeOf = (cell, side) => [Math.floor(cell / side), cell % side];
+
+const everyCell = (side) => Array.from({ length: side * side }, (_, cell) => cell);

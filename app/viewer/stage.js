@@ -1,139 +1,171 @@
-// The film and the evidence over it: two canvases with one view. Knows pixels and patches, not findings.
+// One film with its evidence: two canvases with one view. Knows pixels and patches, not findings.
 
-import { colour } from "./evidence.js";
+import { colour } from "./palette.js";
+
+const BORDER = "rgb(255 214 0 / .9)";
+const CURSOR = "#7fc4ff";
 
 export class Stage {
-  constructor(frame, film, evidence) {
-    this.frame = frame;
-    this.canvases = [film, evidence];
-    this.contexts = this.canvases.map((canvas) => canvas.getContext("2d"));
-    this.style = { opacity: 0.4, palette: "red-blue", brightness: 1, contrast: 1, invert: false };
-    this.bitmap = null;
-    this.grid = null;
-    this.removed = new Set();
+  constructor(frame, film, evidence, view) {
+    Object.assign(this, { frame, canvases: [film, evidence], view, film: null, geometry: null, side: 0 });
+    this.contexts = [film.getContext("2d", { alpha: false }), evidence.getContext("2d")];
+    this.look = { opacity: 0.4, palette: "red-blue" };
+    this.layer = { grid: null, map: null, factor: 0, removed: new Set() };
     this.cursor = null;
-    this.pending = false;
-    new ResizeObserver(() => this.fit()).observe(frame);
+    this.stale = new Set();
+    new ResizeObserver(() => this.resize()).observe(frame);
   }
 
-  show(bitmap, geometry, side) {
-    Object.assign(this, { bitmap, geometry, side });
+  show(film, geometry, side) {
+    Object.assign(this, { film, geometry, side, cursor: null });
     this.fit();
   }
 
-  // `values` are rows of numbers in -1 … 1, the strength of each patch's colour.
-  evidence(values, removed) {
-    this.grid = values;
-    this.removed = removed;
-    this.draw();
+  // `grid`: rows of patch logits, or null; `map`: { values, side } in logits, or null; `factor` makes colours of logits.
+  setLayer(layer) {
+    this.layer = layer;
+    this.paint("evidence");
   }
 
   fit() {
+    if (this.film) this.view.fit(this.frame.clientWidth, this.frame.clientHeight, this.film);
+    this.paint("film", "evidence");
+  }
+
+  resize() {
     const { clientWidth: width, clientHeight: height } = this.frame;
-    const ratio = devicePixelRatio || 1;
+    this.ratio = devicePixelRatio || 1;
     for (const canvas of this.canvases) {
-      canvas.width = Math.max(1, Math.round(width * ratio));
-      canvas.height = Math.max(1, Math.round(height * ratio));
+      canvas.width = Math.max(1, Math.round(width * this.ratio));
+      canvas.height = Math.max(1, Math.round(height * this.ratio));
     }
-    this.ratio = ratio;
-    if (this.bitmap) {
-      const scale = Math.min(width / this.bitmap.width, height / this.bitmap.height);
-      this.view = { scale, x: (width - this.bitmap.width * scale) / 2, y: (height - this.bitmap.height * scale) / 2 };
-    }
-    this.draw();
+    if (this.film && this.view.isFitted) this.view.fit(width, height, this.film);
+    this.paint("film", "evidence");
   }
 
-  zoom(factor, x = this.frame.clientWidth / 2, y = this.frame.clientHeight / 2) {
-    if (!this.bitmap) return;
-    const scale = Math.min(40, Math.max(0.02, this.view.scale * factor));
-    const change = scale / this.view.scale;
-    this.view = { scale, x: x - (x - this.view.x) * change, y: y - (y - this.view.y) * change };
-    this.draw();
-  }
-
-  pan(x, y) {
-    if (!this.bitmap) return;
-    this.view.x += x;
-    this.view.y += y;
-    this.draw();
-  }
-
-  // The patch at a place of the frame, as row * side + column, or null outside the grid.
+  // The patch at a place of the frame, or null outside the grid.
   cellAt(x, y) {
-    if (!this.bitmap || !this.geometry) return null;
-    const { row, column, height } = this.geometry;
-    const size = height / this.side;
-    const r = Math.floor(((y - this.view.y) / this.view.scale - row) / size);
-    const c = Math.floor(((x - this.view.x) / this.view.scale - column) / size);
+    if (!this.geometry) return null;
+    const [column, row] = this.view.toFilm(x, y);
+    const size = this.geometry.height / this.side;
+    const r = Math.floor((row - this.geometry.row) / size);
+    const c = Math.floor((column - this.geometry.column) / size);
     return r >= 0 && c >= 0 && r < this.side && c < this.side ? r * this.side + c : null;
   }
 
-  placeOf(cell) {
-    const size = this.geometry.height / this.side;
-    const x = this.view.x + (this.geometry.column + ((cell % this.side) + 0.5) * size) * this.view.scale;
-    const y = this.view.y + (this.geometry.row + (Math.floor(cell / this.side) + 0.5) * size) * this.view.scale;
-    return [x, y];
+  // Paints in the next frame of the screen, once however often it is asked.
+  paint(...what) {
+    if (!this.stale.size) requestAnimationFrame(() => this.paintNow());
+    for (const name of what) this.stale.add(name);
   }
 
-  draw() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => {
-      this.pending = false;
-      this.paintFilm();
-      this.paintEvidence();
-    });
+  paintNow() {
+    if (this.stale.has("film")) this.paintFilm();
+    if (this.stale.has("evidence")) this.paintEvidence();
+    this.stale.clear();
   }
 
   paintFilm() {
-    const [canvas] = this.canvases;
     const [context] = this.contexts;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    const { brightness, contrast, invert } = this.style;
-    canvas.style.filter = `invert(${invert ? 1 : 0}) brightness(${brightness}) contrast(${contrast})`;
-    if (!this.bitmap) return;
-    const k = this.view.scale * this.ratio;
-    context.setTransform(k, 0, 0, k, this.view.x * this.ratio, this.view.y * this.ratio);
-    context.drawImage(this.bitmap, 0, 0);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+    if (!this.film) return;
+    const { scale, x, y } = this.view;
+    this.film.draw(context, scale * this.ratio, x * this.ratio, y * this.ratio);
   }
 
   paintEvidence() {
-    const [, canvas] = this.canvases;
     const [, context] = this.contexts;
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    if (!this.bitmap || !this.geometry) return;
+    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    if (!this.film) return;
     const k = this.view.scale * this.ratio;
     context.setTransform(k, 0, 0, k, this.view.x * this.ratio, this.view.y * this.ratio);
-    const { row, column, height } = this.geometry;
-    const size = height / this.side;
-    (this.grid || []).forEach((line, r) => line.forEach((value, c) => {
-      const x = column + c * size;
-      const y = row + r * size;
-      if (this.removed.has(r * this.side + c)) {
-        context.fillStyle = "rgb(0 0 0 / .8)";
-        context.fillRect(x, y, size, size);
-        context.strokeStyle = "rgb(255 255 255 / .8)";
-        context.lineWidth = 1.5 / this.view.scale;
-        context.beginPath();
-        context.moveTo(x + size * 0.35, y + size * 0.35);
-        context.lineTo(x + size * 0.65, y + size * 0.65);
-        context.moveTo(x + size * 0.65, y + size * 0.35);
-        context.lineTo(x + size * 0.35, y + size * 0.65);
-        context.stroke();
-      } else {
-        context.fillStyle = `rgb(${colour(value, this.style.palette).join(" ")} / ${this.style.opacity})`;
-        context.fillRect(x, y, size, size);
-      }
-    }));
-    context.strokeStyle = "rgb(255 214 0 / .9)";
+    const { row, column, height: extent } = this.geometry;
+    this.paintUnseen(context, row, column, extent);
+    const size = extent / this.side;
+    const square = (cell) => [column + (cell % this.side) * size, row + Math.floor(cell / this.side) * size, size];
+    if (this.layer.map) this.paintMap(context, row, column, extent);
+    else if (this.layer.grid) this.paintGrid(context, square);
+    for (const cell of this.layer.removed) paintRemoved(context, ...square(cell), this.view.scale);
+    context.strokeStyle = BORDER;
     context.lineWidth = 1.5 / this.view.scale;
-    context.strokeRect(column, row, height, height); // what lies outside was not looked at
+    context.strokeRect(column, row, extent, extent);
     if (this.cursor !== null) {
+      const [left, top] = square(this.cursor);
       context.lineWidth = 3 / this.view.scale;
-      context.strokeStyle = "#7fc4ff";
-      context.strokeRect(column + (this.cursor % this.side) * size, row + Math.floor(this.cursor / this.side) * size, size, size);
+      context.strokeStyle = CURSOR;
+      context.strokeRect(left, top, size, size);
     }
   }
+
+  paintGrid(context, square) {
+    this.layer.grid.flat().forEach((logit, cell) => {
+      if (this.layer.removed.has(cell)) return;
+      context.fillStyle = `rgb(${colour(logit * this.layer.factor, this.look.palette).join(" ")} / ${this.look.opacity})`;
+      const [left, top, size] = square(cell);
+      context.fillRect(left, top, size, size);
+    });
+  }
+
+  paintMap(context, row, column, extent) {
+    context.globalAlpha = this.look.opacity;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(coloured(this.layer.map, this.layer.factor, this.look.palette), column, row, extent, extent);
+    context.globalAlpha = 1;
+  }
+
+  // Hatches what the network did not look at.
+  paintUnseen(context, row, column, extent) {
+    const { rows, columns } = this.film;
+    if (extent >= rows && extent >= columns) return;
+    context.save();
+    context.beginPath();
+    context.rect(0, 0, columns, rows);
+    context.rect(column, row, extent, extent);
+    context.clip("evenodd");
+    context.fillStyle = "rgb(0 0 0 / .45)";
+    context.fillRect(0, 0, columns, rows);
+    context.strokeStyle = "rgb(255 214 0 / .35)";
+    context.lineWidth = 1 / this.view.scale;
+    context.beginPath();
+    const gap = Math.max(rows, columns) / 60;
+    for (let at = -rows; at < columns; at += gap) {
+      context.moveTo(at, rows);
+      context.lineTo(at + rows, 0);
+    }
+    context.stroke();
+    context.restore();
+  }
+}
+
+function paintRemoved(context, left, top, size, scale) {
+  context.fillStyle = "rgb(0 0 0 / .8)";
+  context.fillRect(left, top, size, size);
+  context.strokeStyle = "rgb(255 255 255 / .8)";
+  context.lineWidth = 1.5 / scale;
+  context.beginPath();
+  context.moveTo(left + size * 0.35, top + size * 0.35);
+  context.lineTo(left + size * 0.65, top + size * 0.65);
+  context.moveTo(left + size * 0.65, top + size * 0.35);
+  context.lineTo(left + size * 0.35, top + size * 0.65);
+  context.stroke();
+}
+
+const drawn = new WeakMap(); // maps that were coloured before, and how
+
+function coloured(map, factor, palette) {
+  const known = drawn.get(map);
+  if (known?.factor === factor && known.palette === palette) return known.canvas;
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = map.side;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(map.side, map.side);
+  map.values.forEach((logit, index) => {
+    image.data.set(colour(logit * factor, palette), 4 * index);
+    image.data[4 * index + 3] = 255;
+  });
+  context.putImageData(image, 0, 0);
+  drawn.set(map, { factor, palette, canvas });
+  return canvas;
 }

@@ -1,37 +1,57 @@
-"""``python -m tests.browser.screenshots``: the pictures of the README, made of the example film."""
+"""``python -m tests.browser.screenshots``: the pictures of the README, made of films of ``pydicom-data`` only."""
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.benchmarks.service import ours
+from tests.browser.conftest import ANSWER_MS, CHROMIUM
+from tests.factories import example
 
 OUT = Path(__file__).resolve().parent.parent.parent / "docs"
+FOLDER = ("RG1_UNCR.dcm", "RG1_UNCI.dcm", "RG3_UNCR.dcm")
 
 
-def removed_ring(page: Page) -> None:
+def evidence(page: Page) -> None:
+    page.click("#example")
+    expect(page.locator(".finding")).to_have_count(14, timeout=ANSWER_MS)
+    page.locator('.finding[data-finding="Lung Lesion"]').click()
+
+
+def question(page: Page) -> None:
     page.click("#ring")
 
 
-STATES = {
-    "viewer": lambda page: page.locator('.finding[data-finding="Lung Lesion"]').click(),
-    "viewer-question": removed_ring,
-}
+def comparison(page: Page) -> None:
+    page.click("#reset")
+    page.click("#compare")
+    page.locator('.finding[data-finding="Pleural Effusion"]').click()
+    page.mouse.move(300, 450)
+
+
+def table(page: Page) -> None:
+    page.click("#compare")
+    films = [{"name": name, "mimeType": "application/dicom", "buffer": example(name)} for name in FOLDER]
+    page.set_input_files("#file", films)
+    expect(page.locator("#batch-progress")).to_have_text("3 of 3 read", timeout=ANSWER_MS)
+
+
+STATES: dict[str, Callable[[Page], None]] = {
+    "viewer": evidence, "viewer-question": question, "viewer-compare": comparison, "viewer-batch": table,
+}  # fmt: skip
 
 
 def main() -> None:
-    """Write one picture for each state, as JPEG."""
+    """Write one picture for each state, as JPEG, over the one before."""
     OUT.mkdir(exist_ok=True)
     with ours() as (url, _), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-GB")
         page.goto(url)
-        page.click("#example")
-        expect(page.locator(".finding")).to_have_count(14, timeout=60_000)
         for name, reach in STATES.items():
             reach(page)
-            page.wait_for_timeout(300)
+            page.wait_for_timeout(500)
             page.screenshot(path=OUT / f"{name}.jpg", type="jpeg", quality=70)
         browser.close()
 

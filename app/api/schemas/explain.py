@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, Self
 
-from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from app.api.schemas.common import Body, Cell, FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
 from app.patchnet.manifest import FindingStatus
@@ -96,8 +96,8 @@ class ExplanationBody(Body):
     decisive_patches: list[DecisiveBody]
 
     @classmethod
-    def of(cls, item: Explanation, explanations: Explanations) -> Self:
-        """From one item of a set of explanations."""
+    def of(cls, item: Explanation, explanations: Explanations, cell: int | None) -> Self:
+        """From one item of a set of explanations. ``cell``: side of the map's cells, or None for the default."""
         score, geometry = item.score, explanations.prediction.geometry
         manifest = explanations.prediction.model.manifest
         side = manifest.image_size // manifest.patch_size
@@ -110,7 +110,7 @@ class ExplanationBody(Body):
             stride=explanations.stride,
             exact=explanations.exact,
             grid=None if item.grid is None else GridBody(rows=side, columns=side, patch_logits=item.grid.tolist()),
-            saliency_map=_map(item, explanations),
+            saliency_map=_map(item, explanations, cell),
             geometry=GridGeometry(
                 row=geometry.row,
                 column=geometry.column,
@@ -135,14 +135,14 @@ class ExplainBody(Body):
     timing_ms: Timing
 
     @classmethod
-    def of(cls, request_id: str, explanations: Explanations, watch: Stopwatch) -> Self:
-        """From explanations."""
+    def of(cls, request_id: str, explanations: Explanations, watch: Stopwatch, cell: int | None = None) -> Self:
+        """From explanations. ``cell`` must divide the model's image size."""
         prediction = explanations.prediction
         return cls(
             request_id=request_id,
             model=ModelFacts.of(prediction.model),
             image=ImageBody.of(prediction),
-            explanations=[ExplanationBody.of(item, explanations) for item in explanations.items],
+            explanations=[ExplanationBody.of(item, explanations, cell) for item in explanations.items],
             warnings=warnings(prediction),
             timing_ms=Timing.of(watch),
         )
@@ -158,11 +158,14 @@ def _additivity(item: Explanation) -> Additivity | None:
     return Additivity(grid_mean=item.grid_mean, logit=item.score.logit, difference=item.grid_mean - item.score.logit)
 
 
-def _map(item: Explanation, explanations: Explanations) -> MapBody | None:
+def _map(item: Explanation, explanations: Explanations, cell: int | None) -> MapBody | None:
     if item.saliency_map is None:
         return None
-    cell = _cell_size(explanations)
-    values: Tensor = item.saliency_map[::cell, ::cell]
+    if cell is None:
+        cell = _cell_size(explanations)
+        values = item.saliency_map[::cell, ::cell]
+    else:
+        values = avg_pool2d(item.saliency_map[None], cell)[0]
     return MapBody(
         rows=values.shape[0], columns=values.shape[1], cell_size=cell, border=explanations.border,
         values=values.tolist(),
