@@ -28,6 +28,8 @@ from training.compare.setting import Setting, Split
 from training.compare.shortcut import COLUMN, Marked, measure, taught
 from training.datasets import FilmDataset, read_films
 
+pytestmark = pytest.mark.timeout(900)  # the fixture runs a whole comparison
+
 BACKBONE = "efficientnet_lite0"
 
 
