@@ -11,6 +11,7 @@ from pydicom import dcmread
 
 from tests.factories import chest_dicom
 from tests.integration.orthanc import free_ports
+from tests.integration.radiology import dcmtk
 from tests.integration.test_archive import stow
 
 pytestmark = pytest.mark.integration
@@ -43,9 +44,9 @@ class Receiver:
 
 
 @pytest.fixture
-def receiver(installed, tmp_path) -> Iterator[Receiver]:
+def receiver(tmp_path) -> Iterator[Receiver]:
     (tmp_path / "received").mkdir()
-    receiver = Receiver(installed("storescp"), tmp_path / "received", free_ports(1)[0])
+    receiver = Receiver(dcmtk("storescp"), tmp_path / "received", free_ports(1)[0])
     yield receiver
     receiver.stop()
 
