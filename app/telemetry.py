@@ -108,8 +108,8 @@ class Metrics:
         )  # fmt: skip
         self.reference_probability = Gauge(
             f"{prefix}_reference_probability",
-            "Share of the reference's films with a probability up to le, from the default model's manifest.",
-            ("finding", "le"), registry=self.registry,
+            "Share of the reference's films with a probability up to a bound, from the default model's manifest.",
+            ("finding", "up_to"), registry=self.registry,
         )  # fmt: skip
         self.evidence_share = Counter(
             f"{prefix}_evidence_share", "Shares of the positive evidence by region of the film; 1 for each film.",
