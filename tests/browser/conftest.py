@@ -22,7 +22,7 @@ def rg1() -> bytes:
     return example("RG1_UNCR.dcm")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # ends before other tests: Playwright keeps an event loop running in this thread
 def browser(installed) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])
