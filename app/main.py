@@ -180,10 +180,10 @@ def load_models(settings: Settings, device: str, metrics: Metrics) -> list[Serve
 
 def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> ServedModel:
     """One artefact behind a scheduler that is not started yet. Raises ArtifactError."""
-    loaded = artifact.load(artifact.find(name, settings.models_dir))
-    if settings.pinned_weights and loaded.manifest.weights_sha256 not in settings.pinned_weights:
+    stored = artifact.read(artifact.find(name, settings.models_dir))
+    if settings.pinned_weights and stored.manifest.weights_sha256 not in settings.pinned_weights:
         raise ArtifactError(f"the weights of '{name}' are none of those that MEDPATCHNET_MODEL_SHA256 allows")
-    manifest = loaded.manifest
+    manifest = stored.manifest
     one_image = manifest.patches_per_side**2
     wanted = Wanted(
         device=device,
@@ -196,7 +196,7 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
         cache=settings.exports_dir,
     )
     scheduler = Scheduler(
-        make_engines(loaded.network.backbone, manifest.patch_size, wanted),
+        make_engines(lambda: stored.network().backbone, manifest.patch_size, wanted),
         batch_patches=settings.batch_patches,
         map_patches=one_image * _MAP_CHUNK_IMAGES[device],
         batch_wait_s=settings.batch_wait_s,
@@ -205,7 +205,7 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
         on_fault=lambda fault: metrics.inference_faults.labels(fault).inc(),
     )
     metrics.model.labels(manifest.name, manifest.version, manifest.weights_sha256, device).set(1)
-    return ServedModel(manifest, scheduler, _card(loaded.directory))
+    return ServedModel(manifest, scheduler, _card(stored.directory))
 
 
 def choose_precision(preference: PrecisionPreference, manifest: Manifest) -> Precision:

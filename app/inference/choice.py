@@ -1,15 +1,16 @@
 """Which engines serve a network: what was asked for, or what is fastest with the same answers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from app.errors import ConfigurationError
 from app.inference.cuda_engine import CudaEngine
 from app.inference.engine import Engine, Precision, TorchEngine
-from app.inference.export import exported
+from app.inference.export import exported, probe_patches
 from app.inference.openvino_engine import OpenVinoEngine, chunk_of
 from app.settings import DevicePreference, EnginePreference
 from app.telemetry import get_logger
@@ -47,9 +48,10 @@ def choose_device(preference: DevicePreference) -> str:
     return "cpu"
 
 
-def make_engines(backbone: nn.Module, patch_size: int, wanted: Wanted) -> list[Engine]:
+def make_engines(backbone: Callable[[], nn.Module], patch_size: int, wanted: Wanted) -> list[Engine]:
     """One engine on the CPU, or one on every visible CUDA device, with the answers of the backbone.
 
+    ``backbone`` builds it; where a kept export serves, it is not called.
     ``auto`` takes OpenVINO on the CPU and captured graphs on CUDA, unless they cannot take the network or their answers
     on a test pattern are not torch's: then torch as it is. Raises ConfigurationError where the engine or the precision
     that is asked for cannot serve.
@@ -58,16 +60,17 @@ def make_engines(backbone: nn.Module, patch_size: int, wanted: Wanted) -> list[E
         return [_on_cpu(backbone, patch_size, wanted)]
     if wanted.engine == "openvino":
         raise ConfigurationError("the engine 'openvino' runs on the CPU; set the device to 'cpu', or the engine 'auto'")
-    return [_on_cuda(backbone, patch_size, wanted, index) for index in range(torch.cuda.device_count())]
+    built = backbone()
+    return [_on_cuda(built, patch_size, wanted, index) for index in range(torch.cuda.device_count())]
 
 
-def _on_cpu(backbone: nn.Module, patch_size: int, wanted: Wanted) -> Engine:
+def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: Wanted) -> Engine:
     if wanted.engine == "torch":
-        return TorchEngine(backbone, "cpu", wanted.threads, wanted.precision)
+        return TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)
     try:
-        model = exported(backbone, patch_size, chunk_of(patch_size), wanted.key, wanted.cache)
-        engine = OpenVinoEngine(model, wanted.threads, wanted.precision)
-        reason = _departure(engine, backbone, patch_size)
+        export = exported(backbone, patch_size, chunk_of(patch_size), wanted.key, wanted.cache)
+        engine = OpenVinoEngine(export.model, wanted.threads, wanted.precision)
+        reason = _departure(engine, torch.from_numpy(export.answers), patch_size)
     except RuntimeError as error:  # what torch.export and OpenVINO raise for a network they cannot take
         engine, reason = None, f"it cannot take this network ({type(error).__name__})"
     if engine is not None and reason is None:
@@ -75,7 +78,7 @@ def _on_cpu(backbone: nn.Module, patch_size: int, wanted: Wanted) -> Engine:
     if wanted.engine == "openvino":
         raise ConfigurationError(f"the engine 'openvino' cannot serve this model: {reason}; use 'auto' or 'torch'")
     get_logger().warning("openvino_not_used", reason=reason)
-    return TorchEngine(backbone, "cpu", wanted.threads, wanted.precision)
+    return TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)
 
 
 def _on_cuda(backbone: nn.Module, patch_size: int, wanted: Wanted, index: int) -> Engine:
@@ -89,7 +92,8 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: Wanted, index: int) -
                 largest=wanted.largest,
                 precision=wanted.precision,
             )
-            reason = _departure(engine, backbone, patch_size)
+            answers = TorchEngine(backbone, "cpu").patch_logits(probe_patches(patch_size))
+            reason = _departure(engine, answers, patch_size)
         except RuntimeError as error:  # a network that cannot be captured, or too little memory
             engine, reason = None, f"it cannot take this network ({type(error).__name__})"
         if engine is not None and reason is None:
@@ -98,17 +102,12 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: Wanted, index: int) -
     return TorchEngine(backbone, f"cuda:{index}", wanted.threads, wanted.precision)
 
 
-def _departure(engine: Engine, backbone: nn.Module, patch_size: int) -> str | None:
-    """Why the answers of an engine are not those of its backbone; None where they are."""
-    difference = _difference(engine, TorchEngine(backbone, "cpu"), patch_size)
+def _departure(engine: Engine, answers: Tensor, patch_size: int) -> str | None:
+    """Why an engine's logits of ``probe_patches`` are not torch's ``answers``, [4, C]; None where they are."""
+    difference = _difference(engine.patch_logits(probe_patches(patch_size)), answers)
     fits = difference <= _TOLERANCE[engine.precision]
     return None if fits else f"its answers differ from torch's by {difference:.3g}"
 
 
-def _difference(one: Engine, other: Engine, patch_size: int) -> float:
-    """Largest difference of logits on four patches of noise and ramps."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(4, 1, patch_size, patch_size, generator=generator)
-    patterns = noise * torch.linspace(0, 1, 4)[:, None, None, None] + torch.linspace(0, 0.5, patch_size)
-    patterns = patterns.clamp(0, 1)
-    return float((one.patch_logits(patterns) - other.patch_logits(patterns)).abs().max())
+def _difference(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max())

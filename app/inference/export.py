@@ -9,80 +9,102 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import numpy.typing as npt
 import openvino as ov
 import torch
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
-from torch import nn
+from torch import Tensor, nn
 
 from app.telemetry import get_logger
 
-_MODEL, _WEIGHTS, _DIGESTS = "model.xml", "model.bin", "digests.json"
-_FORM = 1  # of the export; a new one is not mixed up with those kept by older versions
+_MODEL, _WEIGHTS, _ANSWERS, _DIGESTS = "model.xml", "model.bin", "answers.npy", "digests.json"
+_FORM = 2  # of the export; a new one is not mixed up with those kept by older versions
 
 
-def exported(backbone: nn.Module, patch_size: int, chunk: int, key: str, cache: Path | None) -> ov.Model:
-    """The backbone for inputs [chunk, 1, p, p], from the cache where it is there.
+@dataclass(frozen=True)
+class Export:
+    """A network of static shape [n, 1, p, p], and what torch answers to ``probe_patches``: [4, C] float32."""
+
+    model: ov.Model
+    answers: npt.NDArray[np.float32]
+
+
+def exported(backbone: Callable[[], nn.Module], patch_size: int, chunk: int, key: str, cache: Path | None) -> Export:
+    """The backbone for inputs [chunk, 1, p, p], from the cache where it is there; only else is it built.
 
     ``key`` stands for the backbone's weights, such as their SHA-256. Without a usable ``cache`` nothing is kept.
     """
     if cache is None:
-        return export(backbone, patch_size, chunk)
+        return export(backbone(), patch_size, chunk)
     folder = cache / f"openvino-{_FORM}-{ov.get_version().split('-')[0]}-{key[:32]}-{chunk}x{patch_size}"
     kept = read(folder)
     if kept is not None:
         return kept
-    model = export(backbone, patch_size, chunk)
+    fresh = export(backbone(), patch_size, chunk)
     try:
-        keep(model, folder)
+        keep(fresh, folder)
     except OSError as error:
         get_logger().warning("export_not_kept", reason=error.strerror)
-    return model
+    return fresh
 
 
-def export(backbone: nn.Module, patch_size: int, chunk: int) -> ov.Model:
-    """A torch module [N, 1, p, p] → [N, C] as an OpenVINO model of static shape, float32."""
+def probe_patches(patch_size: int) -> Tensor:
+    """Four patches of noise and ramps, [4, 1, p, p] in [0, 1]: engines are compared by their answers to them."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(4, 1, patch_size, patch_size, generator=generator)
+    patterns = noise * torch.linspace(0, 1, 4)[:, None, None, None] + torch.linspace(0, 0.5, patch_size)
+    return patterns.clamp(0, 1)
+
+
+def export(backbone: nn.Module, patch_size: int, chunk: int) -> Export:
+    """A torch module [N, 1, p, p] → [N, C] as an OpenVINO model of static shape, float32, with its answers."""
     example = torch.zeros(chunk, 1, patch_size, patch_size)
     with torch.no_grad(), _quiet():
         program = torch.export.export(backbone.eval(), (example,))
         decoder = TorchFXPythonDecoder.from_exported_program(program)
         frontend = FrontEndManager().load_by_framework("pytorch")
         model: ov.Model = frontend.convert(frontend.load(decoder))
+        answers = backbone(probe_patches(patch_size))
     model.reshape([chunk, 1, patch_size, patch_size])
-    return model
+    return Export(model, answers.numpy())
 
 
-def read(folder: Path) -> ov.Model | None:
+def read(folder: Path) -> Export | None:
     """A kept export, or None where there is none or a byte of it changed; a damaged one is removed."""
     try:
         digests = json.loads((folder / _DIGESTS).read_bytes())
-        whole = digests == {name: _digest(folder / name) for name in (_MODEL, _WEIGHTS)}
+        whole = digests == {name: _digest(folder / name) for name in (_MODEL, _WEIGHTS, _ANSWERS)}
     except FileNotFoundError:
         whole = False
     except (OSError, ValueError):
         whole = False
     if whole:
-        return ov.Core().read_model(folder / _MODEL)
+        return Export(ov.Core().read_model(folder / _MODEL), np.load(folder / _ANSWERS, allow_pickle=False))
     if folder.exists():
         get_logger().warning("export_damaged")
         shutil.rmtree(folder, ignore_errors=True)
     return None
 
 
-def keep(model: ov.Model, folder: Path) -> None:
+def keep(export: Export, folder: Path) -> None:
     """Write an export, whole or not at all; where another process was first, its copy stays. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=folder.parent, prefix=".new-") as name:
         fresh = Path(name) / "export"
         fresh.mkdir()
         try:
-            ov.save_model(model, fresh / _MODEL, compress_to_fp16=False)
+            ov.save_model(export.model, fresh / _MODEL, compress_to_fp16=False)
         except RuntimeError as error:
             raise OSError(0, "OpenVINO could not write the export") from error
-        digests = {part: _digest(fresh / part) for part in (_MODEL, _WEIGHTS)}
+        np.save(fresh / _ANSWERS, export.answers)
+        digests = {part: _digest(fresh / part) for part in (_MODEL, _WEIGHTS, _ANSWERS)}
         (fresh / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
         try:
             os.rename(fresh, folder)

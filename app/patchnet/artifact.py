@@ -36,6 +36,24 @@ class Artifact:
     directory: Path
 
 
+@dataclass(frozen=True)
+class Stored:
+    """An artefact as it lies in its folder: the manifest, and tensors whose hash is the manifest's."""
+
+    manifest: Manifest
+    state: Mapping[str, Tensor]
+    directory: Path
+
+    def network(self) -> PatchNet:
+        """The network in evaluation mode on the CPU.
+
+        Raises ArtifactError where the tensors are not exactly those of the backbone.
+        """
+        network = _network(self.manifest)
+        _fill(network, self.state, str(self.directory / WEIGHTS))
+        return network.eval()
+
+
 def available(models_dir: Path) -> list[str]:
     """Names of the artefacts in a folder, sorted."""
     return sorted(path.parent.name for path in models_dir.glob(f"*/{MANIFEST}"))
@@ -68,6 +86,15 @@ def load(directory: Path) -> Artifact:
     Raises ArtifactError where the manifest does not fit, the weights' sha256 is not the manifest's, or the tensors are
     not exactly those of the backbone.
     """
+    stored = read(directory)
+    return Artifact(stored.manifest, stored.network(), directory)
+
+
+def read(directory: Path) -> Stored:
+    """What ``load`` reads and checks, without the network itself, which takes seconds to build.
+
+    Raises ArtifactError where the manifest does not fit or the weights' sha256 is not the manifest's.
+    """
     manifest = read_manifest(directory)
     path = directory / WEIGHTS
     try:
@@ -80,9 +107,7 @@ def load(directory: Path) -> Artifact:
         state = load_tensors(content)
     except SafetensorError:
         raise ArtifactError(f"{path} is no safetensors file") from None
-    network = _network(manifest)
-    _fill(network, state, str(path))
-    return Artifact(manifest, network.eval(), directory)
+    return Stored(manifest, state, directory)
 
 
 def save(
@@ -175,7 +200,7 @@ def _network(description: Description) -> PatchNet:
     return PatchNet(backbone, description.image_size, description.patch_size)
 
 
-def _fill(network: PatchNet, state: dict[str, Tensor], origin: str) -> None:
+def _fill(network: PatchNet, state: Mapping[str, Tensor], origin: str) -> None:
     try:
         network.backbone.load_state_dict(state)
     except RuntimeError:

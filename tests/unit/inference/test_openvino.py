@@ -1,6 +1,7 @@
 """The OpenVINO engine: the same answers, kept exports, and what happens when they are damaged."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import openvino as ov
@@ -12,7 +13,7 @@ from app.errors import ConfigurationError
 from app.inference import choice
 from app.inference.choice import Wanted, make_engines
 from app.inference.engine import TorchEngine
-from app.inference.export import export, exported, keep, read
+from app.inference.export import Export, export, exported, keep, probe_patches, read
 from app.inference.openvino_engine import OpenVinoEngine, chunk_of
 
 SIDE = 11
@@ -26,7 +27,7 @@ def backbone():
 
 @pytest.mark.parametrize("count", [1, 4, 5, 23])
 def test_the_answers_are_those_of_torch_for_any_number_of_patches(backbone, count):
-    engine = OpenVinoEngine(exported(backbone, SIDE, 4, "", None))
+    engine = OpenVinoEngine(exported(lambda: backbone, SIDE, 4, "", None).model)
     patches = torch.rand(count, 1, SIDE, SIDE)
     logits = engine.patch_logits(patches)
     assert logits.shape == (count, 7)
@@ -35,74 +36,82 @@ def test_the_answers_are_those_of_torch_for_any_number_of_patches(backbone, coun
 
 
 def test_no_patches_give_no_logits(backbone):
-    assert OpenVinoEngine(exported(backbone, SIDE, 4, "", None)).patch_logits(torch.zeros(0, 1, SIDE, SIDE)).shape == (
-        0,
-        7,
-    )
+    engine = OpenVinoEngine(exported(lambda: backbone, SIDE, 4, "", None).model)
+    assert engine.patch_logits(torch.zeros(0, 1, SIDE, SIDE)).shape == (0, 7)
 
 
 def test_a_chunk_has_as_many_pixels_for_any_patch_size():
     assert (chunk_of(64), chunk_of(128), chunk_of(512)) == (32, 8, 1)
 
 
-def test_a_second_start_reads_what_the_first_one_kept(backbone, tmp_path, monkeypatch):
-    exported(backbone, SIDE, 4, "abc", tmp_path)
+def never():
+    raise AssertionError("built again")
 
-    def fail(*_):
-        raise AssertionError("exported again")
 
-    monkeypatch.setattr("app.inference.export.export", fail)
-    model = exported(backbone, SIDE, 4, "abc", tmp_path)
+def test_a_second_start_reads_what_the_first_one_kept_and_builds_no_network(backbone, tmp_path):
+    first = exported(lambda: backbone, SIDE, 4, "abc", tmp_path)
+    kept = exported(never, SIDE, 4, "abc", tmp_path)
     patches = torch.rand(4, 1, SIDE, SIDE)
-    torch.testing.assert_close(
-        OpenVinoEngine(model).patch_logits(patches), backbone(patches).detach(), atol=1e-5, rtol=0
-    )
+    logits = OpenVinoEngine(kept.model).patch_logits(patches)
+    torch.testing.assert_close(logits, backbone(patches).detach(), atol=1e-5, rtol=0)
+    assert (kept.answers == first.answers).all()
+    assert (kept.answers == backbone(probe_patches(SIDE)).detach().numpy()).all()
     with pytest.raises(AssertionError):
-        exported(backbone, SIDE, 4, "other weights", tmp_path)
+        exported(never, SIDE, 4, "other weights", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["model.bin", "model.xml", "digests.json"])
+def test_kept_answers_of_another_network_are_noticed(backbone, tmp_path):
+    make_engines(lambda: backbone, SIDE, Wanted(engine="openvino", key="abc", cache=tmp_path))
+    (folder,) = tmp_path.iterdir()
+    other = export(backbone, SIDE, chunk_of(SIDE))
+    shutil.rmtree(folder)
+    keep(Export(other.model, other.answers + 1), folder)
+    with pytest.raises(ConfigurationError, match="differ from torch's by 1"):
+        make_engines(never, SIDE, Wanted(engine="openvino", key="abc", cache=tmp_path))
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.xml", "answers.npy", "digests.json"])
 @pytest.mark.parametrize("damage", [lambda file: file.write_bytes(file.read_bytes()[:-9]), os.remove])
 def test_a_damaged_export_is_made_again(backbone, tmp_path, name, damage):
-    exported(backbone, SIDE, 4, "abc", tmp_path)
+    exported(lambda: backbone, SIDE, 4, "abc", tmp_path)
     (folder,) = tmp_path.iterdir()
     damage(folder / name)
     patches = torch.rand(3, 1, SIDE, SIDE)
-    logits = OpenVinoEngine(exported(backbone, SIDE, 4, "abc", tmp_path)).patch_logits(patches)
+    logits = OpenVinoEngine(exported(lambda: backbone, SIDE, 4, "abc", tmp_path).model).patch_logits(patches)
     torch.testing.assert_close(logits, backbone(patches).detach(), atol=1e-5, rtol=0)
-    assert {path.name for path in folder.iterdir()} == {"model.bin", "model.xml", "digests.json"}
+    assert {path.name for path in folder.iterdir()} == {"model.bin", "model.xml", "answers.npy", "digests.json"}
 
 
 def test_starts_side_by_side_leave_one_whole_export(backbone, tmp_path):
-    model = export(backbone, SIDE, 4)
+    fresh = export(backbone, SIDE, 4)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: keep(model, tmp_path / "abc"), range(8)))
+        list(pool.map(lambda _: keep(fresh, tmp_path / "abc"), range(8)))
     assert [path.name for path in tmp_path.iterdir()] == ["abc"]
     assert read(tmp_path / "abc") is not None
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(backbone, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    (engine,) = make_engines(backbone, SIDE, Wanted(engine="openvino", cache=tmp_path / "file"))
+    (engine,) = make_engines(lambda: backbone, SIDE, Wanted(engine="openvino", cache=tmp_path / "file"))
     assert isinstance(engine, OpenVinoEngine)
 
 
 def test_auto_serves_with_torch_what_openvino_answers_differently(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(choice, "_difference", lambda *_: 0.1)
-    (engine,) = make_engines(backbone, SIDE, Wanted())
+    (engine,) = make_engines(lambda: backbone, SIDE, Wanted())
     assert isinstance(engine, TorchEngine)
     with pytest.raises(ConfigurationError, match="differ"):
-        make_engines(backbone, SIDE, Wanted(engine="openvino"))
+        make_engines(lambda: backbone, SIDE, Wanted(engine="openvino"))
 
 
 def test_openvino_is_refused_for_cuda(backbone):
     with pytest.raises(ConfigurationError, match="CPU"):
-        make_engines(backbone, SIDE, Wanted(device="cuda", engine="openvino"))
+        make_engines(lambda: backbone, SIDE, Wanted(device="cuda", engine="openvino"))
 
 
 def test_a_precision_that_the_cpu_lacks_is_refused_and_not_quietly_replaced(backbone):
     capable = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    model = exported(backbone, SIDE, 4, "", None)
+    model = exported(lambda: backbone, SIDE, 4, "", None).model
     if capable:
         engine = OpenVinoEngine(model, precision="bfloat16")
         assert engine.precision == "bfloat16"
