@@ -1,17 +1,16 @@
 """A real browser before the same real server as in the integration tests."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.factories import example
-from tests.integration.conftest import client, installed, service, start_service
+from tests.integration.conftest import client, service, start_service
+from tests.programs import installed
 
-__all__ = ["client", "installed", "service", "start_service"]
+__all__ = ["client", "service", "start_service"]
 
-CHROMIUM = shutil.which("chromium") or "chromium"
 ANSWER_MS = 60_000  # a busy machine is slow, not wrong
 expect.set_options(timeout=ANSWER_MS)
 
@@ -23,7 +22,7 @@ def rg1() -> bytes:
 
 
 @pytest.fixture(scope="package")  # ends before other tests: Playwright keeps an event loop running in this thread
-def browser(installed) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])
         yield browser

@@ -11,7 +11,8 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.benchmarks.service import ours
-from tests.browser.conftest import CHROMIUM, box_of, open_film
+from tests.browser.conftest import box_of, open_film
+from tests.programs import installed
 
 SECONDS = 4
 SCREEN_HZ = 60
@@ -64,7 +65,7 @@ def measured(page: Page, name: str, begin: Callable[[], None], end: Callable[[],
 def main() -> None:
     """Print a line for brushing over the grid, and one for panning a film of 3000 × 3000 pixels."""
     with ours() as (url, _), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-GB")
         page.goto(url)
         open_film(page, large_film(), "large.png")

@@ -6,8 +6,9 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.benchmarks.service import ours
-from tests.browser.conftest import ANSWER_MS, CHROMIUM
+from tests.browser.conftest import ANSWER_MS
 from tests.factories import example
+from tests.programs import installed
 
 OUT = Path(__file__).resolve().parent.parent.parent / "docs"
 FOLDER = ("RG1_UNCR.dcm", "RG1_UNCI.dcm", "RG3_UNCR.dcm")
@@ -46,7 +47,7 @@ def main() -> None:
     """Write one picture for each state, as JPEG, over the one before."""
     OUT.mkdir(exist_ok=True)
     with ours() as (url, _), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-GB")
         page.goto(url)
         for name, reach in STATES.items():

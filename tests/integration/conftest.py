@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -125,17 +124,3 @@ def film(name: str) -> bytes:
 def rg1() -> bytes:
     """A real chest radiograph with several masses: CR, MONOCHROME1, JPEG 2000 lossless."""
     return film("RG1_J2KR.dcm")
-
-
-@pytest.fixture(scope="session")
-def installed() -> Callable[[str], str]:
-    """Path of a program of a Debian package; where everything must run, a missing one is a failure."""
-
-    def find(program: str) -> str:
-        path = shutil.which(program)
-        if path is None:
-            missing = f"{program} is not installed; .ci/run names the Debian package"
-            (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)(missing)
-        return path
-
-    return find

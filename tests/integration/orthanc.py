@@ -1,7 +1,6 @@
 """A real Orthanc with its DICOMweb plugin: the archive that the tests store into, fetch from, and kill."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,8 @@ from time import monotonic, sleep
 
 import httpx
 import pytest
+
+from tests.programs import installed, lacking
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 START_TIMEOUT_S = 120
@@ -136,12 +137,11 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture
-def start_orthanc(installed, tmp_path_factory) -> Iterator[Callable[..., Orthanc]]:
+def start_orthanc(tmp_path_factory) -> Iterator[Callable[..., Orthanc]]:
     """Start an Orthanc of its own; keyword arguments are those of the class ``Orthanc``, without the folder."""
     installed("Orthanc")
     if not PLUGIN.exists():
-        missing = f"{PLUGIN} is not installed; .ci/run names the Debian package"
-        (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)(missing)
+        lacking(str(PLUGIN))
     started: list[Orthanc] = []
 
     def start(**options: object) -> Orthanc:

@@ -1,21 +1,18 @@
 """The service in a radiology network of its own: an Orthanc beside it, a listener, tools that send."""
 
-import os
-import shutil
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from time import monotonic, sleep
 
-import pytest
 import yaml
 from pydicom import dcmread, dcmwrite, uid
 from pynetdicom.ae import ApplicationEntity
 
 from tests.integration.orthanc import Orthanc, free_ports
+from tests.programs import installed
 
 WEB_SENDER, DIMSE_SENDER = "MODALITY", "OLDMODALITY"
 """Calling AE titles whose results go to the archive by STOW-RS and by C-STORE."""
@@ -50,15 +47,6 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-def dcmtk(program: str) -> str:
-    """Path of a program of dcmtk; pynetdicom installs some of the same names beside the interpreter."""
-    elsewhere = [folder for folder in os.get_exec_path() if Path(folder) != Path(sys.executable).parent]
-    path = shutil.which(program, path=os.pathsep.join(elsewhere))
-    if path is None:
-        (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)(f"{program} is not installed")
-    return path
-
-
 def new_study() -> str:
     """A UID that nothing else has."""
     return str(uid.generate_uid(entropy_srcs=None))
@@ -79,7 +67,7 @@ def film_as(rg1: bytes, study: str, number: int) -> bytes:
 def storescu(port: int, *files: Path, called="MEDPATCHNET", calling=WEB_SENDER, options=()):
     """Send files with dcmtk; in the transfer syntax they have."""
     command = [
-        dcmtk("storescu"),
+        installed("storescu"),
         "-aet",
         calling,
         "-aec",

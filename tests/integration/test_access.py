@@ -11,6 +11,8 @@ from time import monotonic, sleep
 import httpx
 import pytest
 
+from tests.programs import installed
+
 pytestmark = pytest.mark.integration
 
 
@@ -85,7 +87,7 @@ def test_a_key_made_while_the_service_runs_is_valid_within_a_second(guarded, key
 
 
 @pytest.fixture(scope="module")
-def proxy(guarded, installed, pytestconfig, tmp_path_factory):
+def proxy(guarded, pytestconfig, tmp_path_factory):
     """A real nginx with the shipped configuration, in front of the service."""
     folder = tmp_path_factory.mktemp("nginx")
     subprocess.run(

@@ -22,12 +22,13 @@ from tests.integration.radiology import (
 )
 from tests.integration.test_archive import stow, wado
 from tests.integration.test_report import KINDS, objects
+from tests.programs import installed
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def archive(installed, tmp_path_factory):
+def archive(tmp_path_factory):
     """An Orthanc for all tests here; each uses films of its own."""
     installed("Orthanc")
     orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))

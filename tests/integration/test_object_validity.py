@@ -17,6 +17,7 @@ from app.imaging.dicom_file import silence
 from app.patchnet.findings import FINDINGS
 from tests.factories import chest_dataset, radiograph_of, write_dicom
 from tests.integration.test_report import KINDS, objects, problems_of
+from tests.programs import installed
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +27,7 @@ A_FEW = 12
 
 
 @pytest.fixture
-def validate(client, installed, tmp_path):
+def validate(client, tmp_path):
     """Make all objects of a film and hold them against every tool; tells how many of each kind there were."""
     tools = {name: installed(name) for name in ("dciodvfy", "dcmdump", "dsrdump", "dcmpschk")}
 
@@ -186,7 +187,7 @@ def test_films_as_archives_send_them(validate, attributes):
     validate(write_dicom(dataset), **{"class": "Pleural Effusion"})
 
 
-def test_identifiers_beyond_the_limit_are_not_cut(client, installed, tmp_path):
+def test_identifiers_beyond_the_limit_are_not_cut(client, tmp_path):
     """A cut identifier would be another patient's: the object breaks the limit as its film does, and no other."""
     too_long = {"PatientID": "9" * 80, "AccessionNumber": "1" * 40, "StudyID": "S" * 30, "StudyDescription": "d" * 200}
     film = write_dicom(chest_dataset(**too_long))
@@ -195,7 +196,7 @@ def test_identifiers_beyond_the_limit_are_not_cut(client, installed, tmp_path):
             with silence():
                 made = dcmread(BytesIO(content))
                 assert {name: made[name].value for name in too_long} == too_long
-            *told, _ = problems_of(installed, tmp_path, content)
+            *told, _ = problems_of(tmp_path, content)
             assert len(told) == len(too_long)
             assert all("Length invalid for this VR" in line for line in told)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.programs import installed
+
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -19,12 +21,12 @@ def alerts():
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
-def test_promtool_finds_the_rules_in_order(installed):
+def test_promtool_finds_the_rules_in_order():
     done = subprocess.run([installed("promtool"), "check", "rules", RULES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_rules_pass_their_unit_tests(installed):
+def test_the_rules_pass_their_unit_tests():
     tests = RULES.with_name("alerts_test.yml")
     done = subprocess.run([installed("promtool"), "test", "rules", tests], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,7 +1,6 @@
 """A real Prometheus scrapes the service."""
 
 import re
-import shutil
 import socket
 import subprocess
 from time import monotonic, sleep
@@ -10,6 +9,7 @@ import httpx
 import pytest
 
 from tests.integration.conftest import film
+from tests.programs import installed
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +24,7 @@ def used(client, rg1):
     return client
 
 
-def test_promtool_has_no_complaint(used, installed):
+def test_promtool_has_no_complaint(used):
     text = used.get("/metrics").text
     checked = subprocess.run(
         [installed("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
@@ -44,7 +44,7 @@ def test_the_promised_metrics_are_there(used):
     assert "/nothing" not in text
 
 
-def test_prometheus_scrapes_it(used, service, installed, tmp_path):
+def test_prometheus_scrapes_it(used, service, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     config = tmp_path / "prometheus.yml"
@@ -85,7 +85,6 @@ def query(port, expression):
     pytest.fail(f"Prometheus has no sample of {expression}")
 
 
-def test_the_shipped_configuration_is_valid(installed, pytestconfig):
+def test_the_shipped_configuration_is_valid(pytestconfig):
     config = pytestconfig.rootpath / "deploy/prometheus/prometheus.yml"
     subprocess.run([installed("promtool"), "check", "config", config], check=True, capture_output=True)
-    assert shutil.which("promtool")

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.programs import installed
+
 pytestmark = pytest.mark.integration
 
 
@@ -29,7 +31,7 @@ def test_the_python_example_runs(readme, service, rg1, tmp_path):
     assert "grid_mean" in done.stdout
 
 
-def test_the_curl_examples_run(readme, service, rg1, tmp_path, installed):
+def test_the_curl_examples_run(readme, service, rg1, tmp_path):
     installed("curl")
     (tmp_path / "film.dcm").write_bytes(rg1)
     (tmp_path / "film.png").write_bytes(rg1)  # the bytes decide, not the name

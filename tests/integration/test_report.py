@@ -13,6 +13,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorage
 
 from app.patchnet.findings import FINDINGS
 from tests.factories import chest_dicom, png_file
+from tests.programs import installed
 
 pytestmark = pytest.mark.integration
 
@@ -31,7 +32,7 @@ def objects(client, image, kind, **query) -> list[bytes]:
     return [part.get_payload(decode=True) for part in message.get_payload()]
 
 
-def problems_of(installed, tmp_path, content: bytes) -> list[str]:
+def problems_of(tmp_path, content: bytes) -> list[str]:
     path = tmp_path / "object.dcm"
     path.write_bytes(content)
     done = subprocess.run([installed("dciodvfy"), path], check=False, capture_output=True, text=True)
@@ -39,12 +40,12 @@ def problems_of(installed, tmp_path, content: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_objects_of_a_real_film_have_no_errors_and_lie_in_its_study(client, rg1, installed, tmp_path, kind):
+def test_objects_of_a_real_film_have_no_errors_and_lie_in_its_study(client, rg1, tmp_path, kind):
     source = dcmread(BytesIO(rg1), stop_before_pixels=True)
     found = objects(client, rg1, kind)
     assert found
     for content in found:
-        assert problems_of(installed, tmp_path, content) == []
+        assert problems_of(tmp_path, content) == []
         made = dcmread(BytesIO(content))
         for name in ("StudyInstanceUID", "PatientID", "PatientName", "AccessionNumber", "StudyDate"):
             assert made[name].value == source[name].value
@@ -73,13 +74,13 @@ MADE = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("attributes", MADE.values(), ids=list(MADE))
-def test_objects_of_made_films_have_no_errors(client, installed, tmp_path, kind, attributes):
+def test_objects_of_made_films_have_no_errors(client, tmp_path, kind, attributes):
     film = chest_dicom(**attributes)
     for content in objects(client, film, kind, **({"class": "Edema"} if kind != "sr" else {})):
-        assert problems_of(installed, tmp_path, content) == []
+        assert problems_of(tmp_path, content) == []
 
 
-def test_reference_films_as_dicom_have_no_errors(shared, client, installed, tmp_path):
+def test_reference_films_as_dicom_have_no_errors(shared, client, tmp_path):
     """Real films, wrapped as CR objects."""
     films = sorted((shared / "data" / "nih-cxr" / "test").rglob("*.[jp][pn]g"))[:4]
     for path in films:
@@ -87,10 +88,10 @@ def test_reference_films_as_dicom_have_no_errors(shared, client, installed, tmp_
         content = chest_dicom(pixels, SOPClassUID=ComputedRadiographyImageStorage)
         for kind in KINDS:
             for made in objects(client, content, kind, **({"class": "Pleural Effusion"} if kind != "sr" else {})):
-                assert problems_of(installed, tmp_path, made) == []
+                assert problems_of(tmp_path, made) == []
 
 
-def test_the_report_says_what_predict_says(client, rg1, installed, tmp_path):
+def test_the_report_says_what_predict_says(client, rg1, tmp_path):
     (content,) = objects(client, rg1, "sr")
     predicted = {item["name"]: item for item in client.post("/predict", content=rg1, headers=DICOM).json()["findings"]}
     path = tmp_path / "sr.dcm"

@@ -11,8 +11,8 @@ from pydicom import dcmread
 
 from tests.factories import chest_dicom
 from tests.integration.orthanc import free_ports
-from tests.integration.radiology import dcmtk
 from tests.integration.test_archive import stow
+from tests.programs import installed
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +46,7 @@ class Receiver:
 @pytest.fixture
 def receiver(tmp_path) -> Iterator[Receiver]:
     (tmp_path / "received").mkdir()
-    receiver = Receiver(dcmtk("storescp"), tmp_path / "received", free_ports(1)[0])
+    receiver = Receiver(installed("storescp"), tmp_path / "received", free_ports(1)[0])
     yield receiver
     receiver.stop()
 

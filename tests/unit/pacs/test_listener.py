@@ -18,7 +18,7 @@ from app.pacs.listener import TRANSFER_SYNTAXES, StorageListener
 from app.pacs.nodes import Listener
 from app.telemetry import Metrics, PacsMetrics
 from tests.factories import SENTINEL, chest_dicom
-from tests.integration.radiology import dcmtk
+from tests.programs import installed
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
@@ -117,8 +117,8 @@ def is_closed(connection) -> bool:
 def test_echo_and_store_as_dcmtk_speaks_them(desk, tmp_path):
     (tmp_path / "film.dcm").write_bytes(chest_dicom())
     titles = ["-aet", CALLING, "-aec", CALLED, "127.0.0.1", str(desk.port)]
-    assert subprocess.run([dcmtk("echoscu"), *titles], check=False).returncode == 0
-    assert subprocess.run([dcmtk("storescu"), *titles, str(tmp_path / "film.dcm")], check=False).returncode == 0
+    assert subprocess.run([installed("echoscu"), *titles], check=False).returncode == 0
+    assert subprocess.run([installed("storescu"), *titles, str(tmp_path / "film.dcm")], check=False).returncode == 0
     (arrival,) = desk.taken
     assert (arrival.source, arrival.sop_class_uid) == (CALLING, DX)
     dataset = dcmread(BytesIO(arrival.content))

@@ -13,6 +13,7 @@ import pytest
 from app.pacs.store.database import Database
 from app.pacs.store.store import Store
 from app.pacs.store.work import Patience
+from tests.programs import installed
 
 
 class Clock:
@@ -28,10 +29,7 @@ class Clock:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server of these tests' own, on a free port."""
-    tools = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    initdb = shutil.which("initdb") or (str(tools[-1] / "initdb") if tools else None)
-    if initdb is None:
-        (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)("PostgreSQL is not installed")
+    initdb = installed("initdb", *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
     folder = Path(
         tempfile.mkdtemp(prefix="postgres", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     )  # not pytest's, which lets nobody else in
