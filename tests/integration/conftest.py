@@ -87,9 +87,9 @@ def started(*flags: str, **settings: object) -> RunningService:
     return RunningService(process)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start_service() -> Iterator[Callable[..., RunningService]]:
-    """Start `medpatchnet serve` and wait until it is ready."""
+    """Start `medpatchnet serve` and wait until it is ready; it is stopped after the last test of the file."""
     services: list[RunningService] = []
 
     def start(*flags: str, **settings: object) -> RunningService:
@@ -104,9 +104,12 @@ def start_service() -> Iterator[Callable[..., RunningService]]:
 
 
 @pytest.fixture(scope="session")
-def service(start_service) -> RunningService:
-    """The service with its default settings and the shipped model."""
-    return start_service()
+def service() -> Iterator[RunningService]:
+    """The service with its default settings and the shipped model, for all tests that leave it as it is."""
+    service = started()
+    service.wait_until_ready()
+    yield service
+    service.stop()
 
 
 @pytest.fixture(scope="session")
