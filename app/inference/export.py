@@ -6,7 +6,6 @@ whole or not at all, so processes may start side by side; a damaged one is made 
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -18,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import openvino as ov
 import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 from torch import Tensor, nn
 
+from app.conversion import convert, core
 from app.telemetry import get_logger
 
 _MODEL, _WEIGHTS, _ANSWERS, _DIGESTS = "model.xml", "model.bin", "answers.npy", "digests.json"
@@ -65,14 +63,9 @@ def probe_patches(patch_size: int) -> Tensor:
 
 def export(backbone: nn.Module, patch_size: int, chunk: int) -> Export:
     """A torch module [N, 1, p, p] → [N, C] as an OpenVINO model of static shape, float32, with its answers."""
-    example = torch.zeros(chunk, 1, patch_size, patch_size)
-    with torch.no_grad(), _quiet():
-        program = torch.export.export(backbone.eval(), (example,))
-        decoder = TorchFXPythonDecoder.from_exported_program(program)
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        model: ov.Model = frontend.convert(frontend.load(decoder))
-        answers = backbone(probe_patches(patch_size))
-    model.reshape([chunk, 1, patch_size, patch_size])
+    model = convert(backbone, patch_size, chunk)
+    with torch.no_grad():
+        answers: Tensor = backbone(probe_patches(patch_size))
     return Export(model, answers.numpy())
 
 
@@ -86,7 +79,7 @@ def read(folder: Path) -> Export | None:
     except (OSError, ValueError):
         whole = False
     if whole:
-        return Export(ov.Core().read_model(folder / _MODEL), np.load(folder / _ANSWERS, allow_pickle=False))
+        return Export(core().read_model(folder / _MODEL), np.load(folder / _ANSWERS, allow_pickle=False))
     if folder.exists():
         get_logger().warning("export_damaged")
         shutil.rmtree(folder, ignore_errors=True)
@@ -115,16 +108,3 @@ def keep(export: Export, folder: Path) -> None:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-class _quiet(logging.Filter):  # noqa: N801 - reads as what it does: with _quiet()
-    """Drops what the converter says about operations that no network here has."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "not found in decomp table" not in record.getMessage()
-
-    def __enter__(self) -> None:
-        logging.getLogger().addFilter(self)
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger().removeFilter(self)

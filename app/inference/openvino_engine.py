@@ -7,6 +7,7 @@ import openvino as ov
 import torch
 from torch import Tensor
 
+from app.conversion import core
 from app.errors import ConfigurationError
 from app.inference.engine import Precision
 
@@ -44,7 +45,7 @@ class OpenVinoEngine:
             "NUM_STREAMS": min(_STREAMS, threads),
             "INFERENCE_PRECISION_HINT": hint,
         }
-        compiled = ov.Core().compile_model(model, "CPU", settings)
+        compiled = core().compile_model(model, "CPU", settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT") != wanted:
             raise ConfigurationError(f"this CPU does not calculate in {precision}; set the precision to 'auto'")
         self.precision: Precision = precision

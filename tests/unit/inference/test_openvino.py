@@ -2,13 +2,15 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import openvino as ov
 import pytest
 import torch
 from torch import nn
 
+from app.conversion import core
 from app.errors import ConfigurationError
 from app.inference import choice
 from app.inference.choice import Wanted, make_engines
@@ -110,7 +112,7 @@ def test_openvino_is_refused_for_cuda(backbone):
 
 
 def test_a_precision_that_the_cpu_lacks_is_refused_and_not_quietly_replaced(backbone):
-    capable = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capable = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     model = exported(lambda: backbone, SIDE, 4, "", None).model
     if capable:
         engine = OpenVinoEngine(model, precision="bfloat16")
@@ -120,3 +122,21 @@ def test_a_precision_that_the_cpu_lacks_is_refused_and_not_quietly_replaced(back
     else:
         with pytest.raises(ConfigurationError, match="bfloat16"):
             OpenVinoEngine(model, precision="bfloat16")
+
+
+SIGNALLED = """
+import signal
+from torch import nn
+from app.conversion import convert, core
+model = convert(nn.Sequential(nn.Flatten(), nn.Linear(121, 2)), 11, 4)
+one, other = (core().compile_model(model, "CPU") for _ in range(2))
+del one
+del other
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+def test_signals_are_handled_after_compiled_networks_are_gone():
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
