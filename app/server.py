@@ -43,6 +43,7 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
     config = uvicorn.Config(
         app,
         http=with_head_timeout(settings.head_timeout_s),
+        timeout_keep_alive=settings.keep_alive_s,
         h11_max_incomplete_event_size=settings.max_header_bytes,
         ws="none",
         log_config=None,

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     head_timeout_s: float = Field(
         default=10.0, gt=0, description="How long a connection may take to send a request head; then it is closed."
     )
+    keep_alive_s: int = Field(
+        default=75,
+        ge=1,
+        description="How long an idle connection is kept. Keep it longer than clients do, or they meet a closed one.",
+    )
 
     decode_workers: int = Field(default=2, ge=1, description="Processes that decode images.")
     decode_timeout_s: float = Field(

@@ -9,6 +9,9 @@ import pytest
 pytestmark = pytest.mark.integration
 
 HEAD_TIMEOUT_S = 1.5
+POOLED_S = (
+    5.0  # how long httpx keeps an idle connection; a server that drops it first makes a request fail now and then
+)
 ASK = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
@@ -63,6 +66,20 @@ def test_a_second_head_that_stays_incomplete_is_not_waited_for(impatient):
         ask(connection)
         connection.sendall(b"GET /livez HTTP/1.1\r\n")
         assert seconds_until_closed(connection) >= HEAD_TIMEOUT_S * 0.9
+
+
+def test_an_idle_connection_outlives_the_pools_of_common_clients(impatient):
+    with connect(impatient) as connection:
+        ask(connection)
+        sleep(POOLED_S + 1)
+        ask(connection)
+
+
+def test_an_idle_connection_is_closed_in_the_end(start_service):
+    service = start_service(keep_alive_s=1)
+    with connect(service) as connection:
+        ask(connection)
+        assert 0.9 <= seconds_until_closed(connection) < 20
 
 
 def test_a_body_may_take_longer_than_a_head(impatient, rg1):
