@@ -58,14 +58,14 @@ def serve(
     device: Device = None,
 ) -> None:
     """Serve over HTTP until SIGTERM or Ctrl-C; ready when /readyz answers 200."""
+    settings = make_settings(host=host, port=port, model=model, device=device)
+    configure_logging(settings.log_level, settings.log_format)
+
     from app.allocator import keep_large_blocks
     from app.main import create_app
     from app.server import listen, make_server
 
     keep_large_blocks()
-
-    settings = make_settings(host=host, port=port, model=model, device=device)
-    configure_logging(settings.log_level, settings.log_format)
     application = create_app(settings)
     sockets = [bound(listen, settings.host, settings.port, "listening")]
     if settings.has_authentication:
