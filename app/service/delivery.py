@@ -3,11 +3,11 @@
 import asyncio
 from time import monotonic
 
-from app.errors import MedPatchNetError, NodeUnavailable
+from app.errors import NodeUnavailable
 from app.pacs.exchange import Receipts, Target
 from app.pacs.store.outbox import Delivery, Outbox
 from app.pacs.store.work import Patience, Problem
-from app.service.settling import problem_of, settled, unforeseen
+from app.service.settling import attempted, settled
 from app.telemetry import PacsMetrics, get_logger
 
 _MOST_OBJECTS = 16
@@ -54,21 +54,13 @@ class Courier:
 
     async def _send(self, deliveries: list[Delivery]) -> Receipts:
         """What became of each object; where the node is silent, it is left alone, longer every time."""
-        try:
-            async with asyncio.timeout(self._longest_s):
-                receipts = await self._target.send([item.result for item in deliveries])
-        except TimeoutError:
-            problem = problem_of(NodeUnavailable("the node took too long"))
-        except MedPatchNetError as error:
-            problem = problem_of(error)
-        except Exception as error:  # noqa: BLE001 - one batch must not end the loop for all
-            problem = unforeseen(error)
-        else:
+        receipts = await attempted(self._target.send([item.result for item in deliveries]), self._longest_s, "the node")
+        if not isinstance(receipts, Problem):
             self._silences = 0
             return receipts
         self._rests_until = monotonic() + min(_LONGEST_REST_S, self._patience.pause(self._silences))
         self._silences += 1
-        return {item.result.sop_instance_uid: problem for item in deliveries}
+        return dict.fromkeys((item.result.sop_instance_uid for item in deliveries), receipts)
 
     async def _failed(self, item: Delivery, problem: Problem) -> None:
         state = await settled(lambda: self._outbox.fail(item, problem))

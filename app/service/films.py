@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from app.audit import AuditLog, Entry, Subject, subject_var
 from app.errors import (
@@ -10,7 +11,6 @@ from app.errors import (
     DecodeTimeout,
     ImageError,
     MedPatchNetError,
-    NodeUnavailable,
     ResultConflict,
     UnknownNode,
     UnreadableImage,
@@ -19,11 +19,18 @@ from app.pacs.exchange import Source
 from app.pacs.store.inbox import Inbox, Order, PendingInstance
 from app.pacs.store.work import Problem
 from app.service.analyst import Analysed, Analyst
-from app.service.settling import problem_of, settled, unforeseen
+from app.service.settling import attempted, problem_of, settled
 from app.telemetry import FilmOutcome, PacsMetrics, get_logger
 
 _DECODES_TRIED = 3  # a decoder that died or hung may have been a victim of its neighbours
 _PASSING = (DecoderCrashed, DecodeTimeout)
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Nothing can be made of a film, however often it is tried."""
+
+    problem: Problem
 
 
 class FilmWorker:
@@ -60,27 +67,35 @@ class FilmWorker:
 
     async def _handle(self, film: PendingInstance) -> tuple[FilmOutcome, Problem | None]:
         """Do the work and settle it, exactly once."""
-        try:
-            async with asyncio.timeout(self._longest_s):
-                made = await self._audited(film)
-            if made is None:
+        made = await attempted(self._judged(film), self._longest_s, "the film")
+        match made:
+            case Analysed():
+                try:
+                    await settled(lambda: self._inbox.analysed(film, made.order, made.study_uid, made.results))
+                except ResultConflict as error:
+                    return await self._refuse(film, problem_of(error))
+                return "analysed", None
+            case None:
                 await settled(lambda: self._inbox.end(film, "ignored"))
                 return "ignored", None
-            await settled(lambda: self._inbox.analysed(film, made.order, made.study_uid, made.results))
-            return "analysed", None
-        except TimeoutError:
-            problem = problem_of(NodeUnavailable("the film took too long"))
-        except (ImageError, ResultConflict) as error:
-            problem = problem_of(error)
-            if not isinstance(error, _PASSING) or film.claim.failures + 1 >= _DECODES_TRIED:
-                await settled(lambda: self._inbox.end(film, "refused", problem))
-                return "refused", problem
-        except MedPatchNetError as error:
-            problem = problem_of(error)
-        except Exception as error:  # noqa: BLE001 - one film must not end the loop for all
-            problem = unforeseen(error)
-        state = await settled(lambda: self._inbox.fail(film, problem))
-        return "dead" if state == "dead" else "retried", problem
+            case _Refusal(problem):
+                return await self._refuse(film, problem)
+            case Problem():
+                state = await settled(lambda: self._inbox.fail(film, made))
+                return "dead" if state == "dead" else "retried", made
+
+    async def _refuse(self, film: PendingInstance, problem: Problem) -> tuple[FilmOutcome, Problem]:
+        await settled(lambda: self._inbox.end(film, "refused", problem))
+        return "refused", problem
+
+    async def _judged(self, film: PendingInstance) -> Analysed | _Refusal | None:
+        """The work; a refusal where no later try can succeed. Raises what may pass."""
+        try:
+            return await self._audited(film)
+        except ImageError as error:
+            if isinstance(error, _PASSING) and film.claim.failures + 1 < _DECODES_TRIED:
+                raise
+            return _Refusal(problem_of(error))
 
     async def _audited(self, film: PendingInstance) -> Analysed | None:
         """The work, with its line in the audit log. Raises AuditUnavailable besides what the work raises."""

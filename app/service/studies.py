@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Mapping
 
-from app.errors import MedPatchNetError, NodeUnavailable, UnknownNode
+from app.errors import UnknownNode
 from app.pacs.exchange import Source
 from app.pacs.store.jobs import FoundInstance, Jobs, PendingJob
-from app.service.settling import problem_of, settled, unforeseen
+from app.pacs.store.work import Problem
+from app.service.settling import attempted, settled
 from app.telemetry import get_logger
 
 
@@ -27,20 +28,12 @@ class StudyWorker:
         return bool(claimed)
 
     async def _expand(self, job: PendingJob) -> None:
-        try:
-            async with asyncio.timeout(self._longest_s):
-                found = await self._find(job)
-        except TimeoutError:
-            problem = problem_of(NodeUnavailable("the source took too long"))
-        except MedPatchNetError as error:
-            problem = problem_of(error)
-        except Exception as error:  # noqa: BLE001 - one job must not end the loop for all
-            problem = unforeseen(error)
-        else:
+        found = await attempted(self._find(job), self._longest_s, "the source")
+        if not isinstance(found, Problem):
             await settled(lambda: self._jobs.expand(job, found))
             return
-        state = await settled(lambda: self._jobs.fail(job, problem))
-        get_logger().warning("job_failed", job=job.claim.id, code=problem.code, state=state)
+        state = await settled(lambda: self._jobs.fail(job, found))
+        get_logger().warning("job_failed", job=job.claim.id, code=found.code, state=state)
 
     async def _find(self, job: PendingJob) -> list[FoundInstance]:
         source = self._sources.get(job.analysis.source)

@@ -142,11 +142,6 @@ class Inbox:
         with self._database.writing() as connection:
             return self._queue.fail(connection, pending.claim, problem)
 
-    def release(self, pending: PendingInstance) -> None:
-        """Give an image back untouched."""
-        with self._database.writing() as connection:
-            self._queue.release(connection, pending.claim)
-
     def _used(self, connection: Connection) -> int:
         return int(connection.execute(select(func.coalesce(func.sum(contents.c.size), 0))).scalar_one())
 

@@ -174,11 +174,6 @@ class Jobs:
         with self._database.writing() as connection:
             return self._queue.fail(connection, job.claim, problem)
 
-    def release(self, job: PendingJob) -> None:
-        """Give a job back untouched."""
-        with self._database.writing() as connection:
-            self._queue.release(connection, job.claim)
-
     def report(self, identity: str, owner: str) -> JobReport:
         """Where a job of an owner stands. Raises JobNotFound, also for one of another owner, and StoreUnavailable."""
         with self._database.reading() as connection:

@@ -104,12 +104,6 @@ class Outbox:
         with self._database.writing() as connection:
             return self._queue.fail(connection, delivery.claim, problem)
 
-    def release(self, deliveries: Iterable[Delivery]) -> None:
-        """Give objects back untouched."""
-        with self._database.writing() as connection:
-            for delivery in deliveries:
-                self._queue.release(connection, delivery.claim)
-
 
 def close_finished(connection: Connection, now: float, instance_ids: Sequence[str] | None = None) -> None:
     """End analysed images whose results are all delivered or discarded.
