@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from app.errors import ConfigurationError
-from tests.unit.training.test_recipes import RUNS
+from tests.training.test_recipes import RUNS
 from training import commands
 from training.config import read_recipe
 from training.voc import CLASSES, read_picture, read_voc
