@@ -107,9 +107,14 @@ def test_a_second_call_measures_no_film_again(setting, comparison, monkeypatch):
     assert np.nanmean(edema) == hits["Edema"].value
 
 
-def test_the_report_opens_offline_and_has_every_number(setting, comparison, tmp_path):
-    page = write_comparison(comparison, setting, tmp_path).read_text()
-    content = json.loads((tmp_path / "report.json").read_text())
+@pytest.fixture(scope="module")
+def written(setting, comparison, tmp_path_factory):
+    """The page of a report, in its folder."""
+    return write_comparison(comparison, setting, tmp_path_factory.mktemp("report"))
+
+
+def test_the_report_opens_offline_and_has_every_number(written, comparison):
+    page, content = written.read_text(), json.loads((written.parent / "report.json").read_text())
     assert set(content["localization"]) == set(comparison.localization)
     value = comparison.localization["patch grid"].hit_rate["Edema"].value
     assert content["localization"]["patch grid"]["hit_rate"]["Edema"]["value"] == pytest.approx(value)
@@ -118,13 +123,12 @@ def test_the_report_opens_offline_and_has_every_number(setting, comparison, tmp_
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
 
 
-def test_the_figures_go_into_a_model_card_once(setting, comparison, tmp_path):
-    write_comparison(comparison, setting, tmp_path)
+def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp_path):
     artefact = tmp_path / "artefact"
     copytree(setting.patch.directory, artefact)
     (artefact / artifact.CARD).write_text("# card\n\n## On a film that anyone can install\n")
     for _ in range(2):
-        card = commands.cite(tmp_path / "report.json", str(artefact)).read_text()
+        card = commands.cite(written.parent / "report.json", str(artefact)).read_text()
     assert card.count("## Compared with other methods") == card.count("## On a film") == 1
     hits = comparison.localization["Grad-CAM"].hit_rate["mean"]
     assert f"| Grad-CAM | image | {hits.value:.3f} ({hits.low:.3f}-{hits.high:.3f}) |" in card
@@ -134,9 +138,8 @@ def test_the_figures_go_into_a_model_card_once(setting, comparison, tmp_path):
     with pytest.raises(ConfigurationError, match="no report"):
         commands.cite(tmp_path / "report.json", str(artefact))
     (artefact / artifact.CARD).write_text("# another\n")
-    write_comparison(comparison, setting, tmp_path)
     with pytest.raises(ConfigurationError, match="no model card"):
-        commands.cite(tmp_path / "report.json", str(artefact))
+        commands.cite(written.parent / "report.json", str(artefact))
 
 
 def test_films_called_positive_in_vain_and_missed_films_count_nothing(setting):
