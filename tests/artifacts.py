@@ -12,14 +12,17 @@ from app.patchnet.manifest import Description, FindingRecord
 from app.patchnet.network import PatchNet
 
 
-def save_small_artifact(folder: Path, name: str, seed: int = 0) -> Path:
-    """Write an artefact of 2 × 2 patches of 64 pixels into ``folder``; all findings are ``imported``."""
+def save_small_artifact(
+    folder: Path, name: str, seed: int = 0, backbone: str = "efficientnet_b0", patch_size: int = 64
+) -> Path:
+    """Write an artefact of 128 pixels, 2 × 2 patches by default, into ``folder``; all findings are ``imported``."""
     torch.manual_seed(seed)
     description = Description(
         name=name,
         version="0",
-        backbone="efficientnet_b0",
+        backbone=backbone,
         image_size=128,
+        patch_size=patch_size,
         findings=tuple(FindingRecord(name=finding, status="imported") for finding in FINDING_NAMES),
         display_limit=1.0,
         intended_use="tests",
@@ -28,6 +31,6 @@ def save_small_artifact(folder: Path, name: str, seed: int = 0) -> Path:
         licence="Apache-2.0",
         created=datetime(2026, 1, 2, tzinfo=UTC),
     )
-    network = PatchNet(build("efficientnet_b0", 14), 128, 64)
+    network = PatchNet(build(backbone, 14), 128, patch_size)
     artifact.save(folder / name, network, description, f"# {name}")
     return folder / name

@@ -19,17 +19,13 @@ class Volume:
 
     def __init__(self, folder):
         self.folder = folder
-        self._mount("-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs")
-
-    def remount(self, options):
-        self._mount("-o", f"remount,{options}")
-
-    def _mount(self, *arguments):
-        done = subprocess.run(
-            [installed("mount"), *arguments, self.folder], capture_output=True, text=True, check=False
-        )
+        command = [installed("mount"), "-t", "tmpfs", "-o", "size=40m,mode=700", "tmpfs", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"no right to mount a file system: {done.stderr.strip()}")
+
+    def remount(self, options):
+        subprocess.run([installed("mount"), "-o", f"remount,{options}", self.folder], check=True)
 
     def unmount(self):
         subprocess.run([installed("umount"), "--lazy", self.folder], check=True)

@@ -9,9 +9,7 @@ import pytest
 pytestmark = pytest.mark.integration
 
 HEAD_TIMEOUT_S = 1.5
-POOLED_S = (
-    5.0  # how long httpx keeps an idle connection; a server that drops it first makes a request fail now and then
-)
+POOLED_S = 5.0  # how long httpx keeps an idle connection; now and then a request meets a server that drops it first
 ASK = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
 
 

@@ -9,13 +9,11 @@ from shutil import copytree
 
 import numpy as np
 import pytest
-import torch
 
 from app.errors import ConfigurationError
-from app.patchnet import artifact, backbones
+from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord
-from app.patchnet.network import PatchNet
+from tests.artifacts import save_small_artifact
 from training import commands
 from training.compare.annotations import read_chexlocalize
 from training.compare.attribution import Occluded, PatchEvidence
@@ -34,24 +32,7 @@ BACKBONE = "efficientnet_lite0"
 
 
 def make_artefact(folder, name, patch_size):
-    torch.manual_seed(patch_size)
-    network = PatchNet(backbones.build(BACKBONE, 14), image_size=128, patch_size=patch_size).eval()
-    description = Description(
-        name=name,
-        version="0",
-        backbone=BACKBONE,
-        image_size=128,
-        patch_size=patch_size,
-        findings=tuple(FindingRecord(name=finding, status="imported") for finding in FINDING_NAMES),
-        display_limit=1.0,
-        intended_use="tests",
-        training_data="none",
-        attribution="none",
-        licence="none",
-        created="2026-01-01T00:00:00Z",
-    )
-    artifact.save(folder / name, network, description, "# card\n")
-    return artifact.load(folder / name)
+    return artifact.load(save_small_artifact(folder, name, patch_size, BACKBONE, patch_size))
 
 
 def write_boxes(folder, split, count):

@@ -83,7 +83,11 @@ def metrics():
 
 
 def counted(counter, outcome):
-    return counter.labels(outcome)._value.get()
+    (metric,) = counter.collect()
+    (value,) = (
+        item.value for item in metric.samples if item.name.endswith("_total") and item.labels["outcome"] == outcome
+    )
+    return value
 
 
 def step(worker):
