@@ -96,8 +96,8 @@ class GuardedServer(ThreadedAssociationServer):
         self._connections.add(cast(socket.socket, request))
         return True
 
-    def begin(self, association: Association, connection: socket.socket) -> None:
-        """An association is about to begin on a connection."""
+    def follow(self, association: Association, connection: socket.socket) -> None:
+        """An association runs on a connection, which is closed once that ends."""
         with self._changing:
             self._associations[association] = connection
 
@@ -108,10 +108,7 @@ class GuardedServer(ThreadedAssociationServer):
     def _let_go(self) -> None:
         """Close what belongs to an association that ended: pynetdicom leaves it open where the peer went first."""
         with self._changing:
-            ended = [
-                association for association in self._associations if association.ident and not association.is_alive()
-            ]
-            for association in ended:
+            for association in [each for each in self._associations if not each.is_alive()]:
                 connection = self._associations.pop(association)
                 connection.close()
                 self._connections.discard(connection)
@@ -141,13 +138,18 @@ class GuardedServer(ThreadedAssociationServer):
 class _GuardedHandler(RequestHandler):
     """Puts the guard and the doorman into an association, before it begins."""
 
+    def handle(self) -> None:
+        """Begin an association. It is followed only once its thread runs: before, it would look like one that ended."""
+        super().handle()
+        cast(GuardedServer, self.server).follow(self._association, cast(socket.socket, self.request))
+
     def _create_association(self) -> Association:
         server = cast(GuardedServer, self.server)
         association = super()._create_association()
         guard = server.doorman.guard(cast(socket.socket, self.request), server.on_too_large)
         cast(AssociationSocket, association.dul.socket).recv = guard.recv
-        server.begin(association, cast(socket.socket, self.request))
         association.acse = _GuardedNegotiation(association, server)
+        self._association = association
         return association
 
 

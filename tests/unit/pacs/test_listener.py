@@ -5,6 +5,7 @@ import logging
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from io import BytesIO
 from time import monotonic, sleep
@@ -165,6 +166,26 @@ def test_more_associations_than_allowed_are_rejected_until_one_ends(desk):
     eventually(desk.answers)
     for association in open_ones:
         association.release()
+
+
+def test_an_association_that_is_just_beginning_is_not_taken_for_one_that_ended(desk):
+    server = desk.listener._server
+    over = threading.Event()
+
+    def look_after_connections_all_the_time():
+        while not over.is_set():
+            server.service_actions()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    tidying = threading.Thread(target=look_after_connections_all_the_time)
+    tidying.start()
+    try:
+        assert all(desk.answers() for _ in range(40))
+    finally:
+        over.set()
+        tidying.join()
+        sys.setswitchinterval(interval)
 
 
 def test_a_hundred_half_open_connections_do_not_keep_others_out(desk):
