@@ -5,7 +5,7 @@ import numpy as np
 
 from app.pacs.content import NOTICE, Report, ReportedFinding
 from app.pacs.identifiers import derived_uid
-from app.pacs.stamp import MANUFACTURER, finish
+from app.pacs.stamp import MANUFACTURER, as_file, stamp
 
 _SERIES_NUMBER = 9003
 
@@ -39,10 +39,11 @@ def presentation_state(report: Report, findings: tuple[ReportedFinding, ...]) ->
         content_description="Patches with the strongest evidence",
         graphic_layers=[*layers, notice],
         graphic_annotations=annotations,
-        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp.finish
+        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp
     )
     dataset.BodyPartExamined = "CHEST"
-    return finish(dataset, report, "AI evidence outlines, research use")
+    stamp(dataset, report, "AI evidence outlines, research use")
+    return as_file(dataset)
 
 
 def _annotation(report: Report, finding: ReportedFinding, layer: hd.pr.GraphicLayer) -> hd.pr.GraphicAnnotation:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from app.imaging.overlay import OverlayStyle, render_overlay
 from app.pacs.content import NOTICE, Report, ReportedFinding
 from app.pacs.identifiers import derived_uid
-from app.pacs.stamp import MANUFACTURER, finish
+from app.pacs.stamp import MANUFACTURER, as_file, stamp
 
 _SERIES_NUMBER = 9002
 _LONGEST_SIDE = 1024
@@ -42,7 +42,7 @@ def _capture(report: Report, pixels: NDArray[np.float32], finding: ReportedFindi
         manufacturer=MANUFACTURER,
         patient_orientation=_orientation(report),
         transfer_syntax_uid="1.2.840.10008.1.2.1",
-        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp.finish
+        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp
     )
     dataset.BodyPartExamined = "CHEST"
     dataset.BurnedInAnnotation = "NO"
@@ -50,7 +50,8 @@ def _capture(report: Report, pixels: NDArray[np.float32], finding: ReportedFindi
     dataset.DerivationDescription = f"Patch evidence for {finding.name} ({finding.probability:.0%}) over the film"
     dataset.ImageComments = NOTICE
     dataset.SourceImageSequence = [_reference(report)]
-    return finish(dataset, report, "AI evidence, research use")
+    stamp(dataset, report, "AI evidence, research use")
+    return as_file(dataset)
 
 
 def _orientation(report: Report) -> tuple[str, str]:

@@ -14,8 +14,8 @@ MANUFACTURER = "medpatchnet"
 _IMPLEMENTATION = derived_uid("medpatchnet", "implementation")
 
 
-def finish(dataset: Dataset, report: Report, series_description: str) -> bytes:
-    """The bytes of a file: times from the source instead of the clock, the same bytes for the same report."""
+def stamp(dataset: Dataset, report: Report, series_description: str) -> None:
+    """Say who made an object, and when: the source says that, not the clock, so that a retry makes the same bytes."""
     made = moment_of(report.source)
     date, time = made.strftime("%Y%m%d"), made.strftime("%H%M%S")
     copy_context(report.source, dataset)
@@ -32,6 +32,10 @@ def finish(dataset: Dataset, report: Report, series_description: str) -> bytes:
     dataset.DeviceSerialNumber = report.algorithm.weights_sha256[:16]
     dataset.SoftwareVersions = [report.algorithm.software_version, report.algorithm.version]
     dataset.SeriesDescription = series_description
+
+
+def as_file(dataset: Dataset) -> bytes:
+    """The bytes of a file in Explicit VR Little Endian."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
