@@ -42,7 +42,7 @@ TRANSFER_SYNTAXES = (
 """What is accepted, in order of preference."""
 
 _LONGEST_WAIT_S = 10.0
-_LOOK_AGAIN_S = 0.2
+_LOOK_AGAIN_S = 0.5
 _LAST_ANSWERS_S = 5.0
 
 

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import get_args
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -24,6 +25,11 @@ class Arrival:
     sop_class_uid: str
     sop_instance_uid: str
     content: bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,9 @@ class Inbox:
         """
         if not self._database.has_room:
             raise SpoolFull("the disk of the database is nearly full")
-        digest = hashlib.sha256(arrival.content).hexdigest()
+        _ = arrival.sha256  # not while others wait to write
         with self._database.writing() as connection:
-            if _is_underway(connection, arrival, digest):
+            if _is_underway(connection, arrival):
                 return
             if self._used(connection) + len(arrival.content) > self._max_bytes:
                 raise SpoolFull("as much waits as is allowed")
@@ -82,7 +88,7 @@ class Inbox:
                     source=arrival.source,
                     sop_class_uid=arrival.sop_class_uid,
                     sop_instance_uid=arrival.sop_instance_uid,
-                    sha256=digest,
+                    sha256=arrival.sha256,
                     **fresh_work(self._clock()),
                 )
             )
@@ -146,9 +152,9 @@ class Inbox:
         return int(connection.execute(select(func.coalesce(func.sum(contents.c.size), 0))).scalar_one())
 
 
-def _is_underway(connection: Connection, arrival: Arrival, digest: str) -> bool:
+def _is_underway(connection: Connection, arrival: Arrival) -> bool:
     same = (
-        (instances.c.sha256 == digest)
+        (instances.c.sha256 == arrival.sha256)
         & (instances.c.source == arrival.source)
         & (instances.c.sop_instance_uid == arrival.sop_instance_uid)
         & instances.c.state.in_(("waiting", "analysed"))
