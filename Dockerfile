@@ -12,11 +12,11 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 ENV UV_PYTHON_INSTALL_DIR=/opt/python UV_PYTHON=3.12 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 WORKDIR /srv/medpatchnet
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --extra demo --no-install-project
+RUN uv sync --locked --no-dev --extra demo --extra tracing --no-install-project
 COPY README.md LICENSE ./
 COPY app app
 COPY training training
-RUN uv sync --locked --no-dev --extra demo
+RUN uv sync --locked --no-dev --extra demo --extra tracing
 
 FROM ${BASE_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="medpatchnet" \

@@ -39,8 +39,11 @@ from app.service.report import Reporter
 from app.service.services import Services
 from app.settings import PrecisionPreference, Settings
 from app.telemetry import Metrics, get_logger
+from app.tracing import traces_to
 
 _CHECK_WORKERS_EVERY_S = 0.5
+# FastAPI's own would send paths, which name studies, queries, and the texts of errors.
+_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 _MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits for the chunk of a map that is running
 
 DESCRIPTION = """\
@@ -57,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         try:
             app.state.gate = make_gate(settings)
-            with open_audit(settings, lifecycle) as app.state.audit:
+            with traces_to(settings.otlp_endpoint), open_audit(settings, lifecycle) as app.state.audit:
                 async with open_services(settings, metrics, lifecycle) as services:
                     app.state.services = services
                     async with open_network(settings, services, app.state.audit) as app.state.analyses:
@@ -67,7 +70,12 @@ def create_app(settings: Settings) -> FastAPI:
             raise
 
     app = FastAPIOffline(
-        title="medpatchnet", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None
+        title="medpatchnet",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)

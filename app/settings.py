@@ -160,6 +160,12 @@ class Settings(BaseSettings):
         default=0.4, ge=0, le=1, description="Opacity of overlays where the request names none."
     )
 
+    otlp_endpoint: str = Field(
+        default="",
+        description="Where traces go, by OTLP over HTTP (`http://collector:4318/v1/traces`); empty sends none. "
+        "Needs the `tracing` extra.",
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least severe log level."
     )

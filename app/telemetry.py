@@ -1,4 +1,4 @@
-"""Metrics with closed label sets, structured logs, request ids. Computes nothing and never sees an image."""
+"""Metrics with closed label sets, structured logs, request ids, spans. Computes nothing and never sees an image."""
 
 import logging
 import re
@@ -7,10 +7,14 @@ import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Literal, get_args
 
 import structlog
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 Stage = Literal["decode", "preprocess", "queue", "inference", "render"]
@@ -39,7 +43,7 @@ Source = Literal["cr", "dx", "other_dicom", "png", "jpeg"]
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+_PROPAGATOR = TraceContextTextMapPropagator()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
@@ -53,10 +57,26 @@ def request_id_from(header: str | None) -> str:
     return uuid.uuid4().hex
 
 
-def trace_id_from(traceparent: str | None) -> str | None:
-    """The trace id of a W3C ``traceparent`` header, or None where it is missing or malformed."""
-    match = _TRACEPARENT.fullmatch(traceparent.strip()) if traceparent else None
-    return match[1] if match and set(match[1]) != {"0"} else None
+def caller_trace(traceparent: str | None) -> Context | None:
+    """The trace that a W3C ``traceparent`` header belongs to, or None where it is missing or malformed."""
+    context = _PROPAGATOR.extract({"traceparent": traceparent or ""}, Context())
+    return context if trace.get_current_span(context).get_span_context().is_valid else None
+
+
+def trace_id(current: Span) -> str | None:
+    """The id of a span's trace; None where there is none."""
+    context = current.get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
+@contextmanager
+def span(name: str, kind: trace.SpanKind = trace.SpanKind.INTERNAL, parent: Context | None = None) -> Generator[Span]:
+    """A span around a block; it costs nothing where no traces are sent. Errors are left out, since they may quote."""
+    tracer = trace.get_tracer(__name__)
+    with tracer.start_as_current_span(
+        name, parent, kind=kind, record_exception=False, set_status_on_exception=False
+    ) as current:
+        yield current
 
 
 class Metrics:
@@ -173,12 +193,18 @@ class Stopwatch:
         """Time a block."""
         begin = perf_counter()
         try:
-            yield
+            with span(stage):
+                yield
         finally:
-            self.record(stage, perf_counter() - begin)
+            self._note(stage, perf_counter() - begin)
 
-    def record(self, stage: Stage, seconds: float) -> None:
+    def record(self, stage: Stage, seconds: float, ended_s_ago: float = 0.0) -> None:
         """Note a duration that was measured elsewhere."""
+        end = time_ns() - round(ended_s_ago * 1e9)
+        trace.get_tracer(__name__).start_span(stage, start_time=end - round(seconds * 1e9)).end(end)
+        self._note(stage, seconds)
+
+    def _note(self, stage: Stage, seconds: float) -> None:
         self.seconds[stage] += seconds
         self._metrics.stage_duration.labels(stage).observe(seconds)
 

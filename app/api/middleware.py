@@ -4,11 +4,12 @@ import traceback
 from time import perf_counter
 
 import structlog
+from opentelemetry.trace import Span, SpanKind
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import internal_error
-from app.telemetry import Metrics, get_logger, request_id_from, request_id_var, trace_id_from
+from app.telemetry import Metrics, caller_trace, get_logger, request_id_from, request_id_var, span, trace_id
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
@@ -29,7 +30,7 @@ class RequestMiddleware:
         headers = Headers(scope=scope)
         request_id = request_id_from(headers.get("x-request-id"))
         request_id_var.set(request_id)
-        trace_id = trace_id_from(headers.get("traceparent"))
+        caller = caller_trace(headers.get("traceparent"))
         begin = perf_counter()
         status = 0
 
@@ -39,22 +40,27 @@ class RequestMiddleware:
                 status = message["status"]
                 outgoing = MutableHeaders(scope=message)
                 outgoing["X-Request-ID"] = request_id
-                if trace_id is not None:
+                if caller is not None:
                     outgoing["traceparent"] = headers["traceparent"].strip()
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace_id):
+        with (
+            span("request", SpanKind.SERVER, caller) as own,
+            structlog.contextvars.bound_contextvars(request_id=request_id, trace_id=trace_id(own)),
+        ):
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:  # noqa: BLE001 - the last net: the client gets a problem, never a stack trace
                 get_logger().error("unexpected_error", error=type(error).__name__, at=_places(error))
                 if not status:
                     await internal_error()(scope, receive, send_with_id)
-            self._note(scope, status, perf_counter() - begin)
+            self._note(scope, status, perf_counter() - begin, own)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, status: int, seconds: float, own: Span) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
+        own.update_name(f"{method} {route}")
+        own.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
         self._metrics.http_requests.labels(route, method, str(status)).inc()
         log = get_logger().debug if route in _QUIET_ROUTES else get_logger().info
         log("request", route=route, method=method, status=status, duration_ms=round(seconds * 1000, 1))

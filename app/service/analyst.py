@@ -18,7 +18,7 @@ from app.pacs.store.outbox import Result
 from app.service.models import ModelShelf
 from app.service.predict import Predictor
 from app.service.report import Reporter
-from app.telemetry import Metrics, Stopwatch
+from app.telemetry import Metrics, Stopwatch, span
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class Analyst:
 
         Raises the domain errors of decoding, inference and reporting, and UnknownModel.
         """
+        with span("film"):
+            return await self._analyse(content, order)
+
+    async def _analyse(self, content: bytes, order: Order) -> Analysed:
         model = self._models.get(order.model)
         watch = Stopwatch(self._metrics)
         prediction, _ = await self._predictor.predict(content, model, monotonic() + self._timeout_s, watch)

@@ -39,7 +39,7 @@ class Predictor:
             image, cautions = await asyncio.to_thread(_prepare, radiograph, model.manifest.image_size)
         patches = split_patches(image.tensor[None], model.manifest.patch_size)
         inference = await model.scheduler.submit(patches, deadline)
-        watch.record("queue", inference.queue_seconds)
+        watch.record("queue", inference.queue_seconds, ended_s_ago=inference.inference_seconds)
         watch.record("inference", inference.inference_seconds)
         prediction = judge(model, replace(radiograph, cautions=cautions), image.geometry, inference.logits)
         drift.observe(self._metrics, prediction)

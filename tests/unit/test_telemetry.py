@@ -3,7 +3,16 @@ import logging
 
 import pytest
 
-from app.telemetry import Metrics, Stopwatch, configure_logging, get_logger, request_id_from, trace_id_from
+from app.telemetry import (
+    Metrics,
+    Stopwatch,
+    caller_trace,
+    configure_logging,
+    get_logger,
+    request_id_from,
+    span,
+    trace_id,
+)
 
 
 @pytest.mark.parametrize("header", ["a", "ris-42.a_b", "x" * 64])
@@ -18,11 +27,13 @@ def test_any_other_request_id_is_replaced_by_a_new_one(header):
     assert first != second
 
 
-def test_trace_ids_are_read_from_well_formed_headers_only():
+def test_the_trace_of_a_caller_is_read_from_well_formed_headers_only():
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert trace_id_from(f"00-{trace}-00f067aa0ba902b7-01") == trace
+    caller = caller_trace(f"00-{trace}-00f067aa0ba902b7-01")
+    with span("request", parent=caller) as own:
+        assert trace_id(own) == trace
     for broken in (None, "", trace, f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{trace.upper()}-00f067aa0ba902b7-01"):
-        assert trace_id_from(broken) is None
+        assert caller_trace(broken) is None
 
 
 def test_the_stopwatch_adds_up_and_observes():

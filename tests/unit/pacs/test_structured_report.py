@@ -117,9 +117,15 @@ REPORTS = {
 }
 
 
+CHARACTERS = (
+    {},
+    {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Жук^Анна"},
+    {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jo"},
+)
+
+
 @pytest.mark.parametrize(("findings", "cautions"), REPORTS.values(), ids=list(REPORTS))
-@pytest.mark.parametrize("attributes", [{}, {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Жук^Анна"},
-                                        {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jo"}])  # fmt: skip
+@pytest.mark.parametrize("attributes", CHARACTERS)
 def test_it_is_what_highdicom_makes(findings, cautions, attributes):
     report = report_of(read_source(chest_dicom(**attributes), DecodeLimits()), *findings, cautions=cautions)
     made = structured_report(report)
