@@ -127,3 +127,26 @@ def film(name: str) -> bytes:
 def rg1() -> bytes:
     """A real chest radiograph with several masses: CR, MONOCHROME1, JPEG 2000 lossless."""
     return film("RG1_J2KR.dcm")
+
+
+def medpatchnet(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end, with settings as keyword arguments."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MEDPATCHNET_")}
+    environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
+    command = [sys.executable, "-m", "app.cli", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory) -> tuple[Path, str]:
+    """A file with one key, for ``predict`` and ``explain``, and the key."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    made = medpatchnet("keys", "new", "pacs", "--scope", "predict", "--scope", "explain", api_keys_file=path)
+    assert made.returncode == 0, made.stderr
+    return path, made.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def guarded(start_service, keys) -> RunningService:
+    """A service that listens on every address and asks for a key; operations are on a port of their own."""
+    return start_service("--host", "0.0.0.0", api_keys_file=keys[0], admin_port=0)

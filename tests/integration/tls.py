@@ -1,0 +1,82 @@
+"""A real nginx with the shipped configuration, and certificates for it."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+
+from tests.programs import installed
+
+CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "deploy/nginx/medpatchnet.conf"
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """Where it listens, and the folder of its certificate (``tls.crt``) and temporary files."""
+
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def trusted(self) -> ssl.SSLContext:
+        """What a client needs to trust it."""
+        return ssl.create_default_context(cafile=self.folder / "tls.crt")
+
+
+def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
+    """Make ``name``.crt and ``name``.key in a folder, signed by ``issuer`` there or by itself."""
+    by = ["-CA", folder / f"{issuer}.crt", "-CAkey", folder / f"{issuer}.key"] if issuer else []
+    subprocess.run(
+        [
+            installed("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
+            "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2",
+            "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt", *by,
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+
+
+@contextmanager
+def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = False) -> Iterator[Proxy]:
+    """nginx in front of a service; with ``client_certificates`` only for those whom ``clients-ca.crt`` signed."""
+    certificate(folder, "tls")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    text = CONFIGURATION.read_text()
+    text = text.replace("medpatchnet:8000", service_url.removeprefix("http://").replace("0.0.0.0", "127.0.0.1"))
+    text = text.replace("8443", f"127.0.0.1:{port}").replace("/run/secrets/tls", str(folder))
+    text = text.replace("    http2 on;\n", "")  # Debian's nginx is older than that directive
+    if client_certificates:
+        assert text.count("# ssl_") == 2
+        text = text.replace("# ssl_", "ssl_")
+    temporary = "\n".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\nhttp {{ {temporary}\n{text} }}\n"
+    )
+    process = subprocess.Popen([installed("nginx"), "-c", folder / "nginx.conf", "-e", folder / "error.log"])
+    proxy = Proxy(port, folder)
+    try:
+        deadline = monotonic() + 10
+        while monotonic() < deadline:
+            try:
+                httpx.get(f"{proxy.url}/livez", verify=proxy.trusted(), trust_env=False)
+                break
+            except httpx.TransportError:
+                sleep(0.05)
+        yield proxy
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
