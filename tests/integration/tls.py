@@ -1,7 +1,6 @@
 """A real nginx with the shipped configuration, and certificates for it."""
 
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from time import monotonic, sleep
 
 import httpx
 
+from tests.integration.orthanc import free_ports
 from tests.programs import installed
 
 CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "deploy/nginx/medpatchnet.conf"
@@ -50,8 +50,7 @@ def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
 def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = False) -> Iterator[Proxy]:
     """nginx in front of a service; with ``client_certificates`` only for those whom ``clients-ca.crt`` signed."""
     certificate(folder, "tls")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     text = CONFIGURATION.read_text()
     text = text.replace("medpatchnet:8000", service_url.removeprefix("http://").replace("0.0.0.0", "127.0.0.1"))
     text = text.replace("8443", f"127.0.0.1:{port}").replace("/run/secrets/tls", str(folder))
