@@ -3,7 +3,7 @@
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
 
 
 @contextmanager
-def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = False) -> Iterator[Proxy]:
+def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = False) -> Generator[Proxy]:
     """nginx in front of a service; with ``client_certificates`` only for those whom ``clients-ca.crt`` signed."""
     certificate(folder, "tls")
     (port,) = free_ports(1)
