@@ -8,12 +8,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from app import errors
 from app.telemetry import Metrics, RejectionReason, get_logger, request_id_var
 
 PROBLEM_JSON = "application/problem+json"
+_COMPONENT = "#/components/schemas/{model}"
 _CHALLENGE = 'Bearer realm="medpatchnet"'
 
 STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
@@ -91,6 +93,10 @@ class Problem(BaseModel):
     errors: list[ProblemItem] = Field(default_factory=list[ProblemItem])
 
 
+PROBLEM_SCHEMA = {"$ref": _COMPONENT.format(model=Problem.__name__)}
+"""For the documentation of a route; ``install_problems`` puts what it refers to into the document."""
+
+
 def problem_response(
     code: str,
     status: int,
@@ -117,7 +123,7 @@ def internal_error() -> Response:
 
 
 def install_problems(app: FastAPI, metrics: Metrics) -> None:
-    """Have every error of ``app`` answered as a problem."""
+    """Have every error of ``app`` answered as a problem, and problems documented."""
 
     async def on_domain_error(request: Request, error: Exception) -> Response:
         del request
@@ -154,6 +160,20 @@ def install_problems(app: FastAPI, metrics: Metrics) -> None:
     app.add_exception_handler(errors.MedPatchNetError, on_domain_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    _document_problems(app)
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Have the OpenAPI document define the problems. FastAPI does so for JSON answers only, not for problem+json."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        _, definitions = models_json_schema([(Problem, "serialization")], ref_template=_COMPONENT)
+        document["components"]["schemas"].update(definitions["$defs"])
+        return document
+
+    app.openapi = openapi
 
 
 def _headers(error: errors.MedPatchNetError) -> dict[str, str] | None:

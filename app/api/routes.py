@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from app.api.explanations import ExplanationFormat, explain_image, map_request, time_allowed
 from app.api.negotiation import choose_media_type
 from app.api.presence import while_connected
-from app.api.problems import PROBLEM_JSON, Problem
+from app.api.problems import PROBLEM_JSON, PROBLEM_SCHEMA
 from app.api.queries import ExplainQuery, ImageQuery, PredictQuery, ReportQuery
 from app.api.reports import DICOM, MULTIPART_DICOM, dicom_answer
 from app.api.schemas.catalogue import FindingsBody, HealthBody, ModelBody
@@ -55,8 +55,8 @@ IMAGE_BODY: dict[str, Any] = {
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documentation of problem responses."""
-    schema = {"schema": Problem.model_json_schema()}
-    return {status: {"description": "Problem", "content": {PROBLEM_JSON: schema}} for status in statuses}
+    content = {PROBLEM_JSON: {"schema": PROBLEM_SCHEMA}}
+    return {status: {"description": "Problem", "content": content} for status in statuses}
 
 
 IMAGE_PROBLEMS = problems(400, 401, 403, 406, 413, 415, 422, 429, 500, 503, 504)
@@ -165,14 +165,18 @@ async def readyz(services: ServicesOf) -> Response:
     return json_answer(body, 200 if body.status == "ready" else 503)
 
 
-@router.get("/health", response_model=HealthBody, responses=problems(503))
+@router.get("/health", response_model=HealthBody, responses=problems(401, 403, 429, 503))
 @requires("operations")
 async def health(services: ServicesOf) -> Response:
     """The same as /readyz, for whoever expects this name."""
     return await readyz(services)
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={**problems(401, 403, 429), 200: {"content": {"text/plain": {}}}},
+)
 @requires("operations")
 async def metrics(services: ServicesOf) -> Response:
     """All metrics in the Prometheus text format."""

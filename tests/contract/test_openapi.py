@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 from app.main import create_app
@@ -16,6 +17,12 @@ def test_the_interface_is_the_one_on_record():
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOT.write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n")
     assert json.loads(SNAPSHOT.read_text()) == json.loads(json.dumps(schema))
+
+
+def test_every_reference_leads_somewhere():
+    referred = set(re.findall(r'"\$ref": "([^"]+)"', SNAPSHOT.read_text()))
+    defined = json.loads(SNAPSHOT.read_text())["components"]["schemas"]
+    assert referred <= {f"#/components/schemas/{name}" for name in defined}
 
 
 def test_every_route_documents_its_problems():

@@ -194,6 +194,9 @@ def test_an_unknown_model(client, rg1):
         {"grids": [{"finding": "Edema", "patch_logits": [[0.0] * 8] * 8}], "remove": [[8, 0]]},
         {"grids": [{"finding": "Edema", "patch_logits": [[0.0] * 8] * 8}], "remove": [[-1, 0]]},
         {"grids": [{"finding": "Edema", "patch_logits": [[0.0] * 8] * 8}], "remove": [[1]]},
+        {"grids": [{"finding": "Edema", "patch_logits": [[0.0] * 8] * 8}], "remove": [[False, 0]]},
+        {"grids": [{"finding": "Edema", "patch_logits": [[0.0] * 8] * 8}], "remove": [["1", 0]]},
+        {"grids": [{"finding": "Edema", "patch_logits": [["0.5"] * 8] * 8}], "remove": []},
         {"grids": [{"finding": "Scoliosis", "patch_logits": [[0.0] * 8] * 8}], "remove": []},
         {"grids": [], "remove": [], "rule": "burn"},
         {

@@ -2,14 +2,14 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StrictFloat
 
 from app.patchnet.manifest import FindingStatus
 from app.service.models import ServedModel
 from app.service.results import Prediction, Score
 from app.telemetry import Stopwatch
 
-Grid = list[list[float]]
+Grid = list[list[StrictFloat]]
 Cell = tuple[int, int]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, StrictInt, model_validator
 from torch import Tensor
 
 from app.api.schemas.common import Body, Cell, FindingBody, Grid, ModelFacts
@@ -22,7 +22,7 @@ class WhatIfRequest(Body):
     request_id: str | None = Field(None, description="Id of a recent /predict or /explain answer of this process.")
     grids: list[FindingGrid] | None = Field(None, description="As /predict?grids=true answers them, any findings.")
     model: str | None = Field(None, description="With grids: the served model whose thresholds decide.")
-    remove: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = Field(
+    remove: list[Annotated[list[StrictInt], Field(min_length=2, max_length=2)]] = Field(
         description="Patches as [row, column]; may be empty."
     )
     rule: Literal["drop", "neutral"] = Field(
