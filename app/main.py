@@ -54,7 +54,7 @@ the decision is the mean of independent patch decisions. Research use only; not 
 def create_app(settings: Settings) -> FastAPI:
     """The ASGI application; its services start and end with the server's lifespan."""
     metrics = Metrics()
-    lifecycle = Lifecycle(settings.max_in_flight, metrics)
+    lifecycle = Lifecycle(settings.max_in_flight, metrics, settings.max_wait_s)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         default=64, ge=1, description="Image requests worked on at once; more are refused with 503."
     )
+    max_wait_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Longest expected wait for the images before it, by their pace; who would wait longer gets a 503.",
+    )
     max_concurrent_maps: int = Field(
         default=2, ge=1, description="Shift-averaged maps computed at once; more are refused."
     )

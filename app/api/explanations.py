@@ -28,10 +28,9 @@ def map_request(query: ExplainQuery, form: ExplanationFormat) -> MapRequest:
     return MapRequest(findings, query.map, query.offset, query.stride, query.border)
 
 
-def time_allowed(services: Services, model: ServedModel, asked: MapRequest) -> float:
-    """Seconds until the deadline: more for a shift-averaged map. Raises InvalidQuery for offset and stride."""
-    plain = services.explainer.lattices(model, asked).is_plain
-    return services.settings.request_timeout_s if plain else services.settings.map_timeout_s
+def is_smooth(services: Services, model: ServedModel, asked: MapRequest) -> bool:
+    """Whether a shift-averaged map is asked for, which takes longer. Raises InvalidQuery for offset and stride."""
+    return not services.explainer.lattices(model, asked).is_plain
 
 
 async def explain_image(

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel
 
-from app.api.explanations import ExplanationFormat, explain_image, map_request, time_allowed
+from app.api.explanations import ExplanationFormat, explain_image, is_smooth, map_request
 from app.api.negotiation import choose_media_type
 from app.api.presence import while_connected
 from app.api.problems import PROBLEM_JSON, PROBLEM_SCHEMA
@@ -96,8 +96,9 @@ async def explain(
     """Show where the evidence for findings lies, as numbers or drawn over the film."""
     form = query.format or FORMATS[choose_media_type(accept, list(FORMATS))]
     model = services.models.get(query.model)
-    timeout = time_allowed(services, model, map_request(query, form))
-    with services.lifecycle.admit(timeout) as job:
+    smooth = is_smooth(services, model, map_request(query, form))
+    timeout = services.settings.map_timeout_s if smooth else services.settings.request_timeout_s
+    with services.lifecycle.admit(timeout, is_typical=not smooth) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
         content = await while_connected(request, explain_image(services, data, query, form, job))
     return Response(content, media_type=PNG if form == "png" else JSON)

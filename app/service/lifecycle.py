@@ -4,10 +4,14 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from time import monotonic
 
 from app.errors import NotReady, QueueFull
 from app.telemetry import Metrics, Stopwatch
+
+_FEW = 2  # so few are let in however slow the last ones were, or nobody would learn that it is over
+_WEIGHT_OF_THE_LAST = 0.1
 
 
 class Phase(Enum):
@@ -27,12 +31,18 @@ class Job:
 
 
 class Lifecycle:
-    """The phase of the process and the number of image requests in flight. Used on the event loop only."""
+    """The phase of the process and the image requests in flight. Used on the event loop only.
 
-    def __init__(self, max_in_flight: int, metrics: Metrics) -> None:
+    A request is let in where there is a place, and where it need not wait too long for those before it: their number
+    times the pace of the last ones, so that a queue of large films is as short in seconds as one of small ones.
+    """
+
+    def __init__(self, max_in_flight: int, metrics: Metrics, max_wait_s: float = inf) -> None:
         self.phase = Phase.STARTING
         self._metrics = metrics
-        self._free = max_in_flight
+        self._max_in_flight, self._max_wait_s = max_in_flight, max_wait_s
+        self._in_flight = 0
+        self._pace_s = 0.0  # what each request in flight adds to the time of one more
         self._checks: list[Callable[[], bool]] = []
 
     @property
@@ -53,17 +63,28 @@ class Lifecycle:
         self.phase = Phase.DRAINING
 
     @contextmanager
-    def admit(self, timeout_s: float) -> Generator[Job]:
+    def admit(self, timeout_s: float, *, is_typical: bool = True) -> Generator[Job]:
         """Hold a place for one image request, from before its body is read until its answer is made.
 
-        Raises NotReady or QueueFull at once; nothing waits here.
+        ``is_typical``: whether the wait of others may be told by how long it takes; a smooth map would mislead. Raises
+        NotReady or QueueFull at once; nothing waits here.
         """
         if self.phase is Phase.STARTING:
             raise NotReady("the model is being loaded")
-        if not self._free:
+        if self._in_flight >= self._max_in_flight:
             raise QueueFull("as many images are worked on as are allowed; try again shortly")
-        self._free -= 1
+        if self._in_flight >= _FEW and self._in_flight * self._pace_s > self._max_wait_s:
+            raise QueueFull("the images before it take too long; try again shortly")
+        self._in_flight += 1
+        place, job = self._in_flight, Job(monotonic() + timeout_s, Stopwatch(self._metrics))
         try:
-            yield Job(monotonic() + timeout_s, Stopwatch(self._metrics))
+            yield job
+            if is_typical:
+                self._learn(sum(job.watch.seconds.values()) / place)
         finally:
-            self._free += 1
+            self._in_flight -= 1
+
+    def _learn(self, pace_s: float) -> None:
+        """Note the seconds of a request, without those in which its body came, by the number then in flight."""
+        weight = _WEIGHT_OF_THE_LAST if self._pace_s else 1.0
+        self._pace_s += weight * (pace_s - self._pace_s)

@@ -55,18 +55,20 @@ def test_a_film_that_only_waited_is_no_hang():
 
 
 def test_below_capacity_only_bad_inputs_fail_while_workers_die(service):
-    report = asyncio.run(traffic("soak", service.url, 5.0, 2.0, service.process.pid))
+    report = asyncio.run(traffic("soak", service, 5.0, 2.0))
     print("\n" + "\n".join(report.lines()))
     assert (report.wrong, report.lost) == (0, 0)
     assert report.killed >= 1
     assert set(report.codes) <= {"200", "bad 422", "422", "503"}
+    assert report.recovered_s < 30
+    assert len(report.resident) == len(report.livez) > 10
     assert report.codes["422"] + report.codes["503"] <= report.killed + len(report.refused)
 
 
 @pytest.mark.slow
 def test_over_capacity_the_rest_is_refused_and_nothing_is_lost_or_wrong(start_service):
-    service = start_service(max_in_flight=8)
-    report = asyncio.run(traffic("overload", service.url, 3.0, 2.0, None))
+    service = start_service(max_wait_s=4)
+    report = asyncio.run(traffic("overload", service, 3.0, 2.0))
     print("\n" + "\n".join(report.lines()))
     assert (report.wrong, report.lost) == (0, 0)
     assert set(report.codes) <= {"200", "503"}

@@ -16,7 +16,7 @@ CLIENTS = 64
 
 
 def test_every_one_of_64_clients_is_answered_or_refused(start_service, rg1):
-    service = start_service(max_in_flight=32)
+    service = start_service(max_in_flight=32, max_wait_s=60)
     with service.client() as client:
         expected = client.post("/predict", content=rg1).json()["findings"]
     outcomes, waits = Counter(), []
@@ -58,7 +58,7 @@ def test_every_one_of_64_clients_is_answered_or_refused(start_service, rg1):
 
 
 def test_sigterm_loses_no_accepted_request(start_service, rg1):
-    service = start_service()
+    service = start_service(max_wait_s=60)
     outcomes, gate = Counter(), threading.Barrier(17)
 
     def work(_):

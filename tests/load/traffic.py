@@ -1,8 +1,8 @@
 """Soak and overload of a running service: every answer is compared with the known one, every request is accounted for.
 
-``python -m tests.load.traffic soak --url URL --minutes 60`` at 80 % of the capacity it measures first, with 5 % bad
-inputs; ``… overload --minutes 5`` at ten times of it. ``--kill`` names the pid of the service, one of whose decode
-workers is then killed every minute.
+``python -m tests.load.traffic soak --minutes 60`` sends 80 % of the capacity that it measures first, 5 % bad inputs,
+and kills a decode worker every minute; ``… overload --minutes 5`` sends ten times the capacity, then sees how soon the
+service answers again. Both start a service of their own.
 """
 
 import argparse
@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 
 from tests import factories as make
+from tests.integration.conftest import RunningService, started
+from tests.load.fuzz import resident_bytes
 
 BAD_SHARE = 0.05
 REFUSED = {429, 503}
@@ -36,6 +38,8 @@ class Report:
     good: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     livez: list[float] = field(default_factory=list)
+    resident: list[int] = field(default_factory=list)
+    recovered_s: float = float("nan")
     killed: int = 0
 
     @property
@@ -51,7 +55,15 @@ class Report:
             f"capacity {self.capacity:.1f}/s, sent {self.sent} in {self.seconds:.0f} s: {dict(self.codes)}",
             f"wrong {self.wrong}, lost {self.lost}, goodput {self.goodput:.1f}/s, workers killed {self.killed}",
             f"p99: answers {p99(self.good):.3f} s, refusals {p99(self.refused):.3f} s, /livez {p99(self.livez):.3f} s",
+            f"answered again {self.recovered_s:.2f} s after the last, {self.memory}",
         ]
+
+    @property
+    def memory(self) -> str:
+        """Resident MiB of the service in the first and last tenth of the time, and at most."""
+        tenth = max(1, len(self.resident) // 10)
+        first, last = (sum(part) / len(part) / 2**20 for part in (self.resident[:tenth], self.resident[-tenth:]))
+        return f"resident {first:.0f} MiB, at the end {last:.0f}, at most {max(self.resident) / 2**20:.0f}"
 
 
 def p99(values: list[float]) -> float:
@@ -61,7 +73,7 @@ def p99(values: list[float]) -> float:
 class Traffic:
     """One run against one service."""
 
-    def __init__(self, client: httpx.AsyncClient, film: bytes, pid: int | None) -> None:
+    def __init__(self, client: httpx.AsyncClient, film: bytes, pid: int) -> None:
         self._client, self._film, self._pid = client, film, pid
         self._known: list[dict[str, Any]] = []
         self._rng = random.Random(0)
@@ -81,10 +93,12 @@ class Traffic:
         await asyncio.gather(*(work() for _ in range(clients)))
         return done / (monotonic() - begin)
 
-    async def run(self, capacity: float, factor: float, seconds: float, bad_share: float) -> Report:
+    async def run(self, capacity: float, seconds: float, *, factor: float, bad_share: float, kills: bool) -> Report:
         """Send at ``factor`` times the capacity, whether answers come or not."""
         report = Report(capacity)
-        background = [asyncio.create_task(self._watch(report)), asyncio.create_task(self._kill(report))]
+        background = [asyncio.create_task(self._watch(report))]
+        if kills:
+            background.append(asyncio.create_task(self._kill(report)))
         tasks: set[asyncio.Task[None]] = set()
         begin = monotonic()
         while (now := monotonic() - begin) < seconds:
@@ -94,6 +108,9 @@ class Traffic:
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
             await asyncio.sleep(0.005)
+        end = monotonic()
+        await self._answered()
+        report.recovered_s = monotonic() - end
         await asyncio.gather(*tasks)
         report.seconds = monotonic() - begin
         for task in background:
@@ -119,6 +136,11 @@ class Traffic:
             report.good.append(seconds)
             report.wrong += not self._is_known(answer.json()["findings"])
 
+    async def _answered(self) -> None:
+        """Return once a film is answered."""
+        while (await self._client.post("/predict", content=self._film)).status_code != 200:
+            await asyncio.sleep(0.1)
+
     def _is_known(self, findings: list[dict[str, Any]]) -> bool:
         return all(
             (one["logit"] is None and other["logit"] is None) or abs(one["logit"] - other["logit"]) < 1e-3
@@ -130,11 +152,12 @@ class Traffic:
             begin = monotonic()
             (await self._client.get("/livez")).raise_for_status()
             report.livez.append(monotonic() - begin)
+            report.resident.append(resident_bytes(self._pid))
             await asyncio.sleep(0.1)
 
     async def _kill(self, report: Report) -> None:
         """Kill a decode worker every minute, the first after two seconds."""
-        while self._pid is not None:
+        while True:
             await asyncio.sleep(58 if report.killed else 2)
             workers = decode_workers(self._pid)
             if workers:
@@ -155,24 +178,28 @@ def decode_workers(parent: int) -> list[int]:
     return found
 
 
-async def traffic(mode: str, url: str, seconds: float, warm_s: float, pid: int | None) -> Report:
+async def traffic(mode: str, service: RunningService, seconds: float, warm_s: float) -> Report:
     """One run: ``soak`` or ``overload``."""
     limits = httpx.Limits(max_connections=2000, max_keepalive_connections=200)
-    async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False, limits=limits) as client:
-        run = Traffic(client, make.example("RG1_J2KR.dcm"), pid)
+    async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False, limits=limits) as client:
+        run = Traffic(client, make.example("RG1_J2KR.dcm"), service.process.pid)
         capacity = await run.capacity(warm_s)
-        factor, bad_share = (0.8, BAD_SHARE) if mode == "soak" else (10.0, 0.0)
-        return await run.run(capacity, factor, seconds, bad_share)
+        if mode == "soak":
+            return await run.run(capacity, seconds, factor=0.8, bad_share=BAD_SHARE, kills=True)
+        return await run.run(capacity, seconds, factor=10.0, bad_share=0.0, kills=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=["soak", "overload"])
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--kill", type=int, default=None)
     arguments = parser.parse_args()
-    report = asyncio.run(traffic(arguments.mode, arguments.url, arguments.minutes * 60, 20.0, arguments.kill))
+    service = started()
+    try:
+        service.wait_until_ready()
+        report = asyncio.run(traffic(arguments.mode, service, arguments.minutes * 60, 20.0))
+    finally:
+        service.stop()
     print("\n".join(report.lines()))
 
 
