@@ -1,5 +1,6 @@
 """No attribute of a patient leaves a film: not to logs, metrics, errors, the audit log or the disk."""
 
+import hashlib
 import io
 import warnings
 
@@ -32,8 +33,15 @@ def watched(start_service, tmp_path_factory):
     (folder / "tmp").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder / "tmp"))
-        service = start_service(log_level="debug", audit_file=folder / "audit.jsonl")
+        service = start_service(log_level="debug", audit_file=folder / "audit.jsonl", cache_dir=folder / "cache")
+    (folder / "before.txt").write_text(listing(folder / "cache"))
     return service, folder
+
+
+def listing(folder):
+    """Names and contents of all files, as hashes."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return "\n".join(f"{path} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
 
 
 @pytest.fixture(scope="module")
@@ -110,4 +118,6 @@ def test_headers_and_queries_of_a_caller_do_not_stay_behind(watched, client, rg1
 
 def test_nothing_is_left_on_the_disk(watched, client, rg1):
     assert client.post("/predict", content=rg1).status_code == 200
-    assert [path for path in (watched[1] / "tmp").rglob("*") if path.is_file()] == []
+    folder = watched[1]
+    assert [path for path in (folder / "tmp").rglob("*") if path.is_file()] == []
+    assert (folder / "before.txt").read_text() == listing(folder / "cache") != ""

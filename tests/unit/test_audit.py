@@ -56,6 +56,17 @@ def test_an_empty_log_is_in_order(tmp_path):
     assert verify(tmp_path / "log") == audit.Verified(0, GENESIS)
 
 
+def test_a_clock_that_is_set_back_does_not_break_the_chain(tmp_path):
+    moments = iter(
+        [datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)]
+    )
+    log = AuditLog(tmp_path / "log", now=lambda: next(moments))
+    for _ in range(3):
+        log.append(entry())
+    log.close()
+    assert verify(tmp_path / "log").lines == 3
+
+
 @given(st.data())
 def test_any_changed_byte_shows(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("audit")

@@ -66,13 +66,14 @@ class WorkQueue:
         """Up to ``limit`` rows that are due, longest waiting first, now leased; ``lease`` of each row is the new one.
 
         Several workers and replicas may claim at once: PostgreSQL skips what another is about to take, SQLite has one
-        writer at a time.
+        writer at a time. Where the clock was set back, what waits does not wait until it has caught up.
         """
         now, table = self._clock(), self._table
+        is_due = _passed(table.c.due_at, now, self._patience.longest_s)
+        is_free = or_(table.c.leased_until.is_(None), _passed(table.c.leased_until, now, self._lease_s))
         due = (
             select(table.c.id)
-            .where(table.c.state == "waiting", table.c.due_at <= now)
-            .where(or_(table.c.leased_until.is_(None), table.c.leased_until < now), *conditions)
+            .where(table.c.state == "waiting", is_due, is_free, *conditions)
             .order_by(table.c.due_at)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -135,6 +136,14 @@ class WorkQueue:
     def _change(self, connection: Connection, claim: Claim, values: dict[str, object]) -> bool:
         mine = (self._table.c.id == claim.id) & (self._table.c.lease == claim.lease)
         return bool(connection.execute(update(self._table).where(mine).values(**values)).rowcount)
+
+
+def _passed(moment: ColumnElement[float], now: float, longest_s: float) -> ColumnElement[bool]:
+    """Whether a moment has come; or lies so far ahead that the clock which set it was ahead of this one.
+
+    Nothing is put off by more than ``longest_s``. As much again is left for the clocks of several replicas.
+    """
+    return or_(moment <= now, moment > now + 2 * longest_s)
 
 
 def fresh_work(now: float) -> dict[str, object]:

@@ -115,6 +115,38 @@ def test_claimed_work_is_nobody_elses_until_its_lease_ends(store, clock):
     assert len(store.outbox.claim("pacs", 5, 1000)) == 1
 
 
+def test_nothing_waits_for_a_clock_that_was_set_back(store, clock):
+    for number in range(3):
+        store.inbox.accept(replace(ARRIVAL, sop_instance_uid=f"1.{number}"))
+    failed, held = store.inbox.claim(2)
+    store.inbox.fail(failed, AWAY)
+    clock.now -= 86400
+    again = store.inbox.claim(5)
+    assert len(again) == 3
+    assert store.inbox.claim(5) == []
+    store.inbox.analysed(held, ORDER, "1.2", [result(content=b"late")])  # its lease went to another
+    for number, pending in enumerate(again):
+        store.inbox.analysed(pending, ORDER, "1.2", [result(f"1.9.{number}")])
+    assert len(store.outbox.claim("pacs", 5, 10_000)) == 3
+
+
+def test_clocks_of_replicas_that_differ_a_little_do_not_take_work_away(store, clock):
+    store.inbox.accept(ARRIVAL)
+    (pending,) = store.inbox.claim(1)
+    clock.now -= 60
+    assert store.inbox.claim(1) == []
+    store.inbox.fail(pending, AWAY)
+    clock.now -= 60
+    assert store.inbox.claim(1) == []
+
+
+def test_a_clock_that_jumps_ahead_gives_up_nothing_that_did_not_fail_all_the_time(store, clock):
+    store.inbox.accept(ARRIVAL)
+    (pending,) = store.inbox.claim(1)
+    clock.now += 10 * 86400
+    assert store.inbox.fail(pending, AWAY) == "waiting"
+
+
 def test_many_workers_never_claim_the_same_image(store):
     for number in range(40):
         store.inbox.accept(replace(ARRIVAL, sop_instance_uid=f"1.{number}", content=b"x"))
