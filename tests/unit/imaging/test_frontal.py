@@ -5,6 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from matplotlib.cbook import get_sample_data
 from PIL import Image
 from pydicom import dcmread
 from sklearn.datasets import load_sample_images
@@ -58,7 +59,19 @@ def test_other_images_are_warned_about_also_where_their_tags_lie(name):
     assert is_warned(1 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown)
 
 
-@pytest.mark.parametrize("image", load_sample_images().images, ids=load_sample_images().filenames)
+def hopper():
+    """A photograph that nothing was fitted to."""
+    with get_sample_data("grace_hopper.jpg") as file:
+        return np.asarray(Image.open(file))
+
+
+PHOTOGRAPHS = {
+    "hopper.jpg": hopper(),
+    **dict(zip(load_sample_images().filenames, load_sample_images().images, strict=True)),
+}
+
+
+@pytest.mark.parametrize("image", PHOTOGRAPHS.values(), ids=PHOTOGRAPHS)
 def test_gray_photographs_are_warned_about(image):
     data = make.png_file(np.asarray(Image.fromarray(image).convert("L")))
     assert is_warned(decode_image(data, DecodeLimits()).pixels)
