@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,6 +25,9 @@ Maps = NDArray[np.float32]
 
 _AUTHORS_BATCH = 4
 _CELL = 8
+_SMOOTH_SIDE = 128
+_SMOOTH_SHARE = 96 / 512
+"""Width of the Gaussian as share of the image's side: 1.5 patches of 64 px in 512 px, chosen on validation films."""
 
 
 class Explainer(Protocol):
@@ -39,12 +43,43 @@ class Explainer(Protocol):
         ...
 
 
+def smoothed(maps: Maps) -> Maps:
+    """Where much of the positive evidence lies, rather than the single highest point: [F, h, w] → [F, 128, 128].
+
+    Blurred by a Gaussian over an image that has nothing beyond its border, so the middle gains: part of what this
+    brings is a centre prior, as smoothed noise shows.
+    """
+    positive = torch.from_numpy(maps).clamp(min=0)[None]
+    size = (_SMOOTH_SIDE, _SMOOTH_SIDE)
+    even = functional.interpolate(positive, size=size, mode="bilinear", antialias=True)[0].numpy()
+    sigma = _SMOOTH_SHARE * _SMOOTH_SIDE
+    return np.asarray(gaussian_filter(even, sigma, mode="constant", truncate=2.5, axes=(1, 2)), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class WithSmoothed:
+    """The maps of some methods, and the same smoothed, from the same passes."""
+
+    explainer: Explainer
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The methods, then ``…, smoothed`` of each."""
+        return (*self.explainer.names, *(f"{name}, smoothed" for name in self.explainer.names))
+
+    def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
+        """See ``Explainer``."""
+        found = self.explainer.maps(image, findings)
+        return found | {f"{name}, smoothed": smoothed(maps) for name, maps in found.items()}
+
+
 @dataclass(frozen=True)
 class PatchEvidence:
     """The patch network's own evidence: the grid of the decision, smooth maps of some offsets, and of odd strides.
 
     A stride gives nearly the map of offset 1, from every so manieth patch; its positive part is shown apart, because
-    a threshold between the lowest and the highest value means another thing where evidence against is left out.
+    a threshold between the lowest and the highest value means another thing where evidence against is left out. What
+    is smoothed are the probabilities, not the logits, of the first stride's map: one very sure patch is still one.
 
     The scaled map of a finding is the raw one times a positive number, so both have the same hits and IoU; only the
     authors' code, which mixes up shifts when it scales them in batches of four, tells them apart.
@@ -57,10 +92,11 @@ class PatchEvidence:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The grid; a map of each offset and stride; the authors' border and scaling at the first offset."""
+        """The grid; maps of offsets and strides; one smoothed; the authors' border and scaling at the first offset."""
         smooth = tuple(f"patch, offset {offset}" for offset in self.offsets)
         odd = tuple(f"patch, stride {stride}{part}" for stride in self.strides for part in ("", ", positive"))
-        return ("patch grid", *smooth, *odd, "patch, authors' border", "patch, authors' scaling")
+        probability = ("patch probability, smoothed",) if self.strides else ()
+        return ("patch grid", *smooth, *odd, *probability, "patch, authors' border", "patch, authors' scaling")
 
     @torch.inference_mode()
     def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
@@ -82,6 +118,10 @@ class PatchEvidence:
             evidence = interpolate_evidence(self._evidence(image, thinned)[:, columns], thinned, full)
             found[f"patch, stride {stride}"] = shift_averaged_map(evidence, full)
             found[f"patch, stride {stride}, positive"] = found[f"patch, stride {stride}"].clamp(min=0)
+            if stride == self.strides[0]:
+                found["patch probability, smoothed"] = torch.from_numpy(
+                    smoothed(found[f"patch, stride {stride}"].sigmoid().numpy())
+                )
         return {name: saliency_map.numpy() for name, saliency_map in found.items()}
 
     def _evidence(self, image: Tensor, lattice: Lattice) -> Tensor:

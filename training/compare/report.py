@@ -24,7 +24,7 @@ from training.metrics import Estimate, roc_curve
 
 Array = NDArray[np.float64]
 
-_GALLERY = ("patch grid", "patch, offset 16", "patch, stride 15", "Grad-CAM", "Grad-CAM++", "ProtoPNet")
+_GALLERY = ("patch grid", "patch, stride 15", "patch probability, smoothed", "Grad-CAM", "Eigen-CAM", "ProtoPNet")
 _GALLERY_FILMS = 6
 
 

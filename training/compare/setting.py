@@ -16,7 +16,15 @@ from app.patchnet.artifact import Artifact
 from training.baselines.evidence import PrototypeEvidence
 from training.baselines.fitted import BASELINES
 from training.compare.annotations import read_annotations
-from training.compare.attribution import ActivationMaps, Explainer, Floors, Gradients, Occluded, PatchEvidence
+from training.compare.attribution import (
+    ActivationMaps,
+    Explainer,
+    Floors,
+    Gradients,
+    Occluded,
+    PatchEvidence,
+    WithSmoothed,
+)
 from training.compare.measured import AnnotatedFilms
 from training.compare.subjects import Subject, prototype_networks, shipped
 from training.datasets import read_films
@@ -45,12 +53,16 @@ class Family:
         return self.make(subject.network if self.gradients else subject.passes)
 
 
+def _prototypes(network: Any, name: str) -> Explainer:  # noqa: ANN401 - as Family has it
+    return WithSmoothed(PrototypeEvidence(network, name=name))
+
+
 FAMILIES = (
-    Family(FLOOR, "floors", lambda _: Floors()),
+    Family(FLOOR, "floors", lambda _: WithSmoothed(Floors())),
     Family("patch", "patch", PatchEvidence),
-    Family("image", "activation", ActivationMaps, gradients=True),
-    Family("image", "gradients", Gradients, gradients=True),
-    *(Family(name, name, partial(PrototypeEvidence, name=name)) for name in BASELINES),
+    Family("image", "activation", lambda network: WithSmoothed(ActivationMaps(network)), gradients=True),
+    Family("image", "gradients", lambda network: WithSmoothed(Gradients(network)), gradients=True),
+    *(Family(name, name, partial(_prototypes, name=name)) for name in BASELINES),
     Family("image", "occlusion", Occluded),
 )
 

@@ -16,8 +16,10 @@ from training.compare.attribution import (
     Occluded,
     PatchEvidence,
     ThinEigenCAM,
+    WithSmoothed,
     last_spatial_layer,
     mix_up_shifts,
+    smoothed,
 )
 from training.compare.compiled import compiled
 
@@ -60,6 +62,40 @@ def test_patch_evidence_peaks_where_the_evidence_is(image):
         assert 32 <= row < 64
         assert 96 <= column < 128
         np.testing.assert_allclose(maps[name][0], 5 * maps[name][1], rtol=1e-5)  # logits 10 and 2 times brightness
+
+
+def test_a_smoothed_map_is_highest_where_much_evidence_is_together():
+    scattered = np.zeros((1, 16, 16), np.float32)
+    scattered[0, 2, 13] = 3.0  # the highest point, alone
+    scattered[0, 9:14, 2:7] = 1.0
+    scattered[0, :, 15] = -50.0  # evidence against does not count
+    found = smoothed(scattered)
+    assert found.shape == (1, 128, 128)
+    row, column = peak(found[0])
+    assert 72 <= row < 112
+    assert 16 <= column < 56
+    assert found.min() >= 0
+    np.testing.assert_allclose(smoothed(scattered * 2), found * 2, rtol=1e-5)
+
+
+def test_smoothing_draws_inwards_as_a_prior_would():
+    row, column = peak(smoothed(np.ones((1, 16, 16), np.float32))[0])
+    assert abs(row - 63.5) < 5
+    assert abs(column - 63.5) < 5
+
+
+def test_smoothed_maps_come_beside_the_others_from_the_same_passes(image):
+    explainer = WithSmoothed(Floors())
+    maps = explainer.maps(image, COLUMNS)
+    assert tuple(maps) == explainer.names == ("random", "centre", "random, smoothed", "centre, smoothed")
+    np.testing.assert_array_equal(maps["random, smoothed"], smoothed(maps["random"]))
+
+
+def test_the_smoothed_patch_map_is_of_probabilities(image):
+    explainer = PatchEvidence(PatchNet(Brightness(), image_size=128, patch_size=32), offsets=(), strides=(5,))
+    maps = explainer.maps(image, COLUMNS)
+    probabilities = 1 / (1 + np.exp(-maps["patch, stride 5"]))
+    np.testing.assert_allclose(maps["patch probability, smoothed"], smoothed(probabilities), rtol=1e-5)
 
 
 def test_the_grid_is_the_decision(image):
