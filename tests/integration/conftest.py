@@ -129,12 +129,12 @@ def rg1() -> bytes:
     return film("RG1_J2KR.dcm")
 
 
-def medpatchnet(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+def medpatchnet(*arguments: object, cwd: Path | None = None, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end, with settings as keyword arguments."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MEDPATCHNET_")}
-    environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
-    command = [sys.executable, "-m", "app.cli", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()} | {"COLUMNS": "120"}
+    command = [sys.executable, "-m", "app.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,14 @@
 """The command line, as a user runs it."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import film
+from tests.integration.conftest import film, medpatchnet
 
 pytestmark = pytest.mark.integration
-
-
-def medpatchnet(*arguments, cwd, **environment):
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MEDPATCHNET_")}
-    command = [sys.executable, "-m", "app.cli", *map(str, arguments)]
-    settings = {**clean, **environment, "COLUMNS": "120"}
-    return subprocess.run(command, cwd=cwd, env=settings, capture_output=True, text=True, timeout=240, check=False)
 
 
 def png_size(path):
@@ -90,7 +80,7 @@ def test_mistakes_end_with_a_clear_message_and_no_traceback(films, arguments, st
 
 
 def test_a_bad_setting_is_named(films):
-    result = medpatchnet("serve", cwd=films, MEDPATCHNET_PORT="-1")
+    result = medpatchnet("serve", cwd=films, port=-1)
     assert result.returncode == 2
     assert "MEDPATCHNET_PORT" in result.stderr
 
