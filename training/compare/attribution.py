@@ -30,6 +30,10 @@ _SMOOTH_SHARE = 96 / 512
 """Width of the Gaussian as share of the image's side: 1.5 patches of 64 px in 512 px, chosen on validation films."""
 
 
+SMOOTHED = ", smoothed"
+"""How the name of a smoothed map ends."""
+
+
 class Explainer(Protocol):
     """One or several methods that share their passes."""
 
@@ -65,12 +69,12 @@ class WithSmoothed:
     @property
     def names(self) -> tuple[str, ...]:
         """The methods, then ``…, smoothed`` of each."""
-        return (*self.explainer.names, *(f"{name}, smoothed" for name in self.explainer.names))
+        return (*self.explainer.names, *(name + SMOOTHED for name in self.explainer.names))
 
     def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
         """See ``Explainer``."""
         found = self.explainer.maps(image, findings)
-        return found | {f"{name}, smoothed": smoothed(maps) for name, maps in found.items()}
+        return found | {name + SMOOTHED: smoothed(maps) for name, maps in found.items()}
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class PatchEvidence:
         """The grid; maps of offsets and strides; one smoothed; the authors' border and scaling at the first offset."""
         smooth = tuple(f"patch, offset {offset}" for offset in self.offsets)
         odd = tuple(f"patch, stride {stride}{part}" for stride in self.strides for part in ("", ", positive"))
-        probability = ("patch probability, smoothed",) if self.strides else ()
+        probability = ("patch probability" + SMOOTHED,) if self.strides else ()
         return ("patch grid", *smooth, *odd, *probability, "patch, authors' border", "patch, authors' scaling")
 
     @torch.inference_mode()
@@ -119,7 +123,7 @@ class PatchEvidence:
             found[f"patch, stride {stride}"] = shift_averaged_map(evidence, full)
             found[f"patch, stride {stride}, positive"] = found[f"patch, stride {stride}"].clamp(min=0)
             if stride == self.strides[0]:
-                found["patch probability, smoothed"] = torch.from_numpy(
+                found["patch probability" + SMOOTHED] = torch.from_numpy(
                     smoothed(found[f"patch, stride {stride}"].sigmoid().numpy())
                 )
         return {name: saliency_map.numpy() for name, saliency_map in found.items()}

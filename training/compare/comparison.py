@@ -12,6 +12,7 @@ from app.errors import ConfigurationError
 from app.patchnet.artifact import Artifact
 from app.patchnet.network import PatchNet
 from training.compare import shortcut
+from training.compare.attribution import SMOOTHED
 from training.compare.compiled import compiled
 from training.compare.fidelity import Faithfulness, faithfulness
 from training.compare.measured import AnnotatedFilms, Localization, mean_samples, measure, summarize
@@ -27,13 +28,21 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
+class Contest:
+    """The best patch map and the best post-hoc method by mean hit rate, and the ratio of these."""
+
+    patch: str
+    post_hoc: str
+    hit_ratio: Estimate
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """All figures of a report. ``hit_ratio`` is the best patch map's mean hit rate over the best post-hoc method's."""
+    """All figures of a report. ``contests``: between the maps as they are made, and between the smoothed ones."""
 
     classification: dict[str, Evaluation]
     localization: dict[str, Localization]
-    hit_ratio: Estimate
-    best_methods: tuple[str, str]
+    contests: dict[str, Contest]
     faithfulness: dict[str, Faithfulness]
     shortcuts: dict[str, shortcut.Shortcut]
     annotated_films: int
@@ -57,12 +66,10 @@ def compare(setting: Setting) -> Comparison:
         if name != FLOOR
     }
     localization, hits = _localization(setting, valid, test)
-    ratio, methods = _hit_ratio(localization, hits, setting.resamples)
     return Comparison(
         classification,
         localization,
-        ratio,
-        methods,
+        dict(_contests(localization, hits, setting.resamples)),
         dict(faithfulness(setting, test)),
         dict(_shortcuts(setting)),
         sum(bool(test.marked(index)) for index in range(len(test.films))),
@@ -108,20 +115,24 @@ def _localization(
     return found, hits
 
 
-def _hit_ratio(
+def _contests(
     localization: dict[str, Localization], hits: dict[str, Array], resamples: int
-) -> tuple[Estimate, tuple[str, str]]:
-    """The ratio of the best of either kind, on the same resamples of the same films."""
+) -> Iterator[tuple[str, Contest]]:
+    """Ratios of the best of either kind, on the same resamples of the same films."""
 
-    def best(network: str) -> str:
-        names = [name for name, figures in localization.items() if figures.network == network]
-        return max(names, key=lambda name: localization[name].hit_rate["mean"].value)
+    def rate(name: str) -> float:
+        return localization[name].hit_rate["mean"].value
 
-    methods = best("patch"), best("image")
-    upper, lower = (localization[name].hit_rate["mean"].value for name in methods)
-    samples = [mean_samples(hits[name], resamples, _SEED) for name in methods]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Estimate.of(upper / lower if lower else float("nan"), samples[0] / samples[1]), methods
+    for label, is_smoothed in (("as made", False), ("smoothed", True)):
+        rivals = [name for name in localization if name.endswith(SMOOTHED) == is_smoothed]
+        patch, post_hoc = (
+            max((name for name in rivals if localization[name].network == network), key=rate)
+            for network in ("patch", "image")
+        )
+        samples = [mean_samples(hits[name], resamples, _SEED) for name in (patch, post_hoc)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = rate(patch) / rate(post_hoc) if rate(post_hoc) else float("nan")
+            yield label, Contest(patch, post_hoc, Estimate.of(value, samples[0] / samples[1]))
 
 
 def _shortcuts(setting: Setting) -> Iterator[tuple[str, shortcut.Shortcut]]:

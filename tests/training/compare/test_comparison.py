@@ -115,7 +115,10 @@ def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp
     assert card.count("## Compared with other methods") == card.count("## On a film") == 1
     hits = comparison.localization["Grad-CAM"].hit_rate["mean"]
     assert f"| Grad-CAM | image | {hits.value:.3f} ({hits.low:.3f}-{hits.high:.3f}) |" in card
-    assert f"**{comparison.hit_ratio.value:.2f}" in card
+    assert set(comparison.contests) == {"as made", "smoothed"}
+    for contest in comparison.contests.values():
+        assert f"({contest.patch}) over best post-hoc map ({contest.post_hoc})" in card
+        assert f"**{contest.hit_ratio.value:.2f}" in card
     assert "on 4 test films" in card
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="no report"):
