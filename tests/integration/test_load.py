@@ -32,16 +32,15 @@ def test_every_one_of_64_clients_is_answered_or_refused(start_service, rg1):
 
     def work(_):
         with service.client() as client:
-            for _ in range(2):
-                answer = client.post("/predict", content=rg1)
-                if answer.status_code == 200:
-                    for finding, known in zip(answer.json()["findings"], expected, strict=True):
-                        if known["logit"] is not None:
-                            assert finding["logit"] == pytest.approx(known["logit"], abs=1e-4)
-                else:
-                    assert int(answer.headers["retry-after"]) >= 1
-                    assert answer.json()["type"].endswith("queue_full")
-                outcomes[answer.status_code] += 1
+            answer = client.post("/predict", content=rg1)
+        if answer.status_code == 200:
+            for finding, known in zip(answer.json()["findings"], expected, strict=True):
+                if known["logit"] is not None:
+                    assert finding["logit"] == pytest.approx(known["logit"], abs=1e-4)
+        else:
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.json()["type"].endswith("queue_full")
+        outcomes[answer.status_code] += 1
 
     watcher = threading.Thread(target=watch_liveness)
     watcher.start()
@@ -50,7 +49,7 @@ def test_every_one_of_64_clients_is_answered_or_refused(start_service, rg1):
     done.set()
     watcher.join()
     assert set(outcomes) <= {200, 503}
-    assert sum(outcomes.values()) == 2 * CLIENTS
+    assert sum(outcomes.values()) == CLIENTS
     assert outcomes[200] >= 32
     p99 = float(np.percentile(waits, 99))
     print(f"\n64 clients: {dict(outcomes)}, /livez p99 {p99 * 1000:.1f} ms over {len(waits)} calls")
