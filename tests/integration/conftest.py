@@ -137,13 +137,18 @@ def medpatchnet(*arguments: object, cwd: Path | None = None, **settings: object)
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240)
 
 
+def make_key(path: Path, *scopes: str) -> tuple[Path, str]:
+    """A file with one key for some scopes, and the key."""
+    words = [word for scope in scopes for word in ("--scope", scope)]
+    made = medpatchnet("keys", "new", "pacs", *words, api_keys_file=path)
+    assert made.returncode == 0, made.stderr
+    return path, made.stdout.strip()
+
+
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory) -> tuple[Path, str]:
     """A file with one key, for ``predict`` and ``explain``, and the key."""
-    path = tmp_path_factory.mktemp("keys") / "keys.json"
-    made = medpatchnet("keys", "new", "pacs", "--scope", "predict", "--scope", "explain", api_keys_file=path)
-    assert made.returncode == 0, made.stderr
-    return path, made.stdout.strip()
+    return make_key(tmp_path_factory.mktemp("keys") / "keys.json", "predict", "explain")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from tests.integration.radiology import (
     wait_for,
     write_config,
 )
-from tests.load.traffic import decode_workers
+from tests.load.traffic import decode_workers, stat_fields
 
 pytestmark = [
     pytest.mark.integration,
@@ -158,8 +158,7 @@ def processor_seconds(pid):
     """User and system time of a process and its decode workers so far."""
     ticks = 0
     for process in (pid, *decode_workers(pid)):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(map(int, fields[11:15]))  # utime, stime, and those of children that have ended
+        ticks += sum(map(int, stat_fields(process)[11:15]))  # utime, stime, and those of children that have ended
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

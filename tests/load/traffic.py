@@ -165,13 +165,18 @@ class Traffic:
                 report.killed += 1
 
 
+def stat_fields(pid: int) -> list[str]:
+    """What the kernel tells of a process after its name: state, parent, …, proc(5). Raises OSError where it ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def decode_workers(parent: int) -> list[int]:
     """Pids of the decode workers of a service."""
     found: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            status = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(status[1]) == parent and b"app.imaging.worker" in (folder / "cmdline").read_bytes():
+            is_child = int(stat_fields(int(folder.name))[1]) == parent
+            if is_child and b"app.imaging.worker" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except OSError:
             continue

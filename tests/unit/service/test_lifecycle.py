@@ -1,4 +1,4 @@
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 
 import pytest
@@ -31,6 +31,20 @@ def test_places_are_given_back_also_after_an_error(lifecycle):
         assert 4 < job.deadline - monotonic() <= 5
 
 
+@pytest.fixture
+def bounded():
+    """Room for many, but for none that would wait longer than 10 s."""
+    lifecycle = Lifecycle(64, Metrics(), max_wait_s=10)
+    lifecycle.ready()
+    return lifecycle
+
+
+@contextmanager
+def in_flight(lifecycle, count):
+    with ExitStack() as places:
+        yield [places.enter_context(lifecycle.admit(60)) for _ in range(count)]
+
+
 def took(lifecycle, seconds, *, fails=False, **options):
     with lifecycle.admit(60, **options) as job:
         job.watch.record("decode", seconds)
@@ -38,53 +52,37 @@ def took(lifecycle, seconds, *, fails=False, **options):
             raise RuntimeError
 
 
-def test_a_queue_is_bounded_by_the_time_it_takes_too():
-    lifecycle = Lifecycle(64, Metrics(), max_wait_s=10)
-    lifecycle.ready()
-    took(lifecycle, 3.0)
-    with ExitStack() as others:
-        for _ in range(4):
-            others.enter_context(lifecycle.admit(60))
-        with pytest.raises(QueueFull, match="take too long"), lifecycle.admit(60):
-            pass
+def test_a_queue_is_bounded_by_the_time_it_takes_too(bounded):
+    took(bounded, 3.0)
+    with in_flight(bounded, 4), pytest.raises(QueueFull, match="take too long"), bounded.admit(60):
+        pass
     for _ in range(60):
-        took(lifecycle, 0.1)
-    with ExitStack() as others:
-        for _ in range(64):
-            others.enter_context(lifecycle.admit(60))
+        took(bounded, 0.1)
+    with in_flight(bounded, 64):
+        pass
 
 
-def test_the_pace_is_that_of_one_in_the_queue_and_not_of_the_whole_queue():
-    lifecycle = Lifecycle(64, Metrics(), max_wait_s=10)
-    lifecycle.ready()
-    with ExitStack() as others:
-        for place in range(1, 21):
-            others.enter_context(lifecycle.admit(60)).watch.record("decode", 0.4 * place)
-    with ExitStack() as others:
-        for _ in range(26):
-            others.enter_context(lifecycle.admit(60))
-        with pytest.raises(QueueFull, match="take too long"), lifecycle.admit(60):
-            pass
+def test_the_pace_is_that_of_one_in_the_queue_and_not_of_the_whole_queue(bounded):
+    with in_flight(bounded, 20) as jobs:
+        for place, job in enumerate(jobs, 1):
+            job.watch.record("decode", 0.4 * place)
+    with in_flight(bounded, 26), pytest.raises(QueueFull, match="take too long"), bounded.admit(60):
+        pass
 
 
-def test_smooth_maps_and_failures_do_not_shorten_the_queue():
-    lifecycle = Lifecycle(64, Metrics(), max_wait_s=10)
-    lifecycle.ready()
-    took(lifecycle, 100.0, is_typical=False)
+def test_smooth_maps_and_failures_do_not_shorten_the_queue(bounded):
+    took(bounded, 100.0, is_typical=False)
     with pytest.raises(RuntimeError):
-        took(lifecycle, 100.0, fails=True)
-    with ExitStack() as others:
-        for _ in range(64):
-            others.enter_context(lifecycle.admit(60))
+        took(bounded, 100.0, fails=True)
+    with in_flight(bounded, 64):
+        pass
 
 
-def test_however_slow_it_was_a_few_are_let_in_and_show_that_it_is_over():
-    lifecycle = Lifecycle(64, Metrics(), max_wait_s=10)
-    lifecycle.ready()
-    took(lifecycle, 1000.0)
+def test_however_slow_it_was_a_few_are_let_in_and_show_that_it_is_over(bounded):
+    took(bounded, 1000.0)
     for _ in range(100):
-        took(lifecycle, 0.1)
-    with lifecycle.admit(60), lifecycle.admit(60), lifecycle.admit(60):
+        took(bounded, 0.1)
+    with in_flight(bounded, 3):
         pass
 
 
