@@ -13,8 +13,8 @@ from time import monotonic, sleep
 
 import httpx
 import pytest
-from pydicom.data import get_testdata_file
 
+from tests.factories import example
 from tests.integration.orthanc import orthanc, start_orthanc  # noqa: F401 - fixtures of all integration tests
 
 START_TIMEOUT_S = 240
@@ -118,15 +118,10 @@ def client(service) -> Iterator[httpx.Client]:
         yield client
 
 
-def film(name: str) -> bytes:
-    """A file of the packages pydicom and pydicom-data."""
-    return Path(str(get_testdata_file(name, download=False))).read_bytes()
-
-
 @pytest.fixture(scope="session")
 def rg1() -> bytes:
     """A real chest radiograph with several masses: CR, MONOCHROME1, JPEG 2000 lossless."""
-    return film("RG1_J2KR.dcm")
+    return example("RG1_J2KR.dcm")
 
 
 def medpatchnet(*arguments: object, cwd: Path | None = None, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,8 @@ import re
 import pytest
 from PIL import Image
 
-from tests.integration.conftest import film, medpatchnet
+from tests.factories import example
+from tests.integration.conftest import medpatchnet
 
 pytestmark = pytest.mark.integration
 
@@ -19,7 +20,7 @@ def png_size(path):
 @pytest.fixture
 def films(tmp_path):
     for name in ("RG1_J2KR.dcm", "RG3_UNCR.dcm"):
-        (tmp_path / name).write_bytes(film(name))
+        (tmp_path / name).write_bytes(example(name))
     return tmp_path
 
 
@@ -37,7 +38,7 @@ def test_predict_prints_the_body_of_the_service(films, client):
     result = medpatchnet("predict", "RG1_J2KR.dcm", "--json", cwd=films)
     assert result.returncode == 0, result.stderr
     (line,) = result.stdout.splitlines()
-    printed, served = json.loads(line), client.post("/predict", content=film("RG1_J2KR.dcm")).json()
+    printed, served = json.loads(line), client.post("/predict", content=example("RG1_J2KR.dcm")).json()
     assert printed.keys() == served.keys()
     for key in ("image", "findings", "warnings", "model"):
         assert printed[key] == served[key]

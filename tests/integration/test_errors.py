@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from tests.integration.conftest import film
+from tests.factories import example
 
 pytestmark = pytest.mark.integration
 
@@ -82,17 +82,17 @@ def colour_photo():
 
 
 REFUSED = {
-    "a leg": (lambda: film("RG3_UNCR.dcm"), 422, "not_a_chest_radiograph"),
-    "a CT": (lambda: film("CT_small.dcm"), 422, "not_a_chest_radiograph"),
-    "an ultrasound": (lambda: film("US1_UNCR.dcm"), 422, "not_a_chest_radiograph"),
-    "an MR": (lambda: film("MR_small.dcm"), 422, "not_a_chest_radiograph"),
-    "a multi-frame object": (lambda: film("emri_small.dcm"), 422, "not_a_chest_radiograph"),
-    "a report": (lambda: film("reportsi.dcm"), 422, "no_pixels"),
+    "a leg": (lambda: example("RG3_UNCR.dcm"), 422, "not_a_chest_radiograph"),
+    "a CT": (lambda: example("CT_small.dcm"), 422, "not_a_chest_radiograph"),
+    "an ultrasound": (lambda: example("US1_UNCR.dcm"), 422, "not_a_chest_radiograph"),
+    "an MR": (lambda: example("MR_small.dcm"), 422, "not_a_chest_radiograph"),
+    "a multi-frame object": (lambda: example("emri_small.dcm"), 422, "not_a_chest_radiograph"),
+    "a report": (lambda: example("reportsi.dcm"), 422, "no_pixels"),
     "a colour photo": (colour_photo, 422, "not_a_chest_radiograph"),
     "a constant image": (lambda: png(np.full((64, 64), 7, np.uint8)), 422, "not_a_chest_radiograph"),
     "a text file": (lambda: b"dear colleague, please find enclosed nothing", 422, "unreadable_image"),
-    "a truncated DICOM": (lambda: truncated(film("RG1_UNCR.dcm")), 422, "unreadable_image"),
-    "a truncated JPEG 2000": (lambda: truncated(film("RG1_J2KR.dcm")), 422, "unreadable_image"),
+    "a truncated DICOM": (lambda: truncated(example("RG1_UNCR.dcm")), 422, "unreadable_image"),
+    "a truncated JPEG 2000": (lambda: truncated(example("RG1_J2KR.dcm")), 422, "unreadable_image"),
     "a deflate bomb": (deflate_bomb, 413, "image_too_large"),
     "a PNG header of 30,000 × 30,000": (lambda: png_header(30_000, 30_000), 413, "image_too_large"),
 }
@@ -319,7 +319,7 @@ def test_a_client_that_leaves_costs_nothing(client, service, rg1):
 def test_no_patient_attribute_leaves_the_image(start_service):
     """A sentinel in every text attribute of a film appears in no answer, log or metric."""
     watched = start_service(log_level="debug")
-    dataset = pydicom.dcmread(io.BytesIO(film("RG1_UNCR.dcm")))
+    dataset = pydicom.dcmread(io.BytesIO(example("RG1_UNCR.dcm")))
     sentinel = "ZQXSENTINEL"
     for element in dataset:
         if element.VR in {"PN", "LO", "SH", "LT", "ST", "UT"}:

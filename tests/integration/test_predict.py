@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from app.patchnet.findings import FINDING_NAMES
-from tests.integration.conftest import film
+from tests.factories import example
 
 pytestmark = pytest.mark.integration
 
@@ -70,12 +70,12 @@ def test_fracture_is_untrained_and_null(client, rg1):
 
 @pytest.mark.parametrize("name", ["RG1_UNCI.dcm", "RG1_UNCR.dcm", "RG1_J2KI.dcm"])
 def test_the_encodings_of_one_film_agree(client, lossless, name):
-    other = probabilities(client.post("/predict", content=film(name), headers=DICOM))
+    other = probabilities(client.post("/predict", content=example(name), headers=DICOM))
     assert largest_difference(lossless, other) <= 0.02
 
 
 def test_monochrome1_and_its_inverted_monochrome2_twin_agree(client, lossless):
-    dataset = pydicom.dcmread(io.BytesIO(film("RG1_UNCR.dcm")))
+    dataset = pydicom.dcmread(io.BytesIO(example("RG1_UNCR.dcm")))
     largest = 2**dataset.BitsStored - 1
     dataset.PixelData = (largest - dataset.pixel_array).astype("<u2").tobytes()
     dataset.PhotometricInterpretation = "MONOCHROME2"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.conftest import film
+from tests.factories import example
 
 pytestmark = pytest.mark.integration
 
@@ -61,7 +61,7 @@ def planted(name, sentinel, chosen):
     """An example file with a sentinel in every text, and an unlikely date in every date; also inside sequences."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(io.BytesIO(film(name)))
+        dataset = pydicom.dcmread(io.BytesIO(example(name)))
         for keyword in ("PatientName", "PatientID", "AccessionNumber", "InstitutionName", "PatientAddress", *chosen):
             setattr(dataset, keyword, sentinel)
         for element in dataset.iterall():

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import httpx
 import pytest
 
-from tests.integration.conftest import film
+from tests.factories import example
 from tests.programs import installed
 
 pytestmark = pytest.mark.integration
@@ -19,7 +19,7 @@ def used(client, rg1):
     """The service after good and bad requests, so that every metric has a sample."""
     client.post("/predict", content=rg1)
     client.post("/explain?class=Edema&format=png", content=rg1)
-    client.post("/predict", content=film("RG3_UNCR.dcm"))
+    client.post("/predict", content=example("RG3_UNCR.dcm"))
     client.get("/nothing")
     return client
 
