@@ -54,8 +54,8 @@ def test_a_film_that_only_waited_is_no_hang():
     assert not fuzz.hangs(make.chest_dicom())
 
 
-def test_below_capacity_only_bad_inputs_fail_while_workers_die(service):
-    report = asyncio.run(traffic("soak", service, 5.0, 2.0))
+def test_below_capacity_only_bad_inputs_fail_while_workers_die(service, rg1):
+    report = asyncio.run(traffic("soak", service, 5.0, 2.0, rg1))
     print("\n" + "\n".join(report.lines()))
     assert (report.wrong, report.lost) == (0, 0)
     assert report.killed >= 1
@@ -66,9 +66,9 @@ def test_below_capacity_only_bad_inputs_fail_while_workers_die(service):
 
 
 @pytest.mark.slow
-def test_over_capacity_the_rest_is_refused_and_nothing_is_lost_or_wrong(start_service):
+def test_over_capacity_the_rest_is_refused_and_nothing_is_lost_or_wrong(start_service, rg1):
     service = start_service(max_wait_s=4)
-    report = asyncio.run(traffic("overload", service, 3.0, 2.0))
+    report = asyncio.run(traffic("overload", service, 3.0, 2.0, rg1))
     print("\n" + "\n".join(report.lines()))
     assert (report.wrong, report.lost) == (0, 0)
     assert set(report.codes) <= {"200", "503"}

@@ -2,7 +2,7 @@
 
 ``python -m tests.load.traffic soak --minutes 60`` sends 80 % of the capacity that it measures first, 5 % bad inputs,
 and kills a decode worker every minute; ``… overload --minutes 5`` sends ten times the capacity, then sees how soon the
-service answers again. Both start a service of their own.
+service answers again. Both start a service of their own and send a DICOM film of 4 MB; ``--jpeg``: one of 720 px.
 """
 
 import argparse
@@ -183,11 +183,11 @@ def decode_workers(parent: int) -> list[int]:
     return found
 
 
-async def traffic(mode: str, service: RunningService, seconds: float, warm_s: float) -> Report:
+async def traffic(mode: str, service: RunningService, seconds: float, warm_s: float, film: bytes) -> Report:
     """One run: ``soak`` or ``overload``."""
     limits = httpx.Limits(max_connections=2000, max_keepalive_connections=200)
     async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False, limits=limits) as client:
-        run = Traffic(client, make.example("RG1_J2KR.dcm"), service.process.pid)
+        run = Traffic(client, film, service.process.pid)
         capacity = await run.capacity(warm_s)
         if mode == "soak":
             return await run.run(capacity, seconds, factor=0.8, bad_share=BAD_SHARE, kills=True)
@@ -198,11 +198,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=["soak", "overload"])
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--jpeg", action="store_true", help="send a small film")
     arguments = parser.parse_args()
+    film = make.jpeg_file(make.film_8bit(720, 720)) if arguments.jpeg else make.example("RG1_J2KR.dcm")
     service = started()
     try:
         service.wait_until_ready()
-        report = asyncio.run(traffic(arguments.mode, service, arguments.minutes * 60, 20.0))
+        report = asyncio.run(traffic(arguments.mode, service, arguments.minutes * 60, 20.0, film))
     finally:
         service.stop()
     print("\n".join(report.lines()))
