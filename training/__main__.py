@@ -109,7 +109,9 @@ def serving(
     data: Annotated[Path, typer.Option(help="CSV of validation films.", exists=True)],
     work: Annotated[Path, typer.Option(help="Folder where the patch logits of whole maps are kept.")],
     artifact: Annotated[str, typer.Option(help="A name in the models folder, or a directory.")] = "chest-lite0",
-    films: Annotated[int, typer.Option(help="Films whose maps are drawn; each costs p² passes.", min=1)] = 10,
+    films: Annotated[
+        int, typer.Option(help="Films whose maps are drawn; each costs p² passes. 0 keeps the figures there.", min=0)
+    ] = 10,
     window: Annotated[int | None, typer.Option(help="Compare a central square of the maps, px; default: all.")] = None,
     device: Device = "cpu",
 ) -> None:

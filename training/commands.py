@@ -128,17 +128,16 @@ def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
 def serving(name_or_dir: str, csv_file: Path, films: int, window: int | None, work: Path, device: str) -> Manifest:
     """Measure reduced arithmetic on the films of a CSV file, and maps of strides on ``films`` of them, evenly chosen.
 
-    Writes both into the artefact's manifest and card.
+    Writes both into the artefact's manifest and card. Where ``films`` is 0, the figures of strides that are there stay.
     """
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     data = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
-    every = max(1, len(data) // films)
-    chosen = sorted(data.films.paths)[::every][:films]
     on, dataset = loaded.network, csv_file.stem
-    figures = {
-        "strides": measured.strides(on, loaded.manifest, chosen, dataset, device, work, window),
-        "precisions": measured.precisions(on, loaded.manifest, data, dataset, device),
-    }
+    figures: dict[str, object] = {}
+    if films:
+        chosen = sorted(data.films.paths)[:: max(1, len(data) // films)][:films]
+        figures["strides"] = measured.strides(on, loaded.manifest, chosen, dataset, device, work, window)
+    figures["precisions"] = measured.precisions(on, loaded.manifest, data, dataset, device)
     manifest = artifact.read_manifest(loaded.directory).model_copy(update=figures)  # as it is after all that time
     card = loaded.directory / artifact.CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else ""

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from app.patchnet.artifact import CARD, amend, load, read_manifest
+from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.grid import Lattice
 from app.patchnet.network import PatchNet
 from app.patchnet.saliency import shift_averaged_map
 from tests.artifacts import save_small_artifact
 from tests.factories import film_8bit, jpeg_file
-from training import serving
+from training import commands, serving
 from training.datasets import FilmDataset, Films
 from training.report import with_serving
 
@@ -105,3 +106,20 @@ def test_the_figures_reach_manifest_and_card_and_replace_older_ones(small, films
     assert load(directory).manifest == manifest
     with pytest.raises(Exception, match="other weights"):
         amend(directory, replace(small, manifest=manifest.model_copy(update={"weights_sha256": "0" * 64})).manifest, "")
+
+
+def test_arithmetic_is_measured_again_without_the_maps(films, tmp_path, monkeypatch):
+    directory = save_small_artifact(tmp_path, "measured", backbone="efficientnet_lite0")
+    lines = ["Path," + ",".join(FINDING_NAMES)]
+    lines += [f"{path},{','.join(['1.0' if index % 2 else '0.0'] * 14)}" for index, path in enumerate(films.paths)]
+    csv_file = tmp_path / "valid.csv"
+    csv_file.write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(serving, "STRIDES", (31,))
+    commands.serving(str(directory), csv_file, 1, 32, tmp_path / "work", "cpu")
+    first = read_manifest(directory)
+    amend(directory, first.model_copy(update={"precisions": ()}))
+    again = commands.serving(str(directory), csv_file, 0, None, tmp_path / "none", "cpu")
+    assert again == first == read_manifest(directory)
+    assert [record.stride for record in again.strides] == [31]
+    assert not (tmp_path / "none").exists()
+    assert "| 31 |" in (directory / CARD).read_text()
