@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         default=64, ge=1, description="Image requests worked on at once; more are refused with 503."
     )
     max_wait_s: float = Field(
-        default=10.0,
+        default=5.0,
         gt=0,
         description="Longest expected wait for the images before it, by their pace; who would wait longer gets a 503.",
     )
