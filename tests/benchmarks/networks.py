@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from app.inference.choice import Wanted, make_engines
@@ -21,8 +22,22 @@ def networks() -> dict[str, PatchNet]:
     torch.manual_seed(0)
     return {
         "EfficientNet-Lite0": artifact.load(MODELS / "chest-lite0").network,
-        "EfficientNetV2-S": PatchNet(backbones.build("efficientnet_v2_s", 14)).eval(),
+        "EfficientNetV2-S": PatchNet(settled(backbones.build("efficientnet_v2_s", 14))),
     }
+
+
+@torch.no_grad()
+def settled(backbone: nn.Module) -> nn.Module:
+    """Batch norms that know the means and variances of an unlearnt network's features, so that its logits are no zeros.
+
+    Else they would shrink from layer to layer to nothing, and any two engines would agree.
+    """
+    norms = [layer for layer in backbone.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in norms:
+        layer.reset_running_stats()
+        layer.momentum = None
+    backbone.train()(torch.rand(64, 1, 64, 64))
+    return backbone.eval()
 
 
 def served(backbone: torch.nn.Module) -> Engine:
