@@ -45,6 +45,7 @@ _CHECK_WORKERS_EVERY_S = 0.5
 # FastAPI's own would send paths, which name studies, queries, and the texts of errors.
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 _MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits for the chunk of a map that is running
+_BATCH_IMAGES = {"cpu": 1, "cuda": 8}  # more make a CPU no faster, but the first of them wait for the last
 
 DESCRIPTION = """\
 Scores the 14 CheXpert findings on a chest radiograph and shows, for each, where the evidence lies: exactly, because
@@ -148,7 +149,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         device = choose_device(settings.device)
         models = ModelShelf(load_models(settings, device, metrics))
         for model in models.all:
-            warm_up(model, settings.batch_patches)
+            warm_up(model)
             model.scheduler.start()
             stack.callback(model.scheduler.close)
         predictor = Predictor(decoder, metrics)
@@ -193,19 +194,20 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
         raise ArtifactError(f"the weights of '{name}' are none of those that MEDPATCHNET_MODEL_SHA256 allows")
     manifest = stored.manifest
     one_image = manifest.patches_per_side**2
+    batch_patches = settings.batch_patches or one_image * _BATCH_IMAGES[device]
     wanted = Wanted(
         device=device,
         engine=settings.engine,
         precision=choose_precision(settings.precision, manifest),
         threads=settings.inference_threads,
         smallest=one_image,
-        largest=settings.batch_patches,
+        largest=batch_patches,
         key=manifest.weights_sha256,
         cache=settings.exports_dir,
     )
     scheduler = Scheduler(
         make_engines(lambda: stored.network().backbone, manifest.patch_size, wanted),
-        batch_patches=settings.batch_patches,
+        batch_patches=batch_patches,
         map_patches=one_image * _MAP_CHUNK_IMAGES[device],
         batch_wait_s=settings.batch_wait_s,
         queue_patches=settings.queue_patches,
@@ -228,11 +230,11 @@ def choose_precision(preference: PrecisionPreference, manifest: Manifest) -> Pre
     return preference
 
 
-def warm_up(model: ServedModel, batch_patches: int) -> None:
+def warm_up(model: ServedModel) -> None:
     """Run every engine once for one image and once for a full batch, so that no caller pays for first-time work."""
     size = model.manifest.patch_size
     for replica in model.scheduler.replicas:
-        for count in {model.manifest.patches_per_side**2, batch_patches}:
+        for count in {model.manifest.patches_per_side**2, model.scheduler.batch_patches}:
             replica.engine.patch_logits(torch.zeros(count, 1, size, size))
 
 

@@ -92,7 +92,9 @@ class Settings(BaseSettings):
         default=2048 * MIB, ge=256 * MIB, description="Memory one decode worker may take for an image."
     )
 
-    batch_patches: int = Field(default=512, ge=1, description="Most patches in one network call.")
+    batch_patches: int | None = Field(
+        default=None, ge=1, description="Most patches in one network call; `None`: of one image on a CPU, of 8 on CUDA."
+    )
     batch_wait_s: float = Field(
         default=0.002, ge=0, description="How long an idle network waits for company for a request."
     )

@@ -49,15 +49,17 @@ def choose_device(preference: DevicePreference) -> str:
 
 
 def make_engines(backbone: Callable[[], nn.Module], patch_size: int, wanted: Wanted) -> list[Engine]:
-    """One engine on the CPU, or one on every visible CUDA device, with the answers of the backbone.
+    """Engines with the answers of the backbone: one on every visible CUDA device; on the CPU one, or two of OpenVINO.
 
+    Those two share the network: while one waits for its last chunk, or hands out answers, the other's chunks run.
     ``backbone`` builds it; where a kept export serves, it is not called.
     ``auto`` takes OpenVINO on the CPU and captured graphs on CUDA, unless they cannot take the network or their answers
     on a test pattern are not torch's: then torch as it is. Raises ConfigurationError where the engine or the precision
     that is asked for cannot serve.
     """
     if wanted.device == "cpu":
-        return [_on_cpu(backbone, patch_size, wanted)]
+        engine = _on_cpu(backbone, patch_size, wanted)
+        return [engine, engine.sibling()] if isinstance(engine, OpenVinoEngine) else [engine]
     if wanted.engine == "openvino":
         raise ConfigurationError("the engine 'openvino' runs on the CPU; set the device to 'cpu', or the engine 'auto'")
     built = backbone()

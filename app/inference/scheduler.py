@@ -41,7 +41,7 @@ class Scheduler:
         """Make a scheduler; ``start`` begins its threads.
 
         Args:
-            engines: the same network, on one or several devices.
+            engines: the same network, on one or several devices, or several on one whose work fills each other's gaps.
             batch_patches: most patches in one call.
             map_patches: most patches in one call for maps, which a prediction may have to wait for.
             batch_wait_s: how long a prediction waits for company when nothing else is waiting, seconds.
@@ -68,6 +68,11 @@ class Scheduler:
     def engine(self) -> Engine:
         """The first engine; the others are its like."""
         return self.replicas[0].engine
+
+    @property
+    def batch_patches(self) -> int:
+        """Most patches in one call for predictions."""
+        return self._batch_patches[Lane.FOREGROUND]
 
     @property
     def queue_depth(self) -> int:

@@ -25,7 +25,7 @@ def models_dir(tmp_path_factory):
 
 
 def settings(models_dir, **changes):
-    return Settings(models_dir=models_dir, decode_workers=1, device="cpu", batch_patches=8, **changes)
+    return Settings(models_dir=models_dir, decode_workers=1, device="cpu", **changes)
 
 
 def test_several_models_are_served_by_name(models_dir):
@@ -42,6 +42,13 @@ def test_several_models_are_served_by_name(models_dir):
         explained = client.post("/explain?class=Edema", content=film).json()["explanations"][0]
         assert explained["decisive_patches"] == []
         assert explained["grid"]["rows"] == 2
+
+
+@pytest.mark.parametrize(("asked", "patches"), [(None, 4), (8, 8)])
+def test_a_cpu_takes_one_image_a_call_unless_told_otherwise(models_dir, asked, patches):
+    app = create_app(settings(models_dir, model="one", batch_patches=asked))
+    with TestClient(app):
+        assert app.state.services.models.get().scheduler.batch_patches == patches
 
 
 def test_a_dead_part_makes_the_service_unready(models_dir):

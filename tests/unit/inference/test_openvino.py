@@ -42,6 +42,20 @@ def test_no_patches_give_no_logits(backbone):
     assert engine.patch_logits(torch.zeros(0, 1, SIDE, SIDE)).shape == (0, 7)
 
 
+def test_two_engines_share_a_network_and_each_gets_its_own_answers(backbone):
+    first = OpenVinoEngine(exported(lambda: backbone, SIDE, 4, "", None).model)
+    engines = [first, first.sibling()]
+    batches = [torch.rand(9 + index, 1, SIDE, SIDE) for index in range(40)]
+    with ThreadPoolExecutor(2) as pool:
+        halves = [
+            pool.submit(lambda e=e, n=n: [e.patch_logits(b) for b in batches[n::2]]) for n, e in enumerate(engines)
+        ]
+        answers = [half.result() for half in halves]
+    for index, batch in enumerate(batches):
+        expected = backbone(batch).detach()
+        torch.testing.assert_close(answers[index % 2][index // 2], expected, atol=1e-5, rtol=0)
+
+
 def test_a_chunk_has_as_many_pixels_for_any_patch_size():
     assert (chunk_of(64), chunk_of(128), chunk_of(512)) == (32, 8, 1)
 
@@ -94,8 +108,8 @@ def test_starts_side_by_side_leave_one_whole_export(backbone, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_done_without(backbone, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    (engine,) = make_engines(lambda: backbone, SIDE, Wanted(engine="openvino", cache=tmp_path / "file"))
-    assert isinstance(engine, OpenVinoEngine)
+    engines = make_engines(lambda: backbone, SIDE, Wanted(engine="openvino", cache=tmp_path / "file"))
+    assert [type(engine) for engine in engines] == [OpenVinoEngine, OpenVinoEngine]
 
 
 def test_auto_serves_with_torch_what_openvino_answers_differently(backbone, tmp_path, monkeypatch):
