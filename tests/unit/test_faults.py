@@ -39,13 +39,17 @@ def running(models_dir):
         yield client
 
 
+def replicas(client):
+    return client.app.state.services.models.get().scheduler.replicas
+
+
 @pytest.fixture
 def client(running):
-    """The application, whose engine is well again afterwards."""
-    (replica,) = running.app.state.services.models.get().scheduler.replicas
-    engine = replica.engine
+    """The application, whose engines are well again afterwards."""
+    engines = [replica.engine for replica in replicas(running)]
     yield running
-    replica.engine = engine
+    for replica, engine in zip(replicas(running), engines, strict=True):
+        replica.engine = engine
     assert running.post("/predict", content=FILM).status_code == 200
 
 
@@ -61,8 +65,8 @@ class Sick:
 
 
 def infect(client, act):
-    (replica,) = client.app.state.services.models.get().scheduler.replicas
-    replica.engine = Sick(replica.engine, act)
+    for replica in replicas(client):
+        replica.engine = Sick(replica.engine, act)
 
 
 def metric(client, line):
@@ -140,7 +144,7 @@ def wait_for(client, status):
 def test_readiness_goes_with_the_engine_and_comes_back_with_it(client):
     sick = [True]
     infect(client, lambda engine, patches: raises(engine, patches) if sick[0] else engine.patch_logits(patches))
-    for _ in range(3):
+    for _ in range(faults.FAILING_AFTER * len(replicas(client))):
         assert client.post("/predict", content=FILM).status_code == 500
     wait_for(client, "failed")
     assert client.get("/livez").status_code == 200
