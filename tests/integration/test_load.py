@@ -99,7 +99,7 @@ def test_a_draining_service_is_unready_and_still_answers(start_service, rg1):
 
 
 def test_concurrent_images_share_network_calls(start_service, rg1):
-    service = start_service(batch_wait_s=0.5)  # longer than a slow decode
+    service = start_service(batch_patches=512, batch_wait_s=0.5, max_wait_s=60)  # longer than a slow decode
     with ThreadPoolExecutor(8) as pool, service.client() as client:
         answers = list(pool.map(lambda _: client.post("/predict", content=rg1), range(24)))
         assert all(answer.status_code == 200 for answer in answers)
