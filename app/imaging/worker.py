@@ -1,5 +1,6 @@
 """The process that decodes: started as a module by ``app.imaging.workers``, and allowed to die."""
 
+import os
 import resource
 import signal
 import socket
@@ -13,6 +14,7 @@ from app.imaging.wire import Channel, send_error, send_radiograph
 READY = b"ready"
 _LARGEST_BODY = 1 << 40  # the service bounds bodies; a bound here only keeps lengths sane
 _ORPHAN_GRACE_S = 5.0
+_NICENESS = 5
 
 
 def serve(channel: Channel, limits: DecodeLimits, orphan_limit_s: float = 0.0) -> None:
@@ -50,8 +52,10 @@ def confine(memory_bytes: int) -> None:
     """Bound the address space to what is mapped now and ``memory_bytes`` more; leave no core dumps, obey no signals.
 
     SIGINT and SIGTERM to the whole group mean that the service drains: it still needs this process and ends it by
-    hanging up. A core dump would hold the pixels of a patient.
+    hanging up. A core dump would hold the pixels of a patient. Where cores are short, the process that answers clients
+    and probes goes before this one.
     """
+    os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

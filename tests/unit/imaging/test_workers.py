@@ -338,9 +338,16 @@ def test_a_worker_writes_nothing_and_dumps_no_core(pool):
         assert limits["Max address space"][0] != "unlimited"
 
 
+def test_workers_yield_to_the_process_that_answers(pool):
+    asyncio.run(pool.decode(make.chest_dicom()))
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert all(os.getpriority(os.PRIO_PROCESS, pid) > own for pid in pids(pool))
+
+
 def test_confining_bounds_memory_above_what_is_mapped(monkeypatch):
     asked: dict[int, tuple[int, int]] = {}
     handlers: dict[int, object] = {}
+    monkeypatch.setattr(worker.os, "nice", lambda by: by)
     monkeypatch.setattr(worker.resource, "setrlimit", asked.__setitem__)
     monkeypatch.setattr(worker.signal, "signal", handlers.__setitem__)
     worker.confine(GIB)
