@@ -34,14 +34,25 @@ class Lifecycle:
     """The phase of the process and the image requests in flight. Used on the event loop only.
 
     A request is let in where there is a place, and where it need not wait too long for those before it: their number
-    times the pace of the last ones, so that a queue of large films is as short in seconds as one of small ones.
+    times the pace of the last ones, so that a queue of large films is as short in seconds as one of small ones. The
+    pace is what a request takes by how many were there meanwhile (Little's law), whether they were worked on one after
+    the other or side by side.
     """
 
-    def __init__(self, max_in_flight: int, metrics: Metrics, max_wait_s: float = inf) -> None:
+    def __init__(
+        self,
+        max_in_flight: int,
+        metrics: Metrics,
+        max_wait_s: float = inf,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.phase = Phase.STARTING
         self._metrics = metrics
         self._max_in_flight, self._max_wait_s = max_in_flight, max_wait_s
+        self._clock = clock
         self._in_flight = 0
+        self._changed_at = clock()
+        self._seconds_of_all = 0.0  # that requests have spent here until then, each counted
         self._pace_s = 0.0  # what each request in flight adds to the time of one more
         self._checks: list[Callable[[], bool]] = []
 
@@ -75,16 +86,20 @@ class Lifecycle:
             raise QueueFull("as many images are worked on as are allowed; try again shortly")
         if self._in_flight >= _FEW and self._in_flight * self._pace_s > self._max_wait_s:
             raise QueueFull("the images before it take too long; try again shortly")
-        self._in_flight += 1
-        place, job = self._in_flight, Job(monotonic() + timeout_s, Stopwatch(self._metrics))
+        self._count(1)
+        begin, before = self._changed_at, self._seconds_of_all
+        job = Job(begin + timeout_s, Stopwatch(self._metrics))
         try:
             yield job
-            if is_typical:
-                self._learn(sum(job.watch.seconds.values()) / place)
         finally:
-            self._in_flight -= 1
+            self._count(-1)
+        if is_typical and self._changed_at > begin:
+            mean_in_flight = (self._seconds_of_all - before) / (self._changed_at - begin)
+            pace_s = sum(job.watch.seconds.values()) / mean_in_flight  # without the seconds in which its body came
+            self._pace_s += _WEIGHT_OF_THE_LAST * (pace_s - self._pace_s)
 
-    def _learn(self, pace_s: float) -> None:
-        """Note the seconds of a request, without those in which its body came, by the number then in flight."""
-        weight = _WEIGHT_OF_THE_LAST if self._pace_s else 1.0
-        self._pace_s += weight * (pace_s - self._pace_s)
+    def _count(self, change: int) -> None:
+        now = self._clock()
+        self._seconds_of_all += self._in_flight * (now - self._changed_at)
+        self._changed_at = now
+        self._in_flight += change

@@ -87,6 +87,8 @@ class Traffic:
             nonlocal done
             while monotonic() < end:
                 answer = await self._client.post("/predict", content=self._film)
+                if answer.status_code in REFUSED:
+                    await asyncio.sleep(float(answer.headers["retry-after"]))
                 done += answer.status_code == 200
 
         begin = monotonic()
