@@ -2,10 +2,8 @@
 
 import subprocess
 import warnings
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from time import monotonic, sleep
 
 import yaml
 from pydicom import dcmread, dcmwrite, uid
@@ -101,12 +99,3 @@ def store(port: int, films, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout
     if association.is_established:
         association.release()
     return statuses
-
-
-def wait_for(condition: Callable[[], object], timeout: float = 120.0, every: float = 0.2) -> object:
-    """What the condition gives once it holds."""
-    deadline = monotonic() + timeout
-    while not (found := condition()):
-        assert monotonic() < deadline, "it took too long"
-        sleep(every)
-    return found

@@ -1,10 +1,12 @@
 """Clients that hang up: their work stops, their places are free, and others are served."""
 
 import socket
-from time import monotonic, sleep
+from time import sleep
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -21,13 +23,6 @@ def calls_of_the_network(client):
     return figure(client, "medpatchnet_batch_images_count")
 
 
-def wait_until(condition):
-    deadline = monotonic() + PATIENCE_S
-    while not condition():
-        assert monotonic() < deadline
-        sleep(0.05)
-
-
 def asked(service, path, body):
     """A connection on which a request was sent, and nothing is read."""
     address = urlsplit(service.url)
@@ -41,8 +36,8 @@ def test_a_map_of_a_client_that_left_stops_using_the_device(start_service, rg1):
     service = start_service(max_concurrent_maps=1)
     with service.client(timeout=PATIENCE_S) as client:
         with asked(service, "/explain?class=Edema&offset=4", rg1):
-            wait_until(lambda: calls_of_the_network(client) > 4)
-        wait_until(lambda: 'route="/explain"' in client.get("/metrics").text)  # the request has ended
+            eventually(lambda: calls_of_the_network(client) > 4, PATIENCE_S)
+        eventually(lambda: 'route="/explain"' in client.get("/metrics").text, PATIENCE_S)  # the request has ended
         sleep(0.5)  # a call that was running may end
         calls = calls_of_the_network(client)
         assert calls < PASSES / 2

@@ -5,8 +5,9 @@ import subprocess
 import pytest
 
 from tests.integration.conftest import started
-from tests.integration.radiology import film_as, free_port, network_settings, new_study, store, wait_for, write_config
+from tests.integration.radiology import film_as, free_port, network_settings, new_study, store, write_config
 from tests.programs import installed
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -69,16 +70,16 @@ def test_a_full_disk_refuses_new_work_and_loses_nothing_accepted(network, volume
     assert 0 < len(accepted) < FILMS
     assert others == {OUT_OF_RESOURCES}
     with service.client() as client:
-        wait_for(lambda: client.get("/readyz").status_code == 503)
+        eventually(lambda: client.get("/readyz").status_code == 503)
         assert client.get("/livez").status_code == 200
         assert client.post("/predict", content=rg1).status_code == 200  # which needs no database
         assert "SQLITE_FULL" in service.log
         volume.remount("size=512m")
-        wait_for(lambda: client.get("/readyz").status_code == 200)
+        eventually(lambda: client.get("/readyz").status_code == 200)
     archive.start()
     missing = [film for index, film in enumerate(films) if index not in accepted]
     assert send(port, missing) == (set(range(len(missing))), set())
-    wait_for(lambda: "pacs_spool_bytes 0.0" in metrics(service))
+    eventually(lambda: "pacs_spool_bytes 0.0" in metrics(service))
     assert len(archive.instances()) == FILMS
     assert service.stop() == 0
 
@@ -97,5 +98,5 @@ def test_a_read_only_disk_stops_the_start_and_loses_nothing_accepted(network, vo
     volume.remount("rw")
     archive.start()
     service = start_service(**settings)
-    wait_for(lambda: len(archive.instances()) == 1)
-    wait_for(lambda: "pacs_spool_bytes 0.0" in metrics(service))
+    eventually(lambda: len(archive.instances()) == 1)
+    eventually(lambda: "pacs_spool_bytes 0.0" in metrics(service))

@@ -17,12 +17,12 @@ from tests.integration.radiology import (
     new_study,
     store,
     storescu,
-    wait_for,
     write_config,
 )
 from tests.integration.test_archive import stow, wado
 from tests.integration.test_report import KINDS, objects
 from tests.programs import installed
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -92,7 +92,7 @@ def test_what_is_sent_to_the_listener_has_its_results_in_the_archive(network, we
     for _ in range(2):  # the second time changes nothing
         sent = storescu(port, path, calling=sender)
         assert sent.returncode == 0, sent.stdout + sent.stderr
-        wait_for(lambda: stored(archive, study) == set(made))
+        eventually(lambda: stored(archive, study) == set(made))
     for name, content in made.items():
         there = wado(archive, dcmread(BytesIO(content)))
         assert data_set(there) == data_set(content)
@@ -110,7 +110,7 @@ def test_a_study_of_the_archive_is_analysed_and_the_job_tells_how_it_went(web, a
     answer = web.post(path, headers={"Idempotency-Key": "once"})
     assert answer.status_code == 202, answer.text
     job = answer.headers["location"]
-    report = wait_for(lambda: finished(web, job))
+    report = eventually(lambda: finished(web, job))
     assert report["state"] == "done", report
     assert [item["state"] for item in report["instances"]] == ["delivered", "delivered"]
     assert {made["sop_instance_uid"] for item in report["instances"] for made in item["objects"]} == set(made)
@@ -118,14 +118,14 @@ def test_a_study_of_the_archive_is_analysed_and_the_job_tells_how_it_went(web, a
     assert web.post(f"{path}&object=sr", headers={"Idempotency-Key": "once"}).status_code == 409
     again = web.post(path).headers["location"]
     assert again != job
-    assert wait_for(lambda: finished(web, again))["state"] == "done"
+    assert eventually(lambda: finished(web, again))["state"] == "done"
     assert {name: archive.file(name) for name in made} == made
     assert len(stored(archive, study)) == len(made) + 2
 
 
 def test_what_an_archive_does_not_have_is_told_by_the_job(web):
     answer = web.post("/studies/1.2.3/analyze?source=archive&target=archive")
-    report = wait_for(lambda: finished(web, answer.headers["location"]))
+    report = eventually(lambda: finished(web, answer.headers["location"]))
     assert (report["state"], report["problem"]["code"]) == ("failed", "node_refused")
     assert web.get("/jobs/unknown").status_code == 404
 
@@ -135,8 +135,8 @@ def test_what_is_no_chest_film_is_refused_and_what_no_rule_fits_is_left_alone(ne
     before = metrics(web)
     assert store(network[1], [leg]) == [0]
     assert store(network[1], [film_as(example("RG1_J2KR.dcm"), new_study(), 1)], calling="UNROUTED") == [0]
-    wait_for(lambda: metrics(web)["refused"] == before["refused"] + 1)
-    wait_for(lambda: metrics(web)["ignored"] == before["ignored"] + 1)
+    eventually(lambda: metrics(web)["refused"] == before["refused"] + 1)
+    eventually(lambda: metrics(web)["ignored"] == before["ignored"] + 1)
 
 
 @pytest.mark.parametrize(

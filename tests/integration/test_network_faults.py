@@ -22,10 +22,10 @@ from tests.integration.radiology import (
     network_settings,
     new_study,
     store,
-    wait_for,
     write_config,
 )
 from tests.load.traffic import decode_workers, stat_fields
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.integration,
@@ -69,13 +69,13 @@ def killed_and_complete(start_service, start_orthanc, folder, film, *, films, ki
             archive.kill()
             archive.start()
         service = start_service(**settings)
-    wait_for(done.is_set, timeout=1800)
+    eventually(done.is_set, timeout_s=1800)
     thread.join(60)
     expected = 2 * films
-    wait_for(lambda: len(archive.instances()) >= expected, timeout=1800, every=1)
+    eventually(lambda: len(archive.instances()) >= expected, timeout_s=1800, every_s=1)
     with service.client() as client:
-        wait_for(lambda: 'pacs_waiting{queue="instances"} 0.0' in client.get("/metrics").text, timeout=60)
-        wait_for(lambda: 'pacs_waiting{queue="objects"} 0.0' in client.get("/metrics").text, timeout=60)
+        eventually(lambda: 'pacs_waiting{queue="instances"} 0.0' in client.get("/metrics").text, timeout_s=60)
+        eventually(lambda: 'pacs_waiting{queue="objects"} 0.0' in client.get("/metrics").text, timeout_s=60)
         assert 'pacs_dead{queue="objects"} 0.0' in client.get("/metrics").text
     assert service.stop() == 0
     return archive, study, expected
@@ -129,7 +129,7 @@ def test_a_thousand_films_over_four_associations_near_the_rate_of_the_bare_engin
     for part, event in enumerate(done):
         sent = (film_as(rg1, study, number) for number in range(part, films, 4))
         threading.Thread(target=sender, args=(port, sent, event), daemon=True).start()
-    wait_for(lambda: len(archive.instances()) >= films, timeout=3600, every=1)
+    eventually(lambda: len(archive.instances()) >= films, timeout_s=3600, every_s=1)
     seconds = monotonic() - begin
     each = (processor_seconds(service.process.pid) - spent) / films
     assert all(event.wait(60) for event in done)

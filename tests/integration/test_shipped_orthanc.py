@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 
 import pytest
 from pydicom import dcmread
@@ -13,13 +13,13 @@ from tests.factories import chest_dicom
 from tests.integration.orthanc import free_ports
 from tests.integration.test_archive import stow
 from tests.programs import installed
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy/orthanc"
 OF_THE_CONTAINER = {"StorageDirectory", "IndexDirectory", "TemporaryDirectory", "Plugins", "HttpPort", "DicomPort"}
 SECONDARY_CAPTURE, PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.11.1"
-PATIENCE_S = 60
 
 
 class Receiver:
@@ -69,20 +69,11 @@ def film(number: int, **attributes: object) -> bytes:
     return chest_dicom(SOPInstanceUID=f"1.2.3.{number}", **attributes)
 
 
-def eventually(condition) -> bool:
-    deadline = monotonic() + PATIENCE_S
-    while monotonic() < deadline:
-        if condition():
-            return True
-        sleep(0.1)
-    return False
-
-
 def test_films_are_sent_on_and_results_are_not(shipped, receiver):
     receiver.start()
     results = [film(2, SOPClassUID=SECONDARY_CAPTURE), film(3, SOPClassUID=PRESENTATION_STATE)]
     assert stow(shipped, [*results, film(1), film(4)]).status_code == 200
-    assert eventually(lambda: receiver.received() == {"1.2.3.1", "1.2.3.4"})
+    eventually(lambda: receiver.received() == {"1.2.3.1", "1.2.3.4"})
     with shipped.client() as client:
         jobs = client.get("/jobs?expand").json()
     assert len([job for job in jobs if job["Type"] == "DicomModalityStore"]) == 2
@@ -91,7 +82,7 @@ def test_films_are_sent_on_and_results_are_not(shipped, receiver):
 def test_what_could_not_be_sent_is_sent_again(shipped, receiver):
     assert stow(shipped, [film(1)]).status_code == 200
     with shipped.client() as client:
-        assert eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Failure"])
+        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Failure"])
         receiver.start()
 
         def arrives_after_a_beat() -> bool:
@@ -99,5 +90,5 @@ def test_what_could_not_be_sent_is_sent_again(shipped, receiver):
             sleep(0.5)
             return receiver.received() == {"1.2.3.1"}
 
-        assert eventually(arrives_after_a_beat)
-        assert eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Success"])
+        eventually(arrives_after_a_beat)
+        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Success"])

@@ -7,12 +7,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 
 import httpx
 
 from tests.integration.orthanc import free_ports
 from tests.programs import installed
+from tests.waiting import eventually
 
 CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "deploy/nginx/medpatchnet.conf"
 
@@ -31,6 +31,14 @@ class Proxy:
     def trusted(self) -> ssl.SSLContext:
         """What a client needs to trust it."""
         return ssl.create_default_context(cafile=self.folder / "tls.crt")
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            httpx.get(f"{self.url}/livez", verify=self.trusted(), trust_env=False)
+        except httpx.TransportError:
+            return False
+        return True
 
 
 def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
@@ -67,13 +75,7 @@ def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = Fal
     process = subprocess.Popen([installed("nginx"), "-c", folder / "nginx.conf", "-e", folder / "error.log"])
     proxy = Proxy(port, folder)
     try:
-        deadline = monotonic() + 10
-        while monotonic() < deadline:
-            try:
-                httpx.get(f"{proxy.url}/livez", verify=proxy.trusted(), trust_env=False)
-                break
-            except httpx.TransportError:
-                sleep(0.05)
+        eventually(proxy.answers)
         yield proxy
     finally:
         process.terminate()

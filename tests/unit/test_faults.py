@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-from time import monotonic, sleep
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from app.patchnet import artifact
 from app.settings import Settings
 from tests.artifacts import save_small_artifact
 from tests.factories import chest_dicom
+from tests.waiting import eventually
 
 FILM = chest_dicom()
 
@@ -133,12 +133,9 @@ def test_a_full_device_halves_the_batch_and_answers_the_same(client):
     assert metric(client, 'inference_faults_total{kind="out_of_memory"}') == 3
 
 
-def wait_for(client, status):
-    deadline = monotonic() + 10
-    while (answer := client.get("/readyz")).json()["status"] != status and monotonic() < deadline:
-        sleep(0.02)
-    assert answer.json()["status"] == status
-    assert answer.status_code == (200 if status == "ready" else 503)
+def becomes(client, status):
+    eventually(lambda: client.get("/readyz").json()["status"] == status)
+    assert client.get("/readyz").status_code == (200 if status == "ready" else 503)
 
 
 def test_readiness_goes_with_the_engine_and_comes_back_with_it(client):
@@ -146,20 +143,18 @@ def test_readiness_goes_with_the_engine_and_comes_back_with_it(client):
     infect(client, lambda engine, patches: raises(engine, patches) if sick[0] else engine.patch_logits(patches))
     for _ in range(faults.FAILING_AFTER * len(replicas(client))):
         assert client.post("/predict", content=FILM).status_code == 500
-    wait_for(client, "failed")
+    becomes(client, "failed")
     assert client.get("/livez").status_code == 200
     sick[0] = False
-    wait_for(client, "ready")
+    becomes(client, "ready")
     assert client.post("/predict", content=FILM).status_code == 200
 
 
 def test_readiness_returns_after_every_decode_worker_was_killed(client):
     pool = client.app.state.services.decoder
     os.kill(pool._workers[0]._process.pid, signal.SIGKILL)
-    wait_for(client, "ready")
-    deadline = monotonic() + 10
-    while not pool.restarts and monotonic() < deadline:
-        sleep(0.02)
+    becomes(client, "ready")
+    eventually(lambda: pool.restarts)
     assert metric(client, "decode_worker_restarts") == 1
     assert client.post("/predict", content=FILM).status_code == 200
 

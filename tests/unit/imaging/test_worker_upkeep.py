@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from time import monotonic, sleep
 
 import pytest
 
@@ -12,6 +11,7 @@ from app.imaging import workers
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.workers import DecodePool
 from tests import factories as make
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -25,10 +25,7 @@ def pool():
 def kill_all(pool):
     for worker in pool._workers:
         os.kill(worker._process.pid, signal.SIGKILL)
-    deadline = monotonic() + 5
-    while pool.live_workers and monotonic() < deadline:
-        sleep(0.01)
-    assert pool.live_workers == 0
+    eventually(lambda: pool.live_workers == 0)
 
 
 def test_workers_that_died_idle_are_replaced_without_an_image(pool):

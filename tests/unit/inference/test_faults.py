@@ -10,6 +10,7 @@ from app.errors import InferenceFailed, InvalidModelOutput
 from app.inference import faults
 from app.inference.faults import run_halved
 from app.inference.scheduler import Scheduler
+from tests.waiting import eventually
 
 
 class SmallDevice:
@@ -114,10 +115,7 @@ def test_an_engine_that_keeps_failing_is_known_to_and_recovers_by_a_probe(device
     sleep(0.15)
     assert scheduler.is_failing
     vars(device).update(failure=None, poison=None)
-    deadline = monotonic() + 5
-    while scheduler.is_failing and monotonic() < deadline:
-        sleep(0.01)
-    assert not scheduler.is_failing
+    eventually(lambda: not scheduler.is_failing)
     assert device.calls[-1] == 1
 
 

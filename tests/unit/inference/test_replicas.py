@@ -10,6 +10,7 @@ import torch
 from app.inference import faults
 from app.inference.items import Lane
 from app.inference.scheduler import Scheduler
+from tests.waiting import eventually
 
 
 class Device:
@@ -91,9 +92,7 @@ def test_a_failing_device_leaves_the_work_to_the_others_until_a_probe_succeeds(s
     assert not scheduler.is_failing
     asyncio.run(ask(scheduler, 40))
     sick.failure = None
-    deadline = monotonic() + 5
-    while scheduler.replicas[1].health.is_failing and monotonic() < deadline:
-        sleep(0.01)
+    eventually(lambda: not scheduler.replicas[1].health.is_failing)
     sick.calls.clear()
     asyncio.run(ask(scheduler, 60))
     assert sick.calls

@@ -20,6 +20,7 @@ from app.pacs.nodes import Listener
 from app.telemetry import Metrics, PacsMetrics
 from tests.factories import SENTINEL, chest_dicom
 from tests.programs import installed
+from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
@@ -89,13 +90,6 @@ def desk(caplog):
     assert threading.active_count() < 30
     assert SENTINEL not in caplog.text
     gc.collect()  # pynetdicom, as the client, leaves its sockets to the collector
-
-
-def eventually(condition, timeout=15.0):
-    deadline = monotonic() + timeout
-    while not condition():
-        assert monotonic() < deadline
-        sleep(0.05)
 
 
 def connected(port) -> socket.socket:
@@ -192,7 +186,7 @@ def test_a_hundred_half_open_connections_do_not_keep_others_out(desk):
     begin = monotonic()
     half_open = [connected(desk.port) for _ in range(100)]
     eventually(lambda: desk.count("associations", "too_many") >= 80)
-    eventually(desk.answers, timeout=20)
+    eventually(desk.answers)
     assert monotonic() - begin < 20
     eventually(lambda: all(is_closed(connection) for connection in half_open))
     for connection in half_open:
