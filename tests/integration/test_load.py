@@ -97,8 +97,10 @@ def test_a_draining_service_is_unready_and_still_answers(start_service, rg1):
     service = start_service(drain_delay_s=1.5)
     with service.client() as client:
         service.process.send_signal(signal.SIGTERM)
-        eventually(lambda: client.get("/readyz").status_code == 503, timeout_s=1)
-        assert client.get("/readyz").json()["status"] == "draining"
+        eventually(lambda: client.get("/readyz").status_code != 200, timeout_s=1)
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "draining"
         assert client.get("/livez").status_code == 200
         assert client.post("/predict", content=rg1).status_code == 200
     assert service.process.wait(30) == 0

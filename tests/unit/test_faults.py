@@ -134,8 +134,11 @@ def test_a_full_device_halves_the_batch_and_answers_the_same(client):
 
 
 def becomes(client, status):
-    eventually(lambda: client.get("/readyz").json()["status"] == status)
-    assert client.get("/readyz").status_code == (200 if status == "ready" else 503)
+    def told():
+        answer = client.get("/readyz")
+        return answer if answer.json()["status"] == status else None
+
+    assert eventually(told, timeout_s=10).status_code == (200 if status == "ready" else 503)
 
 
 def test_readiness_goes_with_the_engine_and_comes_back_with_it(client):
@@ -154,7 +157,7 @@ def test_readiness_returns_after_every_decode_worker_was_killed(client):
     pool = client.app.state.services.decoder
     os.kill(pool._workers[0]._process.pid, signal.SIGKILL)
     becomes(client, "ready")
-    eventually(lambda: pool.restarts)
+    eventually(lambda: pool.restarts, timeout_s=10)
     assert metric(client, "decode_worker_restarts") == 1
     assert client.post("/predict", content=FILM).status_code == 200
 

@@ -10,13 +10,7 @@ from structlog.testing import capture_logs
 from app.access import keys
 from app.access.keys import KeyFile, add_key, find_key, new_key, read_keys, record_of
 from app.errors import ConfigurationError
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
+from tests.clocks import Clock
 
 
 @pytest.fixture

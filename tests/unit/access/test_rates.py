@@ -4,13 +4,7 @@ import pytest
 
 from app.access.rates import RateLimiter
 from app.errors import RateLimited
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self):
-        return self.now
+from tests.clocks import Clock
 
 
 def admitted(limiter, client, count):

@@ -12,19 +12,13 @@ from structlog.testing import capture_logs
 
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
 from app.errors import Unauthenticated
+from tests.clocks import Clock
 from tests.unit.access.issuer import AUDIENCE, ISSUER
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return Clock(1000.0)
 
 
 @pytest.fixture

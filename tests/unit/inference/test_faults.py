@@ -115,7 +115,7 @@ def test_an_engine_that_keeps_failing_is_known_to_and_recovers_by_a_probe(device
     sleep(0.15)
     assert scheduler.is_failing
     vars(device).update(failure=None, poison=None)
-    eventually(lambda: not scheduler.is_failing)
+    eventually(lambda: not scheduler.is_failing, timeout_s=5)
     assert device.calls[-1] == 1
 
 

@@ -92,7 +92,7 @@ def test_a_failing_device_leaves_the_work_to_the_others_until_a_probe_succeeds(s
     assert not scheduler.is_failing
     asyncio.run(ask(scheduler, 40))
     sick.failure = None
-    eventually(lambda: not scheduler.replicas[1].health.is_failing)
+    eventually(lambda: not scheduler.replicas[1].health.is_failing, timeout_s=5)
     sick.calls.clear()
     asyncio.run(ask(scheduler, 60))
     assert sick.calls

@@ -157,7 +157,7 @@ def test_more_associations_than_allowed_are_rejected_until_one_ends(desk):
     assert all(association.is_established for association in open_ones)
     assert desk.associate().is_rejected
     open_ones.pop().release()
-    eventually(desk.answers)
+    eventually(desk.answers, timeout_s=15)
     for association in open_ones:
         association.release()
 
@@ -185,10 +185,10 @@ def test_an_association_that_is_just_beginning_is_not_taken_for_one_that_ended(d
 def test_a_hundred_half_open_connections_do_not_keep_others_out(desk):
     begin = monotonic()
     half_open = [connected(desk.port) for _ in range(100)]
-    eventually(lambda: desk.count("associations", "too_many") >= 80)
-    eventually(desk.answers)
+    eventually(lambda: desk.count("associations", "too_many") >= 80, timeout_s=15)
+    eventually(desk.answers, timeout_s=20)
     assert monotonic() - begin < 20
-    eventually(lambda: all(is_closed(connection) for connection in half_open))
+    eventually(lambda: all(is_closed(connection) for connection in half_open), timeout_s=15)
     for connection in half_open:
         connection.close()
 
@@ -230,7 +230,7 @@ def test_an_object_over_the_limit_ends_its_association_before_it_is_held(desk):
     association = desk.associate()
     status = association.send_c_store(dcmread(BytesIO(chest_dicom(np.zeros((800, 800), np.uint16) + 7))))
     assert status.get("Status") is None
-    eventually(lambda: association.is_aborted or not association.is_established)
+    eventually(lambda: association.is_aborted or not association.is_established, timeout_s=15)
     assert desk.count("received", "too_large") == 1
     assert desk.taken == []
     assert desk.send() == 0
@@ -276,7 +276,7 @@ def test_malformed_requests_end_their_connection_only(desk, sent):
     connection = connected(desk.port)
     connection.sendall(sent)
     assert desk.answers()
-    eventually(lambda: is_closed(connection))
+    eventually(lambda: is_closed(connection), timeout_s=15)
     connection.close()
     assert desk.answers()
 

@@ -8,6 +8,7 @@ from app.service.lifecycle import Lifecycle, Phase
 from app.service.models import ModelShelf
 from app.service.recent import RecentResults
 from app.telemetry import Metrics
+from tests.clocks import Clock
 
 
 @pytest.fixture
@@ -29,16 +30,6 @@ def test_places_are_given_back_also_after_an_error(lifecycle):
         pass
     with lifecycle.admit(5) as job:
         assert 4 < job.deadline - monotonic() <= 5
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

@@ -13,17 +13,8 @@ import pytest
 from app.pacs.store.database import Database
 from app.pacs.store.store import Store
 from app.pacs.store.work import Patience
+from tests.clocks import Clock
 from tests.programs import installed
-
-
-class Clock:
-    """A clock that only moves when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +58,7 @@ def url(request, tmp_path) -> str:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_000_000.0)
 
 
 def make_store(url: str, clock: Clock, **options) -> Store:
