@@ -76,18 +76,21 @@ class Pipeline:
         news.set()
 
     async def _upkeep(self) -> bool:
-        """Watch the database, count, forget; returns False, so that it comes back with the next news or second."""
-        await _first_of(self._stopping, _PROBE_EVERY_S)
+        """Count, watch the database, forget; returns False, so that it comes back with the next news or second."""
+        await asyncio.to_thread(self._count)  # before anything is written: a full disk can still be read
         await asyncio.to_thread(self._store.database.probe)
-        depths = await asyncio.to_thread(self._store.depths)
+        if monotonic() >= self._tidy_at:
+            self._tidy_at = monotonic() + _TIDY_EVERY_S
+            await asyncio.to_thread(self._store.tidy, self._retention_s)
+        await _first_of(self._stopping, _PROBE_EVERY_S)
+        return False
+
+    def _count(self) -> None:
+        depths = self._store.depths()
         for queue in QUEUES:
             self._metrics.waiting.labels(queue).set(depths.waiting[queue])
             self._metrics.dead.labels(queue).set(depths.dead[queue])
         self._metrics.spool_bytes.set(depths.spool_bytes)
-        if monotonic() >= self._tidy_at:
-            self._tidy_at = monotonic() + _TIDY_EVERY_S
-            await asyncio.to_thread(self._store.tidy, self._retention_s)
-        return False
 
 
 async def _first_of(event: asyncio.Event, timeout_s: float) -> None:

@@ -74,13 +74,14 @@ def test_a_full_disk_refuses_new_work_and_loses_nothing_accepted(network, volume
         assert client.get("/livez").status_code == 200
         assert client.post("/predict", content=rg1).status_code == 200  # which needs no database
         assert "SQLITE_FULL" in service.log
+        eventually(lambda: "pacs_spool_bytes 0.0" not in metrics(service))  # what is kept is told meanwhile
         volume.remount("size=512m")
         eventually(lambda: client.get("/readyz").status_code == 200)
     archive.start()
     missing = [film for index, film in enumerate(films) if index not in accepted]
     assert send(port, missing) == (set(range(len(missing))), set())
+    eventually(lambda: len(archive.instances()) == FILMS)
     eventually(lambda: "pacs_spool_bytes 0.0" in metrics(service))
-    assert len(archive.instances()) == FILMS
     assert service.stop() == 0
 
 
