@@ -1,6 +1,7 @@
 """The composition root: the only place that builds objects. No routes, no logic."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
@@ -162,6 +163,8 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         )
         follow(metrics, models, decoder)
         expect(metrics, models.get().manifest)
+        gc.freeze()  # what there is now stays: looking through it for garbage would hold up answers
+        stack.callback(gc.unfreeze)
         lifecycle.ready()
         stack.callback(lifecycle.drain)
         get_logger().info("ready", models=[model.manifest.name for model in models.all])

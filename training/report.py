@@ -67,8 +67,8 @@ not compare.
 ### Films of another kind
 
 The films come from subsets that differ in look and in mix, so part of the figures above is the subset: other hospitals'
-films will score lower. {left_out}Nothing was measured on lateral views, children, or films of other vendors'
-processing.
+films will score lower. {left_out}Nothing was measured on lateral views or films of other vendors' processing, and
+children are few.
 
 ## On a film that anyone can install
 

@@ -32,7 +32,7 @@ class AnalyzeQuery(ImageQuery):
     )
 
 
-def get_analyses(request: Request) -> Analyses:
+async def get_analyses(request: Request) -> Analyses:
     """The use case that the composition root attached. Raises UnknownNode where no network is configured."""
     analyses: Analyses | None = request.app.state.analyses
     if analyses is None:

@@ -30,8 +30,8 @@ FORMATS: dict[str, ExplanationFormat] = {JSON: "json", PNG: "png"}
 router = APIRouter(route_class=GuardedRoute)
 
 
-def get_services(request: Request) -> Services:
-    """The services that the composition root attached."""
+async def get_services(request: Request) -> Services:
+    """The services that the composition root attached; a coroutine, since FastAPI gives others a thread each time."""
     services: Services = request.app.state.services
     return services
 

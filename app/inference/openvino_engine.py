@@ -1,6 +1,8 @@
 """The OpenVINO implementation of an engine: the fastest on CPUs, with the same answers."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 
 import numpy as np
@@ -14,6 +16,7 @@ from app.inference.engine import Precision
 
 _CHUNK_PIXELS = 32 * 64 * 64
 _STREAMS = 2
+_NICENESS = 5
 _HINTS: dict[Precision, tuple[str, ov.Type]] = {
     "float32": ("f32", ov.Type.f32),
     "bfloat16": ("bf16", ov.Type.bf16),
@@ -46,7 +49,7 @@ class OpenVinoEngine:
             "NUM_STREAMS": min(_STREAMS, threads),
             "INFERENCE_PRECISION_HINT": hint,
         }
-        compiled = core().compile_model(model, "CPU", settings)
+        compiled = _compiled(model, settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT") != wanted:
             raise ConfigurationError(f"this CPU does not calculate in {precision}; set the precision to 'auto'")
         self.precision: Precision = precision
@@ -79,3 +82,13 @@ class OpenVinoEngine:
             self._queue.start_async({0: part}, begin, share_inputs=True)
         self._queue.wait_all()
         return torch.from_numpy(logits)
+
+
+def _compiled(model: ov.Model, settings: dict[str, str | int]) -> ov.CompiledModel:
+    """Compile where the threads that calculate inherit a higher niceness: those that answer clients go before them."""
+
+    def step_back() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+    with ThreadPoolExecutor(1, initializer=step_back) as thread:
+        return thread.submit(core().compile_model, model, "CPU", settings).result()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import statistics
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_below_capacity_only_bad_inputs_fail_while_workers_die(service, rg1):
     assert report.recovered_s < 30
     assert len(report.resident) == len(report.livez) > 10
     assert report.codes["422"] + report.codes["503"] <= report.killed + len(report.refused)
+
+
+def test_many_small_films_over_capacity_are_refused_at_once(start_service):
+    film = make.jpeg_file(make.film_8bit(720, 720))
+    report = asyncio.run(traffic("overload", start_service(), 5.0, 2.0, film))
+    print("\n" + "\n".join(report.lines()))
+    assert (report.wrong, report.lost) == (0, 0)
+    assert set(report.codes) <= {"200", "503"}
+    assert report.good
+    assert len(report.refused) > len(report.good)
+    assert statistics.median(report.refused) < 0.1
 
 
 @pytest.mark.slow

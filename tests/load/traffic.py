@@ -7,6 +7,8 @@ service answers again. Both start a service of their own and send a DICOM film o
 
 import argparse
 import asyncio
+import io
+import json
 import os
 import random
 import signal
@@ -16,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import httpx
+from aiohttp import ClientConnectionError, ClientSession, ClientTimeout, TCPConnector
 
 from tests import factories as make
 from tests.integration.conftest import RunningService, started
@@ -70,26 +72,39 @@ def p99(values: list[float]) -> float:
     return sorted(values)[int(0.99 * (len(values) - 1))] if values else float("nan")
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The status, the number of seconds a refusal asks to wait, and the body."""
+
+    status: int
+    retry_after_s: float
+    body: bytes
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        return json.loads(self.body)["findings"]
+
+
 class Traffic:
     """One run against one service."""
 
-    def __init__(self, client: httpx.AsyncClient, film: bytes, pid: int) -> None:
+    def __init__(self, client: ClientSession, film: bytes, pid: int) -> None:
         self._client, self._film, self._pid = client, film, pid
         self._known: list[dict[str, Any]] = []
         self._rng = random.Random(0)
 
     async def capacity(self, seconds: float, clients: int = 8) -> float:
         """Answers a second with a few clients that wait for each other's answers; notes the known answer."""
-        self._known = (await self._client.post("/predict", content=self._film)).raise_for_status().json()["findings"]
+        self._known = (await self._post(self._film)).findings
         end, done = monotonic() + seconds, 0
 
         async def work() -> None:
             nonlocal done
             while monotonic() < end:
-                answer = await self._client.post("/predict", content=self._film)
-                if answer.status_code in REFUSED:
-                    await asyncio.sleep(float(answer.headers["retry-after"]))
-                done += answer.status_code == 200
+                answer = await self._post(self._film)
+                if answer.status in REFUSED:
+                    await asyncio.sleep(answer.retry_after_s)
+                done += answer.status == 200
 
         begin = monotonic()
         await asyncio.gather(*(work() for _ in range(clients)))
@@ -124,24 +139,28 @@ class Traffic:
         content = self._film[: self._rng.randrange(1, len(self._film) // 2)] if is_bad else self._film
         begin = monotonic()
         try:
-            answer = await self._client.post("/predict", content=content)
-        except httpx.TransportError as error:
+            answer = await self._post(content)
+        except (ClientConnectionError, TimeoutError) as error:
             report.codes[type(error).__name__] += 1
             return
         seconds = monotonic() - begin
-        report.codes[f"{'bad ' if is_bad else ''}{answer.status_code}"] += 1
-        if answer.status_code in REFUSED:
+        report.codes[f"{'bad ' if is_bad else ''}{answer.status}"] += 1
+        if answer.status in REFUSED:
             report.refused.append(seconds)
         elif is_bad:
-            report.wrong += answer.status_code != 422
-        elif answer.status_code == 200:
+            report.wrong += answer.status != 422
+        elif answer.status == 200:
             report.good.append(seconds)
-            report.wrong += not self._is_known(answer.json()["findings"])
+            report.wrong += not self._is_known(answer.findings)
 
     async def _answered(self) -> None:
         """Return once a film is answered."""
-        while (await self._client.post("/predict", content=self._film)).status_code != 200:
+        while (await self._post(self._film)).status != 200:
             await asyncio.sleep(0.1)
+
+    async def _post(self, content: bytes) -> Answer:
+        async with self._client.post("/predict", data=io.BytesIO(content)) as answer:
+            return Answer(answer.status, float(answer.headers.get("Retry-After", 0)), await answer.read())
 
     def _is_known(self, findings: list[dict[str, Any]]) -> bool:
         return all(
@@ -152,7 +171,8 @@ class Traffic:
     async def _watch(self, report: Report) -> None:
         while True:
             begin = monotonic()
-            (await self._client.get("/livez")).raise_for_status()
+            async with self._client.get("/livez", raise_for_status=True) as answer:
+                await answer.read()
             report.livez.append(monotonic() - begin)
             report.resident.append(resident_bytes(self._pid))
             await asyncio.sleep(0.1)
@@ -187,8 +207,8 @@ def decode_workers(parent: int) -> list[int]:
 
 async def traffic(mode: str, service: RunningService, seconds: float, warm_s: float, film: bytes) -> Report:
     """One run: ``soak`` or ``overload``."""
-    limits = httpx.Limits(max_connections=2000, max_keepalive_connections=200)
-    async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False, limits=limits) as client:
+    connector, patience = TCPConnector(limit=2000), ClientTimeout(total=60)
+    async with ClientSession(service.url, connector=connector, timeout=patience) as client:
         run = Traffic(client, film, service.process.pid)
         capacity = await run.capacity(warm_s)
         if mode == "soak":

@@ -1,5 +1,6 @@
 """The composition root with small artefacts: several models, failures at the start, device memory."""
 
+import gc
 import shutil
 
 import pytest
@@ -49,6 +50,13 @@ def test_a_cpu_takes_one_image_a_call_unless_told_otherwise(models_dir, asked, p
     app = create_app(settings(models_dir, model="one", batch_patches=asked))
     with TestClient(app):
         assert app.state.services.models.get().scheduler.batch_patches == patches
+
+
+def test_what_is_there_at_the_start_is_not_looked_through_for_garbage(models_dir):
+    frozen = gc.get_freeze_count()
+    with TestClient(create_app(settings(models_dir, model="one"))):
+        assert gc.get_freeze_count() > frozen
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_dead_part_makes_the_service_unready(models_dir):

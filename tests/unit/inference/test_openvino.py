@@ -138,6 +138,26 @@ def test_a_precision_that_the_cpu_lacks_is_refused_and_not_quietly_replaced(back
             OpenVinoEngine(model, precision="bfloat16")
 
 
+NICE = """
+import os
+from torch import nn
+from app.conversion import convert
+from app.inference.openvino_engine import OpenVinoEngine
+threads = lambda: {int(name) for name in os.listdir("/proc/self/task")}
+model = convert(nn.Sequential(nn.Flatten(), nn.Linear(121, 2)), 11, 4)
+before = threads()
+engine = OpenVinoEngine(model, threads=2)
+print(os.getpriority(os.PRIO_PROCESS, 0), *(os.getpriority(os.PRIO_PROCESS, one) for one in threads() - before))
+"""
+
+
+def test_threads_that_calculate_let_those_that_answer_go_first():
+    done = subprocess.run([sys.executable, "-c", NICE], capture_output=True, text=True, check=True)
+    own, *others = (int(niceness) for niceness in done.stdout.split())
+    assert others
+    assert min(others) > own
+
+
 SIGNALLED = """
 import signal
 from torch import nn
