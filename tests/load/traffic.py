@@ -30,9 +30,10 @@ REFUSED = {429, 503}
 
 @dataclass
 class Report:
-    """What was sent, what came back, and how long it took, in seconds."""
+    """What was sent, what came back, and how long it took, in seconds; the capacity before, and where told after."""
 
     capacity: float
+    capacity_after: float = float("nan")
     sent: int = 0
     seconds: float = 0.0
     codes: Counter[str] = field(default_factory=Counter)
@@ -54,8 +55,9 @@ class Report:
 
     def lines(self) -> list[str]:
         return [
-            f"capacity {self.capacity:.1f}/s, sent {self.sent} in {self.seconds:.0f} s: {dict(self.codes)}",
-            f"wrong {self.wrong}, lost {self.lost}, goodput {self.goodput:.1f}/s, workers killed {self.killed}",
+            f"sent {self.sent} in {self.seconds:.0f} s: {dict(self.codes)}",
+            f"capacity {self.capacity:.2f}/s, afterwards {self.capacity_after:.2f}/s, goodput {self.goodput:.2f}/s",
+            f"wrong {self.wrong}, lost {self.lost}, workers killed {self.killed}",
             f"p99: answers {p99(self.good):.3f} s, refusals {p99(self.refused):.3f} s, /livez {p99(self.livez):.3f} s",
             f"answered again {self.recovered_s:.2f} s after the last, {self.memory}",
         ]
@@ -213,7 +215,9 @@ async def traffic(mode: str, service: RunningService, seconds: float, warm_s: fl
         capacity = await run.capacity(warm_s)
         if mode == "soak":
             return await run.run(capacity, seconds, factor=0.8, bad_share=BAD_SHARE, kills=True)
-        return await run.run(capacity, seconds, factor=10.0, bad_share=0.0, kills=False)
+        report = await run.run(capacity, seconds, factor=10.0, bad_share=0.0, kills=False)
+        report.capacity_after = await run.capacity(warm_s)  # machines change their speed meanwhile
+        return report
 
 
 def main() -> None:
