@@ -49,7 +49,7 @@ class OpenVinoEngine:
             "NUM_STREAMS": min(_STREAMS, threads),
             "INFERENCE_PRECISION_HINT": hint,
         }
-        compiled = _compiled(model, settings)
+        compiled = _compile(model, settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT") != wanted:
             raise ConfigurationError(f"this CPU does not calculate in {precision}; set the precision to 'auto'")
         self.precision: Precision = precision
@@ -84,8 +84,8 @@ class OpenVinoEngine:
         return torch.from_numpy(logits)
 
 
-def _compiled(model: ov.Model, settings: dict[str, str | int]) -> ov.CompiledModel:
-    """Compile where the threads that calculate inherit a higher niceness: those that answer clients go before them."""
+def _compile(model: ov.Model, settings: dict[str, str | int]) -> ov.CompiledModel:
+    """Compile on a thread whose niceness those that calculate inherit: threads that answer clients go before them."""
 
     def step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
