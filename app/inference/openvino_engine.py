@@ -1,7 +1,6 @@
 """The OpenVINO implementation of an engine: the fastest on CPUs, with the same answers."""
 
 import os
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 
@@ -85,10 +84,9 @@ class OpenVinoEngine:
 
 
 def _compile(model: ov.Model, settings: dict[str, str | int]) -> ov.CompiledModel:
-    """Compile on a thread whose niceness those that calculate inherit: threads that answer clients go before them."""
+    """Compile on a thread whose niceness those that calculate inherit: threads that answer clients go before them.
 
-    def step_back() -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-
-    with ThreadPoolExecutor(1, initializer=step_back) as thread:
+    On Linux a niceness is a thread's own, see nice(2).
+    """
+    with ThreadPoolExecutor(1, initializer=os.nice, initargs=(_NICENESS,)) as thread:
         return thread.submit(core().compile_model, model, "CPU", settings).result()

@@ -2,7 +2,8 @@
 
 ``python -m tests.load.traffic soak --minutes 60`` sends 80 % of the capacity that it measures first, 5 % bad inputs,
 and kills a decode worker every minute; ``… overload --minutes 5`` sends ten times the capacity, then sees how soon the
-service answers again. Both start a service of their own and send a DICOM film of 4 MB; ``--jpeg``: one of 720 px.
+service answers again. Both start a service of their own and send a DICOM film of 4 MB; ``--jpeg``: one of 720 px. They
+send with aiohttp: httpx takes eight times the processor time, on the cores of the service.
 """
 
 import argparse
