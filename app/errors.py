@@ -58,7 +58,7 @@ class UntrainedFinding(RequestError):
 
 
 class UnknownModel(RequestError):
-    """An artefact was asked for by a name that is not loaded."""
+    """An artifact was asked for by a name that is not loaded."""
 
     code = "unknown_model"
 
@@ -274,7 +274,7 @@ class InvalidModelOutput(InferenceFailed):
 
 
 class ArtifactError(MedPatchNetError):
-    """An artefact is missing, damaged, or does not fit this version."""
+    """An artifact is missing, damaged, or does not fit this version."""
 
     code = "artifact_error"
 

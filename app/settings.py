@@ -24,11 +24,11 @@ class Settings(BaseSettings):
     model: str = Field(
         default="chest-lite0",
         min_length=1,
-        description="Artefacts to serve: names in the models folder or directories, separated by commas; "
+        description="Artifacts to serve: names in the models folder or directories, separated by commas; "
         "the first is the default.",
     )
     models_dir: Path = Field(
-        default=Path(__file__).resolve().parent.parent / "models", description="Folder that holds the artefacts."
+        default=Path(__file__).resolve().parent.parent / "models", description="Folder that holds the artifacts."
     )
     model_sha256: str = Field(
         default="",
@@ -198,5 +198,5 @@ class Settings(BaseSettings):
 
     @property
     def model_names(self) -> list[str]:
-        """The artefacts to serve, the default one first."""
+        """The artifacts to serve, the default one first."""
         return [name.strip() for name in self.model.split(",") if name.strip()]

@@ -116,7 +116,7 @@ class Metrics:
             f"{prefix}_decode_worker_restarts", "Decode workers replaced since start.", registry=self.registry
         )
         self.model = Gauge(
-            f"{prefix}_model_info", "The served artefacts.", ("name", "version", "weights_sha256", "device"),
+            f"{prefix}_model_info", "The served artifacts.", ("name", "version", "weights_sha256", "device"),
             registry=self.registry,
         )  # fmt: skip
         self.positive = Counter(

@@ -1,4 +1,4 @@
-"""Small artefacts with random weights, for tests of everything around the network."""
+"""Small artifacts with random weights, for tests of everything around the network."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,13 +9,13 @@ from app.patchnet import artifact
 from app.patchnet.backbones import build
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord
-from app.patchnet.network import PatchNet
+from app.patchnet.model import PatchNet
 
 
 def save_small_artifact(
     folder: Path, name: str, seed: int = 0, backbone: str = "efficientnet_b0", patch_size: int = 64
 ) -> Path:
-    """Write an artefact of 128 pixels, 2 × 2 patches by default, into ``folder``; all findings are ``imported``."""
+    """Write an artifact of 128 pixels, 2 × 2 patches by default, into ``folder``; all findings are ``imported``."""
     torch.manual_seed(seed)
     description = Description(
         name=name,

@@ -1,1 +1,1 @@
-"""Training, evaluation and import of the artefacts that the service loads."""
+"""Training, evaluation and import of the artifacts that the service loads."""

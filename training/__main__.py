@@ -69,17 +69,17 @@ def publish(
     config: Annotated[Path, typer.Option(help="The recipe the weights were trained by.", exists=True)],
     data: DataRoot,
     work: Annotated[Path, typer.Option(help="Folder of the finished run.", exists=True)],
-    out: Annotated[Path, typer.Option(help="Folder of the artefact, such as models/NAME.")],
-    version: Annotated[str, typer.Option(help="Version of the artefact.")],
+    out: Annotated[Path, typer.Option(help="Folder of the artifact, such as models/NAME.")],
+    version: Annotated[str, typer.Option(help="Version of the artifact.")],
     device: Device = "cpu",
 ) -> None:
-    """Calibrate, tune thresholds, measure on the test films, and write the artefact."""
+    """Calibrate, tune thresholds, measure on the test films, and write the artifact."""
     commands.publish(config, data, work, out, version, device)
 
 
 @app.command()
 def evaluate(
-    artifact: Annotated[str, typer.Option(help="Artefact: a name in the models folder, or a directory.")],
+    artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
     data: Annotated[Path, typer.Option(help="CSV file of films with labels.", exists=True)],
     boxes: Annotated[
         Path | None,
@@ -89,18 +89,18 @@ def evaluate(
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
     device: Device = "cpu",
 ) -> None:
-    """Measure an artefact on films with labels."""
+    """Measure an artifact on films with labels."""
     figures = commands.evaluate(artifact, data, boxes, resamples, device).as_json()
     typer.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
 
 
 @app.command()
 def reference(
-    artifact: Annotated[str, typer.Option(help="Artefact: a name in the models folder, or a directory.")],
+    artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
     data: Annotated[Path, typer.Option(help="CSV file of films the model is known to work on.", exists=True)],
     device: Device = "cpu",
 ) -> None:
-    """Measure how an artefact's answers are distributed, and keep it in its manifest for drift monitoring."""
+    """Measure how an artifact's answers are distributed, and keep it in its manifest for drift monitoring."""
     typer.echo(commands.reference(artifact, data, device).model_dump_json(indent=1))
 
 
@@ -115,7 +115,7 @@ def serving(
     window: Annotated[int | None, typer.Option(help="Compare a central square of the maps, px; default: all.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Measure reduced arithmetic and maps of strides, and write both into the artefact's manifest and card."""
+    """Measure reduced arithmetic and maps of strides, and write both into the artifact's manifest and card."""
     manifest = commands.serving(artifact, data, films, window, work, device)
     typer.echo(json.dumps(manifest.model_dump(mode="json", include={"precisions", "strides"}), indent=1))
 
@@ -155,20 +155,20 @@ def compare(
 @app.command()
 def cite(
     comparison: Annotated[Path, typer.Option(help="report.json of `compare`.", exists=True)],
-    artifact: Annotated[str, typer.Option(help="Artefact: a name in the models folder, or a directory.")],
+    artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
 ) -> None:
-    """Put a comparison's figures into an artefact's model card."""
+    """Put a comparison's figures into an artifact's model card."""
     typer.echo(f"wrote {commands.cite(comparison, artifact)}")
 
 
 @app.command("import")
 def import_(
     weights: Annotated[Path, typer.Argument(help="The authors' checkpoint (.pt).", exists=True)],
-    out: Annotated[Path, typer.Option(help="Folder of the artefact to write.")],
+    out: Annotated[Path, typer.Option(help="Folder of the artifact to write.")],
     backbone: Annotated[str, typer.Option(help="Backbone of the checkpoint.")] = "efficientnet_v2_s",
     patch_size: Annotated[int, typer.Option(help="Side of a patch, px; 512 for their image-level model.")] = 64,
 ) -> None:
-    """Turn a checkpoint of the paper's authors into an artefact."""
+    """Turn a checkpoint of the paper's authors into an artifact."""
     commands.import_checkpoint(weights, out, backbone, patch_size)
 
 

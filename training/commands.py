@@ -12,28 +12,28 @@ from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Manifest, Reference
-from training import serving as measured
-from training.compare.attribution import PatchEvidence
-from training.compare.card import cite as write_section
 from training.compare.comparison import compare as measure_comparison
 from training.compare.comparison import export_method
 from training.compare.measured import localize
 from training.compare.report import write_comparison
 from training.compare.setting import Setting, Split
-from training.config import read_recipe
-from training.datasets import FilmDataset, Films, read_films
-from training.evaluation import Evaluation, by_class
-from training.evaluation import evaluate as measure
-from training.experiment import Experiment, run, trained_network, validation_films
-from training.layouts import WITH_LABELS, dicom
-from training.leave_out import leave_one_out, overall, read_figures
-from training.loop import predict_logits
-from training.prepare import Prepared
-from training.prepare import prepare as write_films
-from training.publish import publish as write_artifact
-from training.reference import reference_of, served_columns
-from training.report import INTENDED_USE, with_serving
-from training.subgroups import subgroups
+from training.data.datasets import FilmDataset, Films, read_films
+from training.data.layouts import WITH_LABELS, dicom
+from training.data.prepare import Prepared
+from training.data.prepare import prepare as write_films
+from training.fit.experiment import Experiment, run, trained_network, validation_films
+from training.fit.leave_out import leave_one_out, overall, read_figures
+from training.measure import served_precision as measured
+from training.measure.drift_reference import reference_of, served_columns
+from training.measure.evaluation import Evaluation, by_class
+from training.measure.evaluation import evaluate as measure
+from training.measure.inference import predict_logits
+from training.measure.subgroups import subgroups
+from training.publish.artifact import publish as write_artifact
+from training.publish.comparison_section import cite as write_section
+from training.publish.model_card import INTENDED_USE, with_serving
+from training.recipe import read_recipe
+from training.saliency_methods import PatchEvidence
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 _IMPORTED_LIMIT = 10.0
@@ -75,12 +75,12 @@ def measure_run(config: Path, root: Path, work: Path, resamples: int, device: st
 
 
 def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:
-    """Make an artefact of the best weights in ``work``."""
+    """Make an artifact of the best weights in ``work``."""
     recipe = read_recipe(config)
     if recipe.data.layout != "films":
-        raise ConfigurationError(f"{config} learns other classes than the 14 findings; an artefact has those")
+        raise ConfigurationError(f"{config} learns other classes than the 14 findings; an artifact has those")
     if recipe.data.test is None:
-        raise ConfigurationError(f"{config} names no test films; an artefact is published with measured quality")
+        raise ConfigurationError(f"{config} names no test films; an artifact is published with measured quality")
     network = trained_network(Experiment(config, root, work, device))
     valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size)
     test = FilmDataset(read_films(root / recipe.data.test), recipe.image_size)
@@ -100,7 +100,7 @@ def publish(config: Path, root: Path, work: Path, out: Path, version: str, devic
 
 
 def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: int, device: str) -> Evaluation:
-    """Figures of an artefact on the films of a CSV file, at the artefact's own thresholds.
+    """Figures of an artifact on the films of a CSV file, at the artifact's own thresholds.
 
     With what radiologists marked (``boxes``: a CSV, or CheXlocalize's JSON), of its patch maps' localisation too.
     """
@@ -117,7 +117,7 @@ def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: in
 
 
 def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
-    """Measure how an artefact's answers are distributed on films, and write it into its manifest."""
+    """Measure how an artifact's answers are distributed on films, and write it into its manifest."""
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     films = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
     found = reference_of(loaded.network, films, csv_file.stem, served_columns(loaded.manifest), device)
@@ -128,7 +128,7 @@ def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
 def serving(name_or_dir: str, csv_file: Path, films: int, window: int | None, work: Path, device: str) -> Manifest:
     """Measure reduced arithmetic on the films of a CSV file, and maps of strides on ``films`` of them, evenly chosen.
 
-    Writes both into the artefact's manifest and card. Where ``films`` is 0, the figures of strides that are there stay.
+    Writes both into the artifact's manifest and card. Where ``films`` is 0, the figures of strides that are there stay.
     """
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     data = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
@@ -171,7 +171,7 @@ def compare(
 
 
 def cite(report: Path, name_or_dir: str) -> Path:
-    """Put a comparison's figures into the model card of an artefact; returns the card."""
+    """Put a comparison's figures into the model card of an artifact; returns the card."""
     card = artifact.find(name_or_dir, MODELS) / artifact.CARD
     write_section(report, card)
     return card
@@ -184,7 +184,7 @@ def without_untrained(films: Films, manifest: Manifest) -> Films:
 
 
 def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) -> None:
-    """Write an artefact with the weights of the paper's authors; nothing about its quality is claimed."""
+    """Write an artifact with the weights of the paper's authors; nothing about its quality is claimed."""
     description = Description(
         name=out.resolve().name.lower(),
         version="imported",

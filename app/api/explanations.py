@@ -7,11 +7,11 @@ from app.api.queries import ExplainQuery
 from app.api.schemas.explain import ExplainBody
 from app.api.security import result_key
 from app.errors import InvalidQuery, UntrainedFinding
-from app.imaging.overlay import OverlayStyle, SaliencyLayer, render_overlay
 from app.patchnet.findings import finding_indices
 from app.patchnet.saliency import expand_grid
+from app.rendering.overlay import OverlayStyle, SaliencyLayer, render_overlay
+from app.service.admission import Job
 from app.service.explain import MapRequest, OnProgress
-from app.service.lifecycle import Job
 from app.service.models import ServedModel
 from app.service.results import Explanations
 from app.service.services import Services

@@ -18,7 +18,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     raises.
     """
     task = asyncio.create_task(work)
-    departure = asyncio.create_task(_departure(request))
+    departure = asyncio.create_task(_mismatch(request))
     try:
         await asyncio.wait({task, departure}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
@@ -30,7 +30,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(task, departure, return_exceptions=True)
 
 
-async def _departure(request: Request) -> None:
+async def _mismatch(request: Request) -> None:
     """Returns when the client hangs up."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.imaging.overlay import FilmDepth, Palette
-from app.pacs.content import ReportKind
+from app.dicom_objects.content import ReportKind
 from app.patchnet.saliency import Border, MapKind
+from app.rendering.overlay import FilmDepth, Palette
 
 
 class ImageQuery(BaseModel):

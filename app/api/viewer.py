@@ -16,7 +16,7 @@ from app.api.routes import IMAGE_BODY, IMAGE_PROBLEMS, PNG, ServicesOf
 from app.api.security import GuardedRoute, requires
 from app.api.uploads import read_image
 from app.errors import ResultNotFound
-from app.imaging.overlay import render_film
+from app.rendering.overlay import render_film
 
 router = APIRouter(route_class=GuardedRoute)
 

@@ -1,4 +1,4 @@
-"""What is accepted as a chest radiograph, judged by the attributes of a data set: facts, refusals and cautions."""
+"""What is accepted as a chest radiograph, judged by the attributes of a data set: facts, refusals and warnings."""
 
 import re
 from typing import cast
@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from app.errors import ImageTooLarge, NoPixels, NotAChestRadiograph, UnreadableImage
-from app.imaging.radiograph import Caution, DecodeLimits, ImageFacts
+from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageWarning
 
 MODALITIES = ("CR", "DX", "DR")
 _SOP_CLASS_MODALITIES = {
@@ -124,17 +124,17 @@ def is_chest(body_part: str | None) -> bool:
     return words - _VIEW_WORDS <= BODY_PARTS
 
 
-def read_cautions(dataset: Dataset, facts: ImageFacts) -> tuple[Caution, ...]:
+def read_warnings(dataset: Dataset, facts: ImageFacts) -> tuple[ImageWarning, ...]:
     """What a reader of the result should know: a lateral view, a secondary capture."""
-    cautions: list[Caution] = []
+    warnings: list[ImageWarning] = []
     codes = {str(item.get("CodeValue")) for item in dataset.get("ViewCodeSequence") or ()}
     if facts.view in _LATERAL_VIEWS or (facts.view is None and codes & _LATERAL_CODES):
         detail = "this is a lateral view; the measured quality may not hold for it"
-        cautions.append(Caution("lateral_view", detail))
+        warnings.append(ImageWarning("lateral_view", detail))
     if str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
         detail = "this is a secondary capture: a screenshot or a digitised film, maybe with annotations in its pixels"
-        cautions.append(Caution("secondary_capture", detail))
-    return tuple(cautions)
+        warnings.append(ImageWarning("secondary_capture", detail))
+    return tuple(warnings)
 
 
 def _require_pixels(dataset: Dataset, facts: ImageFacts) -> None:

@@ -17,7 +17,7 @@ from app.imaging import acceptance, codecs, transforms
 from app.imaging.codestream import frame_size, has_end
 from app.imaging.dicom_file import DicomFile, read_file, read_transfer_syntax, silence
 from app.imaging.grayscale import FullRange, apply_modality, apply_polarity, apply_voi, gray_of_rgb
-from app.imaging.radiograph import Caution, DecodeLimits, Radiograph
+from app.imaging.radiograph import DecodeLimits, ImageWarning, Radiograph
 
 # What pydicom and its plugins raise on damaged input. An error of our own could hide among them: the tests of good
 # files show that none does, and answering 500 to a damaged file would be worse.
@@ -99,10 +99,10 @@ def _radiograph(file: DicomFile, limits: DecodeLimits) -> Radiograph:
     facts = acceptance.read_facts(dataset, file.transfer_syntax)
     acceptance.require_chest_radiograph(dataset, facts)
     acceptance.require_size(facts.rows, facts.columns, limits)
-    cautions = acceptance.read_cautions(dataset, facts)
+    warnings = acceptance.read_warnings(dataset, facts)
     stored = _stored_values(file, facts.photometric_interpretation in _GRAYSCALE)
     pixels, notes = _display(stored, dataset)
-    return Radiograph(pixels, facts, cautions + notes)
+    return Radiograph(pixels, facts, warnings + notes)
 
 
 def _stored_values(file: DicomFile, is_grayscale: bool) -> NDArray[np.integer]:
@@ -179,8 +179,8 @@ def _checked_plugin(file: DicomFile, layout: _PixelLayout) -> str:
     return codecs.GDCM_12_BIT if syntax == uid.JPEGExtended12Bit and layout.bits_stored > 8 else ""
 
 
-def _display(stored: NDArray[np.integer], dataset: Dataset) -> tuple[NDArray[np.float32], tuple[Caution, ...]]:
-    """Stored values → displayed [H, W] in [0, 1], and cautions.
+def _display(stored: NDArray[np.integer], dataset: Dataset) -> tuple[NDArray[np.float32], tuple[ImageWarning, ...]]:
+    """Stored values → displayed [H, W] in [0, 1], and warnings.
 
     A table of all stored values is transformed instead of the film, which is several times as large. Padding is left
     out of the range and shown black, so that it looks the same in both polarities.
@@ -196,10 +196,12 @@ def _display(stored: NDArray[np.integer], dataset: Dataset) -> tuple[NDArray[np.
     values = np.arange(start, stop, dtype=np.float64)
     modality = apply_modality(values, transforms.modality_transform(dataset))
     voi = transforms.voi_transform(dataset)
-    notes: tuple[Caution, ...] = ()
+    notes: tuple[ImageWarning, ...] = ()
     if voi is not None and not getattr(voi, "is_valid", True):
         notes = (
-            Caution("window_ignored", "the display window has a width that is not allowed; the full range is shown"),
+            ImageWarning(
+                "window_ignored", "the display window has a width that is not allowed; the full range is shown"
+            ),
         )
         voi = None
     if voi is None:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.imaging.radiograph import Caution
+from app.imaging.radiograph import ImageWarning
 
 SIDE = 32
 WEIGHTS = Path(__file__).with_name("frontal.json")
-CAUTION = Caution(
+CAUTION = ImageWarning(
     "not_frontal",
     "this does not look like an upright frontal chest film (inverted, turned, another part or no film at all?); "
     "the findings may mean nothing",
@@ -54,7 +54,7 @@ def frontal_model() -> FrontalModel:
     return FrontalModel(np.asarray(content["weights"], dtype=np.float64), content["bias"], content["threshold"])
 
 
-def frontal_cautions(pixels: NDArray[np.float32]) -> tuple[Caution, ...]:
-    """A caution where the film does not look frontal and upright."""
+def frontal_warnings(pixels: NDArray[np.float32]) -> tuple[ImageWarning, ...]:
+    """A warning where the film does not look frontal and upright."""
     model = frontal_model()
     return (CAUTION,) if model.score(pixels) < model.threshold else ()

@@ -10,7 +10,7 @@ ImageFormat = Literal["dicom", "png", "jpeg"]
 
 
 @dataclass(frozen=True)
-class Caution:
+class ImageWarning:
     """Something a reader of the result should know. ``code`` is stable, ``detail`` holds no patient data."""
 
     code: str
@@ -44,7 +44,7 @@ class Radiograph:
 
     pixels: NDArray[np.float32]
     facts: ImageFacts
-    cautions: tuple[Caution, ...] = ()
+    warnings: tuple[ImageWarning, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from app.errors import ImageTooLarge, NotAChestRadiograph, UnreadableImage
 from app.imaging.acceptance import require_size
 from app.imaging.codestream import FrameSize, jpeg_size
 from app.imaging.grayscale import gray_of_rgb
-from app.imaging.radiograph import Caution, DecodeLimits, ImageFacts, ImageFormat, Radiograph
+from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageFormat, ImageWarning, Radiograph
 
 _FAILURES = (
     ArithmeticError,
@@ -65,7 +65,7 @@ def _decode(data: bytes, kind: ImageFormat, limits: DecodeLimits) -> Radiograph:
         gray = _gray(image)
     pixels = np.ascontiguousarray(turn_upright(gray, orientation))
     rows, columns = pixels.shape
-    return Radiograph(pixels, ImageFacts(kind, rows, columns), _cautions(orientation))
+    return Radiograph(pixels, ImageFacts(kind, rows, columns), _warnings(orientation))
 
 
 def _png_size(data: bytes) -> FrameSize | None:
@@ -109,7 +109,7 @@ def turn_upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.fl
     return pixels
 
 
-def _cautions(orientation: int) -> tuple[Caution, ...]:
+def _warnings(orientation: int) -> tuple[ImageWarning, ...]:
     if orientation in range(2, 9):
-        return (Caution("orientation_applied", "the image was turned or mirrored as its EXIF orientation asks"),)
+        return (ImageWarning("orientation_applied", "the image was turned or mirrored as its EXIF orientation asks"),)
     return ()

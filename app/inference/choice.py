@@ -20,7 +20,7 @@ _TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EngineOptions:
     """How a network is to be run.
 
     ``threads`` 0 takes all cores. ``smallest`` and ``largest`` are the patches of one image and of the largest batch.
@@ -48,7 +48,7 @@ def choose_device(preference: DevicePreference) -> str:
     return "cpu"
 
 
-def make_engines(backbone: Callable[[], nn.Module], patch_size: int, wanted: Wanted) -> list[Engine]:
+def make_engines(backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOptions) -> list[Engine]:
     """Engines with the answers of the backbone: one on every visible CUDA device; on the CPU one, or two of OpenVINO.
 
     Those two share the network: while one waits for its last chunk, or hands out answers, the other's chunks run.
@@ -66,13 +66,13 @@ def make_engines(backbone: Callable[[], nn.Module], patch_size: int, wanted: Wan
     return [_on_cuda(built, patch_size, wanted, index) for index in range(torch.cuda.device_count())]
 
 
-def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: Wanted) -> Engine:
+def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOptions) -> Engine:
     if wanted.engine == "torch":
         return TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)
     try:
         export = exported(backbone, patch_size, chunk_of(patch_size), wanted.key, wanted.cache)
         engine = OpenVinoEngine(export.model, wanted.threads, wanted.precision)
-        reason = _departure(engine, torch.from_numpy(export.answers), patch_size)
+        reason = _mismatch(engine, torch.from_numpy(export.answers), patch_size)
     except RuntimeError as error:  # what torch.export and OpenVINO raise for a network they cannot take
         engine, reason = None, f"it cannot take this network ({type(error).__name__})"
     if engine is not None and reason is None:
@@ -83,7 +83,7 @@ def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: Wanted) 
     return TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)
 
 
-def _on_cuda(backbone: nn.Module, patch_size: int, wanted: Wanted, index: int) -> Engine:
+def _on_cuda(backbone: nn.Module, patch_size: int, wanted: EngineOptions, index: int) -> Engine:
     if wanted.engine == "auto":
         try:
             engine = CudaEngine(
@@ -95,7 +95,7 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: Wanted, index: int) -
                 precision=wanted.precision,
             )
             answers = TorchEngine(backbone, "cpu").patch_logits(probe_patches(patch_size))
-            reason = _departure(engine, answers, patch_size)
+            reason = _mismatch(engine, answers, patch_size)
         except RuntimeError as error:  # a network that cannot be captured, or too little memory
             engine, reason = None, f"it cannot take this network ({type(error).__name__})"
         if engine is not None and reason is None:
@@ -104,7 +104,7 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: Wanted, index: int) -
     return TorchEngine(backbone, f"cuda:{index}", wanted.threads, wanted.precision)
 
 
-def _departure(engine: Engine, answers: Tensor, patch_size: int) -> str | None:
+def _mismatch(engine: Engine, answers: Tensor, patch_size: int) -> str | None:
     """Why an engine's logits of ``probe_patches`` are not torch's ``answers``, [4, C]; None where they are."""
     difference = _difference(engine.patch_logits(probe_patches(patch_size)), answers)
     fits = difference <= _TOLERANCE[engine.precision]

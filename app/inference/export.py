@@ -19,7 +19,7 @@ import openvino as ov
 import torch
 from torch import Tensor, nn
 
-from app.conversion import convert, core
+from app.patchnet.openvino import convert, core
 from app.telemetry import get_logger
 
 _MODEL, _WEIGHTS, _ANSWERS, _DIGESTS = "model.xml", "model.bin", "answers.npy", "digests.json"

@@ -9,9 +9,9 @@ import openvino as ov
 import torch
 from torch import Tensor
 
-from app.conversion import core
 from app.errors import ConfigurationError
 from app.inference.engine import Precision
+from app.patchnet.openvino import core
 
 _CHUNK_PIXELS = 32 * 64 * 64
 _STREAMS = 2

@@ -8,8 +8,8 @@ from typing import Annotated, Self, cast
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
+from app.dicom_objects.content import ReportKind
 from app.errors import ConfigurationError
-from app.pacs.content import ReportKind
 from app.pacs.nodes import DicomWebNode, Listener, Node, Part, read_secret, require_authorities
 
 _MOST_BYTES = 1024 * 1024

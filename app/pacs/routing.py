@@ -6,10 +6,10 @@ from fnmatch import fnmatchcase
 
 from pydicom.dataset import Dataset
 
+from app.dicom_objects.content import ReportKind
 from app.imaging.acceptance import body_part_of, modality_of
 from app.imaging.dicom_file import silence
 from app.pacs.configuration import Rule
-from app.pacs.content import ReportKind
 
 
 @dataclass(frozen=True)

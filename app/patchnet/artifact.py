@@ -1,4 +1,4 @@
-"""Artefacts: weights with their manifest, in a folder. Loading is strict and hashed; nothing is ever unpickled."""
+"""Artifacts: weights with their manifest, in a folder. Loading is strict and hashed; nothing is ever unpickled."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from torch import Tensor
 from app.errors import ArtifactError
 from app.patchnet.backbones import build
 from app.patchnet.manifest import Description, Manifest
-from app.patchnet.network import PatchNet
+from app.patchnet.model import PatchNet
 
 WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "MODEL_CARD.md"
 
@@ -29,7 +29,7 @@ _AUTHORS_PREFIXES = ("_orig_mod.baseBackbone.", "baseBackbone.")
 
 @dataclass(frozen=True)
 class Artifact:
-    """A loaded artefact: its manifest, its network in evaluation mode on the CPU, and where it came from."""
+    """A loaded artifact: its manifest, its network in evaluation mode on the CPU, and where it came from."""
 
     manifest: Manifest
     network: PatchNet
@@ -38,7 +38,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Stored:
-    """An artefact as it lies in its folder: the manifest, and tensors whose hash is the manifest's."""
+    """An artifact as it lies in its folder: the manifest, and tensors whose hash is the manifest's."""
 
     manifest: Manifest
     state: Mapping[str, Tensor]
@@ -55,17 +55,17 @@ class Stored:
 
 
 def available(models_dir: Path) -> list[str]:
-    """Names of the artefacts in a folder, sorted."""
+    """Names of the artifacts in a folder, sorted."""
     return sorted(path.parent.name for path in models_dir.glob(f"*/{MANIFEST}"))
 
 
 def find(name_or_dir: str, models_dir: Path) -> Path:
-    """The folder of an artefact given by name or by path. Raises ArtifactError, listing the names."""
+    """The folder of an artifact given by name or by path. Raises ArtifactError, listing the names."""
     for directory in (models_dir / name_or_dir, Path(name_or_dir)):
         if (directory / MANIFEST).is_file():
             return directory
     known = ", ".join(available(models_dir)) or "none"
-    raise ArtifactError(f"no artefact '{name_or_dir}'; in {models_dir} there are: {known}")
+    raise ArtifactError(f"no artifact '{name_or_dir}'; in {models_dir} there are: {known}")
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -81,7 +81,7 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def load(directory: Path) -> Artifact:
-    """Load an artefact strictly.
+    """Load an artifact strictly.
 
     Raises ArtifactError where the manifest does not fit, the weights' sha256 is not the manifest's, or the tensors are
     not exactly those of the backbone.
@@ -117,9 +117,9 @@ def save(
     card: str,
     pictures: Mapping[str, bytes] | None = None,
 ) -> Manifest:
-    """Write an artefact, whole or not at all, then read it back. ``pictures`` are files of the card, by name.
+    """Write an artifact, whole or not at all, then read it back. ``pictures`` are files of the card, by name.
 
-    Replaces an artefact that is there already. Raises ArtifactError where ``network`` is not what ``description`` says.
+    Replaces an artifact that is there already. Raises ArtifactError where ``network`` is not what ``description`` says.
     """
     if (network.image_size, network.patch_size) != (description.image_size, description.patch_size):
         raise ArtifactError("the network's image and patch size are not those of the description")
@@ -144,7 +144,7 @@ def save(
 
 
 def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
-    """Replace what an artefact says of itself, each file whole or not at all.
+    """Replace what an artifact says of itself, each file whole or not at all.
 
     The weights stay, and the card too where ``card`` is None.
 

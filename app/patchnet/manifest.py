@@ -1,4 +1,4 @@
-"""What an artefact says of itself. Everything measured about a model is here and nowhere else."""
+"""What an artifact says of itself. Everything measured about a model is here and nowhere else."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -43,7 +43,7 @@ class Quality(ManifestPart):
 
 
 class FindingRecord(ManifestPart):
-    """One finding of an artefact.
+    """One finding of an artifact.
 
     ``threshold`` is a probability. ``status``: validated (measured, see ``quality``), imported (foreign weights, not
     measured here) or untrained (the weights never saw a label; its values are not served).
@@ -119,7 +119,7 @@ class StrideRecord(ManifestPart):
 
 
 class Description(ManifestPart):
-    """Everything about an artefact but its weights' hash: what ``save`` is given."""
+    """Everything about an artifact but its weights' hash: what ``save`` is given."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     version: str

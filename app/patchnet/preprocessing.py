@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 PREPROCESSING = "center-crop/antialiased-bilinear/unit-range/1"
-"""Name and version of this chain. An artefact names the chain it was trained with and is refused under another."""
+"""Name and version of this chain. An artifact names the chain it was trained with and is refused under another."""
 
 
 @dataclass(frozen=True)

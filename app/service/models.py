@@ -1,4 +1,4 @@
-"""The artefacts one process serves, by name."""
+"""The artifacts one process serves, by name."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.patchnet.artifact import Manifest
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded artefact: what its manifest says, and the scheduler in front of its network."""
+    """A loaded artifact: what its manifest says, and the scheduler in front of its network."""
 
     manifest: Manifest
     scheduler: Scheduler
@@ -28,7 +28,7 @@ class ServedModel:
         return self.scheduler.engine.precision
 
 
-class ModelShelf:
+class ModelRegistry:
     """All served models; the first is the default."""
 
     def __init__(self, models: Iterable[ServedModel]) -> None:

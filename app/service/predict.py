@@ -7,11 +7,11 @@ from time import monotonic
 from torch import Tensor
 
 from app.audit import note_subject
+from app.decoding.pool import DecodePool
 from app.errors import DeadlineExceeded, ImageError
-from app.imaging.frontal import frontal_cautions
-from app.imaging.radiograph import Caution, Radiograph
-from app.imaging.workers import DecodePool
-from app.patchnet.network import global_logits, split_patches
+from app.imaging.frontal import frontal_warnings
+from app.imaging.radiograph import ImageWarning, Radiograph
+from app.patchnet.model import global_logits, split_patches
 from app.patchnet.preprocessing import CropGeometry, ModelImage, to_model_image
 from app.service import drift
 from app.service.models import ServedModel
@@ -36,12 +36,12 @@ class Predictor:
         radiograph = await self.decode(data, deadline, watch)
         note_subject(radiograph.facts.sop_instance_uid, f"{model.manifest.name}@{model.manifest.weights_sha256}")
         with watch.stage("preprocess"):
-            image, cautions = await asyncio.to_thread(_prepare, radiograph, model.manifest.image_size)
+            image, warnings = await asyncio.to_thread(_prepare, radiograph, model.manifest.image_size)
         patches = split_patches(image.tensor[None], model.manifest.patch_size)
         inference = await model.scheduler.submit(patches, deadline)
         watch.record("queue", inference.queue_seconds, ended_s_ago=inference.inference_seconds)
         watch.record("inference", inference.inference_seconds)
-        prediction = judge(model, replace(radiograph, cautions=cautions), image.geometry, inference.logits)
+        prediction = judge(model, replace(radiograph, warnings=warnings), image.geometry, inference.logits)
         drift.observe(self._metrics, prediction)
         return prediction, image
 
@@ -58,21 +58,23 @@ class Predictor:
             raise
 
 
-def _prepare(radiograph: Radiograph, image_size: int) -> tuple[ModelImage, tuple[Caution, ...]]:
-    cautions = radiograph.cautions + frontal_cautions(radiograph.pixels)
-    return to_model_image(radiograph.pixels, image_size), cautions
+def _prepare(radiograph: Radiograph, image_size: int) -> tuple[ModelImage, tuple[ImageWarning, ...]]:
+    warnings = radiograph.warnings + frontal_warnings(radiograph.pixels)
+    return to_model_image(radiograph.pixels, image_size), warnings
 
 
 def judge(model: ServedModel, radiograph: Radiograph, geometry: CropGeometry, patch_logits: Tensor) -> Prediction:
     """The decisions from patch logits [P², C]; the mean is taken in float64, so that the grid adds up as printed."""
     logits = global_logits(patch_logits[None].double())[0]
-    cautions = list(radiograph.cautions)
+    warnings = list(radiograph.warnings)
     if geometry.is_cropped:
-        cautions.append(_cropped(geometry))
-    return Prediction(model, radiograph, geometry, patch_logits, scores(model, logits), tuple(cautions))
+        warnings.append(_cropped(geometry))
+    return Prediction(model, radiograph, geometry, patch_logits, scores(model, logits), tuple(warnings))
 
 
-def _cropped(geometry: CropGeometry) -> Caution:
+def _cropped(geometry: CropGeometry) -> ImageWarning:
     lost = 1 - geometry.size**2 / (geometry.rows * geometry.columns)
     axis = "top and bottom" if geometry.rows > geometry.columns else "left and right"
-    return Caution("cropped", f"the model sees the centred square; {lost:.0%} of the film, {axis}, was not looked at")
+    return ImageWarning(
+        "cropped", f"the model sees the centred square; {lost:.0%} of the film, {axis}, was not looked at"
+    )

@@ -6,17 +6,17 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from app import __version__
+from app.dicom_objects.content import Algorithm, Patch, Report, ReportedFinding, ReportKind
+from app.dicom_objects.presentation_state import presentation_state
+from app.dicom_objects.secondary_capture import secondary_captures
+from app.dicom_objects.source_image import read_source
+from app.dicom_objects.structured_report import structured_report
 from app.errors import InvalidQuery
 from app.imaging.dicom_file import silence
-from app.imaging.overlay import SaliencyLayer
 from app.imaging.radiograph import DecodeLimits
-from app.pacs.content import Algorithm, Patch, Report, ReportedFinding, ReportKind
-from app.pacs.presentation_state import presentation_state
-from app.pacs.secondary_capture import secondary_captures
-from app.pacs.source import read_source
-from app.pacs.structured_report import structured_report
 from app.patchnet.findings import FINDINGS
 from app.patchnet.saliency import expand_grid, patch_grid
+from app.rendering.overlay import SaliencyLayer
 from app.service.results import Prediction
 
 _PATCHES_SHOWN = 3
@@ -83,7 +83,7 @@ def content(source: Dataset, prediction: Prediction, asked: int | None = None) -
         algorithm=Algorithm(manifest.name, manifest.version, manifest.weights_sha256, __version__),
         findings=tuple(findings),
         unscored=tuple(score.name for score in prediction.scores if score.probability is None),
-        cautions=tuple(caution.detail for caution in prediction.cautions),
+        warnings=tuple(warning.detail for warning in prediction.warnings),
         limit=manifest.display_limit,
     )
 

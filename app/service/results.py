@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from app.imaging.radiograph import Caution, Radiograph
+from app.imaging.radiograph import ImageWarning, Radiograph
 from app.patchnet.evidence import EvidenceSummary, RemovalRule
 from app.patchnet.manifest import FindingRecord, FindingStatus
 from app.patchnet.preprocessing import CropGeometry
@@ -33,7 +33,7 @@ class Prediction:
     geometry: CropGeometry
     patch_logits: Tensor
     scores: tuple[Score, ...]
-    cautions: tuple[Caution, ...]
+    warnings: tuple[ImageWarning, ...]
 
 
 @dataclass(frozen=True)

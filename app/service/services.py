@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from app.imaging.workers import DecodePool
+from app.decoding.pool import DecodePool
+from app.service.admission import Lifecycle, Phase
 from app.service.explain import Explainer
-from app.service.lifecycle import Lifecycle, Phase
-from app.service.models import ModelShelf
+from app.service.models import ModelRegistry
 from app.service.predict import Predictor
 from app.service.recent import RecentResults
 from app.service.report import Reporter
@@ -23,7 +23,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     lifecycle: Lifecycle
-    models: ModelShelf
+    models: ModelRegistry
     decoder: DecodePool
     predictor: Predictor
     explainer: Explainer

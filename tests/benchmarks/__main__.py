@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydicom.data import get_testdata_file
 
-from app.allocator import keep_large_blocks
+from app.runtime.allocator import keep_large_blocks
 from tests.benchmarks import networks, service, stages
 from tests.benchmarks.measure import Report, machine
 

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from app.inference.choice import Wanted, make_engines
+from app.inference.choice import EngineOptions, make_engines
 from app.inference.engine import Engine, TorchEngine
 from app.patchnet import artifact, backbones
 from app.patchnet.grid import Lattice, cut_patches
-from app.patchnet.network import PatchNet, split_patches
+from app.patchnet.model import PatchNet, split_patches
 from app.patchnet.saliency import shift_averaged_map
 from tests.benchmarks.measure import Report, convolution_peak, interleaved
 
@@ -28,7 +28,7 @@ def networks() -> dict[str, PatchNet]:
 
 @torch.no_grad()
 def settled(backbone: nn.Module) -> nn.Module:
-    """Batch norms that know the means and variances of an unlearnt network's features, so that its logits are no zeros.
+    """Set batch norm statistics from the features of a randomized network, so that its logits are not all zero.
 
     Else they would shrink from layer to layer to nothing, and any two engines would agree.
     """
@@ -42,7 +42,7 @@ def settled(backbone: nn.Module) -> nn.Module:
 
 def served(backbone: torch.nn.Module) -> Engine:
     """The engine that serves a backbone on this CPU."""
-    return make_engines(lambda: backbone, 64, Wanted(engine="openvino"))[0]
+    return make_engines(lambda: backbone, 64, EngineOptions(engine="openvino"))[0]
 
 
 def authors_pass(network: PatchNet, images: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from time import perf_counter
 import httpx
 import torch
 
-from app.inference.choice import Wanted, make_engines
+from app.inference.choice import EngineOptions, make_engines
 from app.patchnet import artifact
 from tests.benchmarks.measure import Report, interleaved, percentile
 from tests.benchmarks.networks import MODELS
@@ -137,7 +137,7 @@ async def opened_clients(count: int) -> AsyncIterator[list[httpx.AsyncClient]]:
 def throughput(report: Report, rounds: int, requests: int = 200) -> None:
     """8 clients with JPEG films of 720 px: ours, LitServe, BentoML in turns; the bare engine for the limit."""
     films = [jpeg_film(seed=seed) for seed in range(16)]
-    engine = make_engines(lambda: artifact.load(MODELS / "chest-lite0").network.backbone, 64, Wanted())[0]
+    engine = make_engines(lambda: artifact.load(MODELS / "chest-lite0").network.backbone, 64, EngineOptions())[0]
     patches = torch.rand(512, 1, 64, 64)
     found: dict[str, list[Load]] = {}
     bare: list[float] = []

@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 
 from app.imaging.decode import decode_image
-from app.imaging.overlay import OverlayStyle, SaliencyLayer, render_overlay
 from app.imaging.radiograph import DecodeLimits
-from app.inference.choice import Wanted, make_engines
+from app.inference.choice import EngineOptions, make_engines
 from app.patchnet import artifact
-from app.patchnet.network import split_patches
+from app.patchnet.model import split_patches
 from app.patchnet.preprocessing import to_model_image
 from app.patchnet.saliency import expand_grid, patch_grid
+from app.rendering.overlay import OverlayStyle, SaliencyLayer, render_overlay
 from tests.benchmarks.measure import Report, interleaved
 from tests.benchmarks.networks import MODELS
-from training.compare.attribution import ActivationMaps
+from training.saliency_methods import ActivationMaps
 
 
 def jpeg_film(side: int = 720, seed: int = 0) -> bytes:
@@ -52,7 +52,7 @@ def stages(report: Report, rounds: int, dicom: Path) -> None:
 def explanation(report: Report, rounds: int) -> None:
     """One explanation as PNG: the exact patch grid, and the library's Grad-CAM on the image-level twin."""
     patch, image = (artifact.load(MODELS / name) for name in ("chest-lite0", "chest-lite0-image"))
-    engine = make_engines(lambda: patch.network.backbone, 64, Wanted(engine="openvino"))[0]
+    engine = make_engines(lambda: patch.network.backbone, 64, EngineOptions(engine="openvino"))[0]
     method = ActivationMaps(image.network, names=("Grad-CAM",))
     radiograph = decode_image(jpeg_film(), DecodeLimits())
     film = to_model_image(radiograph.pixels, 512).tensor

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from app.imaging.palettes import colour_index, colour_table
+from app.rendering.palettes import colour_index, colour_table
 from tests.browser.conftest import box_of, centre, frame, open_film, pixels
 from tests.factories import chest_dicom
 

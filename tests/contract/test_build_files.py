@@ -101,7 +101,7 @@ def test_what_the_image_copies_exists_and_is_not_ignored(dockerfile):
 def test_the_console_command_and_the_entry_point_agree(dockerfile):
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert 'ENTRYPOINT ["medpatchnet"]' in dockerfile
-    assert scripts == {"medpatchnet": "app.cli:main"}
+    assert scripts == {"medpatchnet": "app.cli.main:main"}
 
 
 def test_the_network_of_the_pacs_profile_is_wired(compose):

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydicom import uid
 
 from app.pacs import configuration, nodes
-from app.pacs.listener import TRANSFER_SYNTAXES
+from app.pacs.transport.listener import TRANSFER_SYNTAXES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs/DICOM-CONFORMANCE.md").read_text()
@@ -34,7 +34,7 @@ def test_names_and_uids_belong_together():
 
 
 def test_private_codes_are_those_that_are_written():
-    source = (ROOT / "app/pacs/structured_report.py").read_text()
+    source = (ROOT / "app/dicom_objects/structured_report.py").read_text()
     written = re.findall(r'Coded\("(\w+)", "99MPN", "([^"]+)"\)', source)
     documented = re.findall(r"^\| (\w+) \| 99MPN \| ([^|]+?) \|", PAGE, re.MULTILINE)
     assert len(documented) > 3

@@ -66,4 +66,4 @@ def test_only_settings_read_the_environment():
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"os\.(environ|getenv)", path.read_text())
     }
-    assert readers == {"app/imaging/workers.py", "training/distributed.py"}
+    assert readers == {"app/decoding/pool.py", "training/fit/distributed.py"}

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from app.main import create_app
+from app.runtime.application import create_app
 from app.settings import Settings
 
 SNAPSHOT = Path(__file__).with_name("openapi.json")

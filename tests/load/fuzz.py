@@ -24,9 +24,9 @@ from typing import Protocol
 
 import httpx
 
+from app.decoding.pool import DecodePool
 from app.errors import DecodeTimeout, ImageError, NotReady
 from app.imaging.radiograph import DecodeLimits
-from app.imaging.workers import DecodePool
 from tests.integration.conftest import RunningService, started
 from tests.load.mutations import BATCH, batches, film_seeds, mutate, question_seeds
 

@@ -201,7 +201,7 @@ def decode_workers(parent: int) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             is_child = int(stat_fields(int(folder.name))[1]) == parent
-            if is_child and b"app.imaging.worker" in (folder / "cmdline").read_bytes():
+            if is_child and b"app.decoding.worker" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except OSError:
             continue
@@ -210,8 +210,8 @@ def decode_workers(parent: int) -> list[int]:
 
 async def traffic(mode: str, service: RunningService, seconds: float, warm_s: float, film: bytes) -> Report:
     """One run: ``soak`` or ``overload``."""
-    connector, patience = TCPConnector(limit=2000), ClientTimeout(total=60)
-    async with ClientSession(service.url, connector=connector, timeout=patience) as client:
+    connector, retry_policy = TCPConnector(limit=2000), ClientTimeout(total=60)
+    async with ClientSession(service.url, connector=connector, timeout=retry_policy) as client:
         run = Traffic(client, film, service.process.pid)
         capacity = await run.capacity(warm_s)
         if mode == "soak":

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from app.patchnet.findings import FINDING_NAMES
-from training.config import Recipe
+from training.recipe import Recipe
 
 
 def make_films(folder: Path, name: str, count: int, seed: int) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from app.patchnet.backbones import BACKBONES
-from training import config
-from training.config import read_recipe
+from training import recipe as config
+from training.recipe import read_recipe
 
 RUNS = Path(config.__file__).parent / "runs"
 VOC = config.Data(layout="voc2012", train=["train"], valid="val", keep_in_memory=False)

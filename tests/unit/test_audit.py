@@ -15,7 +15,7 @@ from app import audit
 from app.access.keys import add_key, new_key, record_of
 from app.audit import GENESIS, AuditLog, Entry, Subject, verify
 from app.errors import AuditUnavailable, ConfigurationError
-from app.main import create_app
+from app.runtime.application import create_app
 from app.settings import Settings
 from tests.artifacts import save_small_artifact
 from tests.factories import SENTINEL, chest_dicom

@@ -10,8 +10,8 @@ from fastapi.testclient import TestClient
 
 from app.errors import ArtifactError
 from app.inference import faults
-from app.main import create_app
 from app.patchnet import artifact
+from app.runtime.application import create_app
 from app.settings import Settings
 from tests.artifacts import save_small_artifact
 from tests.factories import chest_dicom

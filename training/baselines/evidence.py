@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from training.baselines.prototypes import PrototypeNetwork
-from training.compare.attribution import Maps
+from training.saliency_methods import Maps
 
 
 @dataclass(frozen=True)
@@ -22,5 +22,5 @@ class PrototypeEvidence:
         return (self.name,)
 
     def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
-        """See ``training.compare.attribution.Explainer``; in logits, [F, h, w]."""
+        """See ``training.saliency_methods.Explainer``; in logits, [F, h, w]."""
         return {self.name: self.network.evidence(image)[list(findings)].float().numpy()}

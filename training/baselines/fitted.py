@@ -11,8 +11,8 @@ from training.baselines.fitting import film_features
 from training.baselines.pipnet import PIPNet
 from training.baselines.protopnet import ProtoPNet
 from training.baselines.prototypes import PrototypeNetwork, Trunk, learnt
-from training.datasets import FilmDataset, Films, read_films
-from training.loop import save_whole
+from training.data.datasets import FilmDataset, Films, read_films
+from training.files import save_atomically
 
 BASELINES: dict[str, type[ProtoPNet] | type[PIPNet]] = {"ProtoPNet": ProtoPNet, "PIPNet": PIPNet}
 
@@ -20,7 +20,7 @@ _MOST_FILMS = 3_000  # features of more do not fit into the memory of a small ma
 _SEED = 0
 
 
-def unlearnt(name: str, image: Artifact) -> PrototypeNetwork:
+def randomized(name: str, image: Artifact) -> PrototypeNetwork:
     """A baseline as it is before it sees a film: random prototypes on the trunk of an image-level model."""
     torch.manual_seed(_SEED)
     trunk = Trunk(image.network)
@@ -33,13 +33,13 @@ def fitted(image: Artifact, csv_file: Path, work: Path) -> dict[str, PrototypeNe
     work.mkdir(parents=True, exist_ok=True)
     films = _some(read_films(csv_file))
     paths = {name: work / f"{name}-{key(image, csv_file)}.pt" for name in BASELINES}
-    networks = {name: unlearnt(name, image) for name in BASELINES}
+    networks = {name: randomized(name, image) for name in BASELINES}
     missing = [name for name, path in paths.items() if not path.exists()]
     if missing:
         straight, mirrored = film_features(Trunk(image.network), FilmDataset(films, image.manifest.image_size))
         for name in missing:
             networks[name].fit(straight, mirrored, films.labels, _SEED)
-            save_whole(learnt(networks[name]), paths[name])
+            save_atomically(learnt(networks[name]), paths[name])
     for name, network in networks.items():
         network.load_state_dict(torch.load(paths[name], map_location="cpu", weights_only=True), strict=False)
         network.eval().requires_grad_(False)

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from training.baselines.prototypes import Trunk
-from training.datasets import FilmDataset
+from training.data.datasets import FilmDataset
 
 _BATCH_FILMS = 32
 

@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from app.patchnet.network import PatchNet
-from training.compare.attribution import last_spatial_layer
+from app.patchnet.model import PatchNet
+from training.saliency_methods import last_spatial_layer
 
 
 class Trunk(nn.Module):

@@ -13,7 +13,7 @@ from pycocotools import mask as coco
 
 from app.errors import ConfigurationError
 from app.patchnet.findings import FINDING_NAMES, finding_index
-from training.datasets import Films
+from training.data.datasets import Films
 
 Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]

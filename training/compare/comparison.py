@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from app.errors import ConfigurationError
 from app.patchnet.artifact import Artifact
-from app.patchnet.network import PatchNet
+from app.patchnet.model import PatchNet
 from training.compare import shortcut
-from training.compare.attribution import SMOOTHED
 from training.compare.compiled import compiled
 from training.compare.fidelity import Faithfulness, faithfulness
 from training.compare.measured import AnnotatedFilms, Localization, mean_samples, measure, summarize
 from training.compare.predicted import write_predicted
-from training.compare.setting import FAMILIES, FLOOR, Family, Setting, kept
-from training.datasets import FilmDataset, Films, read_films
-from training.evaluation import Evaluation, evaluate
-from training.metrics import Estimate
+from training.compare.setting import FAMILIES, TRIVIAL, Family, Setting, kept
+from training.data.datasets import FilmDataset, Films, read_films
+from training.measure.evaluation import Evaluation, evaluate
+from training.measure.metrics import Estimate
+from training.saliency_methods import SMOOTHED
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,7 @@ def compare(setting: Setting) -> Comparison:
     classification = {
         name: evaluate(name, setting.logits(name, test), labels, subject.thresholds, resamples=setting.resamples)
         for name, subject in setting.subjects.items()
-        if name != FLOOR
+        if name != TRIVIAL
     }
     localization, hits = _localization(setting, valid, test)
     return Comparison(
@@ -138,15 +138,15 @@ def _contests(
 def _shortcuts(setting: Setting) -> Iterator[tuple[str, shortcut.Shortcut]]:
     """Half of the validation films teach the marker, the other half show whether it was learnt and is shown."""
     films = read_films(setting.valid.films)
-    for network, artefact in (("patch", setting.patch), ("image", setting.image)):
-        size, half = artefact.manifest.image_size, len(films) // 2
+    for network, artifact in (("patch", setting.patch), ("image", setting.image)):
+        size, half = artifact.manifest.image_size, len(films) // 2
         teaching = films.where(range(half))
         showing = films.where(range(half, min(len(films), half + setting.pairs * 2)))
 
         @cache
-        def student(artefact: Artifact = artefact, films: Films = teaching, size: int = size) -> PatchNet:
+        def student(artifact: Artifact = artifact, films: Films = teaching, size: int = size) -> PatchNet:
             marked = shortcut.Marked(FilmDataset(films, size), seed=1)
-            return shortcut.taught(artefact.network, artefact.manifest.backbone, marked)
+            return shortcut.taught(artifact.network, artifact.manifest.backbone, marked)
 
         for family in (family for family in FAMILIES if family.network == network):
 
@@ -155,6 +155,6 @@ def _shortcuts(setting: Setting) -> Iterator[tuple[str, shortcut.Shortcut]]:
                 shown = shortcut.Marked(FilmDataset(films, size), seed=2)
                 return np.array([astuple(found) for found in shortcut.measure(taught, shown, family.make).values()])
 
-            methods = family.make(artefact.network).names
+            methods = family.make(artifact.network).names
             figures = kept(setting.place("shortcut", family, methods) / f"{len(showing)}.pt", measured)
             yield from zip(methods, (shortcut.Shortcut(*row) for row in figures.tolist()), strict=True)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from app.conversion import convert, core
-from app.patchnet.network import PatchNet
+from app.patchnet.model import PatchNet
+from app.patchnet.openvino import convert, core
 
 
 def compiled(network: PatchNet) -> PatchNet:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from training.compare.attribution import Explainer
 from training.compare.localization import Map
 from training.compare.subjects import Network
+from training.saliency_methods import Explainer
 
 Array = NDArray[np.float64]
 CELL = 64

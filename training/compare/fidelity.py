@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.patchnet.findings import FINDING_NAMES
-from training.compare.attribution import Explainer, Maps
 from training.compare.faithfulness import STEPS, correlation, curves, stability
 from training.compare.measured import AnnotatedFilms
 from training.compare.setting import Family, Setting, kept
-from training.datasets import read_film
-from training.metrics import Estimate, bootstrap_means
+from training.data.datasets import read_film
+from training.measure.metrics import Estimate, bootstrap_means
+from training.saliency_methods import Explainer, Maps
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
@@ -73,14 +73,14 @@ def _pair(
     image = read_film(data.films.paths[index], subject.network.image_size)
     maps = explainer.maps(image, [column])
     moved: dict[str, float] = {}
-    unlearnt: dict[str, Maps] = {}
+    randomized: dict[str, Maps] = {}
     if steady:
         moved = stability(explainer, image, column)
-        unlearnt = family.make(subject.unlearnt()).maps(image, [column])
+        randomized = family.make(subject.randomized()).maps(image, [column])
     rows: list[Array] = []
     for name in explainer.names:
         part = curves(subject.passes, image, maps[name][0], column)
-        unlike = abs(correlation(maps[name][0], unlearnt[name][0])) if steady else float("nan")
+        unlike = abs(correlation(maps[name][0], randomized[name][0])) if steady else float("nan")
         figures = [part.gain, part.sufficiency, part.necessity, moved.get(name, float("nan")), unlike]
         rows.append(np.concatenate([figures, part.deletion, part.insertion]))
     return np.stack(rows)

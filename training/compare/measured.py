@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from app.patchnet.findings import FINDING_NAMES, finding_index
 from training.compare.annotations import Annotations, film_keys
-from training.compare.attribution import Explainer
 from training.compare.localization import (
     THRESHOLDS,
     energy_inside,
@@ -21,9 +20,10 @@ from training.compare.localization import (
     place_square,
     precision_at_area,
 )
-from training.datasets import Films, read_film
-from training.loop import save_whole
-from training.metrics import Estimate, bootstrap_means
+from training.data.datasets import Films, read_film
+from training.files import save_atomically
+from training.measure.metrics import Estimate, bootstrap_means
+from training.saliency_methods import Explainer
 
 Array = NDArray[np.float64]
 
@@ -82,7 +82,7 @@ def measure(explainer: Explainer, data: AnnotatedFilms, image_size: int, cache: 
         kept = cache / f"{index:05d}.pt"
         if not kept.exists():
             image = read_film(data.films.paths[index], image_size)
-            save_whole({"figures": torch.from_numpy(_film(explainer, data, index, image))}, kept)
+            save_atomically({"figures": torch.from_numpy(_film(explainer, data, index, image))}, kept)
         found[:, index] = torch.load(kept, weights_only=True)["figures"].numpy()
     return {
         name: Measured(figures[..., 0], figures[..., 1], figures[..., 2], figures[..., _FIGURES:])

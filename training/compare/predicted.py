@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from app.patchnet.findings import FINDING_NAMES
 from training.compare.annotations import write_chexlocalize
-from training.compare.attribution import Explainer
 from training.compare.localization import normalized, place_square
 from training.compare.measured import AnnotatedFilms
-from training.datasets import read_film
+from training.data.datasets import read_film
+from training.saliency_methods import Explainer
 
 Array = NDArray[np.float64]
 

@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from app.patchnet.findings import FINDING_NAMES
-from training.compare.attribution import Maps
 from training.compare.comparison import Comparison
 from training.compare.faithfulness import STEPS
 from training.compare.fidelity import Faithfulness
 from training.compare.localization import place_square
 from training.compare.measured import AnnotatedFilms
 from training.compare.setting import Setting
-from training.datasets import read_film
-from training.figures import reliability_plot
-from training.metrics import Estimate, roc_curve
+from training.data.datasets import read_film
+from training.measure.metrics import Estimate, roc_curve
+from training.publish.figures import reliability_plot
+from training.saliency_methods import Maps
 
 Array = NDArray[np.float64]
 

@@ -16,23 +16,23 @@ from app.patchnet.artifact import Artifact
 from training.baselines.evidence import PrototypeEvidence
 from training.baselines.fitted import BASELINES
 from training.compare.annotations import read_annotations
-from training.compare.attribution import (
+from training.compare.measured import AnnotatedFilms
+from training.compare.subjects import Subject, prototype_networks, shipped
+from training.data.datasets import read_films
+from training.files import save_atomically
+from training.saliency_methods import (
     ActivationMaps,
     Explainer,
-    Floors,
     Gradients,
     Occluded,
     PatchEvidence,
+    TrivialBaselines,
     WithSmoothed,
 )
-from training.compare.measured import AnnotatedFilms
-from training.compare.subjects import Subject, prototype_networks, shipped
-from training.datasets import read_films
-from training.loop import save_whole
 
 Array = NDArray[np.float64]
 
-FLOOR = "none"
+TRIVIAL = "none"
 """The network that the floors explain."""
 
 
@@ -58,7 +58,7 @@ def _prototypes(network: Any, name: str) -> Explainer:  # noqa: ANN401 - as Fami
 
 
 FAMILIES = (
-    Family(FLOOR, "floors", lambda _: WithSmoothed(Floors())),
+    Family(TRIVIAL, "floors", lambda _: WithSmoothed(TrivialBaselines())),
     Family("patch", "patch", PatchEvidence),
     Family("image", "activation", lambda network: WithSmoothed(ActivationMaps(network)), gradients=True),
     Family("image", "gradients", lambda network: WithSmoothed(Gradients(network)), gradients=True),
@@ -104,7 +104,7 @@ class Setting:
     def subjects(self) -> dict[str, Subject]:
         """The networks by the names that families use; the floors share the patch network's decisions."""
         patch = shipped(self.patch)
-        found = {FLOOR: patch, "patch": patch, "image": shipped(self.image)}
+        found = {TRIVIAL: patch, "patch": patch, "image": shipped(self.image)}
         if self.train is not None:
             found |= prototype_networks(self.image, self.train, read_films(self.valid.films), self.work)
         return found
@@ -116,7 +116,7 @@ class Setting:
     def logits(self, network: str, films: AnnotatedFilms) -> Array:
         """A network's logits of the test films, [N, 14]; computed once."""
         subject = self.subjects[network]
-        shown = "patch" if network == FLOOR else network
+        shown = "patch" if network == TRIVIAL else network
         path = self.work / f"logits-{shown}-{subject.key}-{named(films.keys)}.pt"
         return kept(path, lambda: subject.logits(films.films))
 
@@ -129,7 +129,7 @@ def kept(path: Path, measure: Callable[[], Array]) -> Array:
     """An array from its file; measured and written there, whole or not at all, where it is not yet."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_whole({"figures": torch.from_numpy(measure())}, path)
+        save_atomically({"figures": torch.from_numpy(measure())}, path)
     figures: Array = torch.load(path, weights_only=True)["figures"].numpy()
     return figures
 

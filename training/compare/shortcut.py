@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from app.patchnet.network import PatchNet
-from training.compare.attribution import Explainer
+from app.patchnet.model import PatchNet
 from training.compare.localization import hit, place_square, precision_at_area
-from training.datasets import FilmDataset
-from training.head import fit_head
-from training.metrics import auroc
+from training.data.datasets import FilmDataset
+from training.fit.head import fit_head
+from training.measure.metrics import auroc
+from training.saliency_methods import Explainer
 
 COLUMN = 0
 _MARKER = (slice(20, 44), slice(20, 36))  # rows, columns of a 512 px image: a letter's place and size

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from app.patchnet import backbones
 from app.patchnet.artifact import Artifact
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.network import PatchNet
+from app.patchnet.model import PatchNet
 from training.baselines import fitted as baselines
 from training.baselines.prototypes import PrototypeNetwork
 from training.compare.compiled import compiled
-from training.datasets import FilmDataset, Films
-from training.evaluation import tune_thresholds
-from training.loop import predict_logits
+from training.data.datasets import FilmDataset, Films
+from training.measure.evaluation import tune_thresholds
+from training.measure.inference import predict_logits
 
 Array = NDArray[np.float64]
 Network = PatchNet | PrototypeNetwork
@@ -31,13 +31,13 @@ _SEED = 0
 class Subject:
     """A network [B, 1, S, S] → [B, 14] logits with its thresholds, in probabilities by finding.
 
-    ``key`` stands for its weights in names of files; ``unlearnt`` makes a network of the same build with random ones.
+    ``key`` stands for its weights in names of files; ``randomized`` makes a network of the same build with random ones.
     """
 
     network: Network
     thresholds: dict[str, float]
     key: str
-    unlearnt: Callable[[], Network]
+    randomized: Callable[[], Network]
 
     @cached_property
     def passes(self) -> Network:
@@ -54,13 +54,13 @@ class Subject:
         return 1 / (1 + np.exp(-logits)) >= limits
 
 
-def shipped(artefact: Artifact) -> Subject:
-    """An artefact as it is served."""
+def shipped(artifact: Artifact) -> Subject:
+    """An artifact as it is served."""
     thresholds = {
-        record.name: record.threshold for record in artefact.manifest.findings if record.threshold is not None
+        record.name: record.threshold for record in artifact.manifest.findings if record.threshold is not None
     }
     return Subject(
-        artefact.network, thresholds, artefact.manifest.weights_sha256[:12], lambda: _random_network(artefact)
+        artifact.network, thresholds, artifact.manifest.weights_sha256[:12], lambda: _random_network(artifact)
     )
 
 
@@ -71,15 +71,15 @@ def prototype_networks(image: Artifact, train: Path, valid: Films, work: Path) -
         logits = predict_logits(network, FilmDataset(valid, network.image_size), _BATCH_IMAGES, "cpu")
         thresholds = tune_thresholds(logits, valid.labels.double().numpy(), list(FINDING_NAMES))
 
-        def unlearnt(name: str = name) -> Network:
-            return baselines.unlearnt(name, image)
+        def randomized(name: str = name) -> Network:
+            return baselines.randomized(name, image)
 
-        found[name] = Subject(network, thresholds, baselines.key(image, train), unlearnt)
+        found[name] = Subject(network, thresholds, baselines.key(image, train), randomized)
     return found
 
 
-def _random_network(artefact: Artifact) -> PatchNet:
+def _random_network(artifact: Artifact) -> PatchNet:
     torch.manual_seed(_SEED)
-    manifest = artefact.manifest
+    manifest = artifact.manifest
     backbone = backbones.build(manifest.backbone, len(FINDING_NAMES))
     return PatchNet(backbone, manifest.image_size, manifest.patch_size).eval()

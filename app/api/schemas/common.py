@@ -135,5 +135,5 @@ class FindingBody(Body):
 
 
 def warnings(prediction: Prediction) -> list[WarningBody]:
-    """The cautions of a prediction."""
-    return [WarningBody(code=caution.code, detail=caution.detail) for caution in prediction.cautions]
+    """The warnings of a prediction."""
+    return [WarningBody(code=warning.code, detail=warning.detail) for warning in prediction.warnings]

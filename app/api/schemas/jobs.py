@@ -6,9 +6,9 @@ from typing import Self
 from pydantic import Field
 
 from app.api.schemas.common import Body
-from app.pacs.content import ReportKind
+from app.dicom_objects.content import ReportKind
 from app.pacs.store.jobs import InstanceReport, JobReport, JobState, ObjectReport
-from app.pacs.store.work import Problem
+from app.pacs.values import Problem
 
 
 class JobProblem(Body):

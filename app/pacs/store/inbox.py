@@ -1,35 +1,19 @@
 """Images that were accepted, until their results are in the outbox."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import get_args
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
+from app.dicom_objects.content import ReportKind
 from app.errors import SpoolFull
-from app.pacs.content import ReportKind
 from app.pacs.store.database import Database
-from app.pacs.store.outbox import Outbox, Result
+from app.pacs.store.outbox import Outbox
 from app.pacs.store.schema import contents, instances
-from app.pacs.store.work import Claim, Clock, Problem, WorkQueue, claim_of, fresh_work, new_id
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """An image as it was received: from whom (an AE title), what it says it is, and its bytes as a DICOM file."""
-
-    source: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    content: bytes
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of the bytes, in hexadecimal."""
-        return hashlib.sha256(self.content).hexdigest()
+from app.pacs.store.work_queue import Claim, Clock, WorkQueue, claim_of, fresh_work, new_id
+from app.pacs.values import Arrival, Problem, Result
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from app.errors import IdempotencyConflict, JobNotFound, SpoolFull
 from app.pacs.store.database import Database
 from app.pacs.store.inbox import Order, outputs_of
 from app.pacs.store.schema import ENDED, instances, jobs, objects, results
-from app.pacs.store.work import Claim, Clock, Problem, WorkQueue, claim_of, fresh_work, new_id
+from app.pacs.store.work_queue import Claim, Clock, WorkQueue, claim_of, fresh_work, new_id
+from app.pacs.values import FoundInstance, Problem
 
 JobState = Literal["waiting", "running", "done", "done_with_problems", "failed"]
 
@@ -31,16 +32,6 @@ class PendingJob:
 
     claim: Claim
     analysis: Analysis
-
-
-@dataclass(frozen=True)
-class FoundInstance:
-    """An image that a source says it has."""
-
-    study_uid: str
-    series_uid: str
-    sop_class_uid: str
-    sop_instance_uid: str
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,11 @@ from sqlalchemy import Connection, delete, exists, insert, select, update
 from app.errors import ResultConflict
 from app.pacs.store.database import Database
 from app.pacs.store.schema import contents, instances, objects, results
-from app.pacs.store.work import Claim, Clock, Problem, WorkQueue, claim_of, fresh_work, new_id
+from app.pacs.store.work_queue import Claim, Clock, WorkQueue, claim_of, fresh_work, new_id
+from app.pacs.values import Problem, Result
 
 SETTLED = ("delivered", "refused")
 """States of an object that nothing more happens to, and whose bytes are gone: an operator discards by ``refused``."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished object: which it is, and its bytes as a DICOM file."""
-
-    study_uid: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    content: bytes
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from app.pacs.store.inbox import Inbox
 from app.pacs.store.jobs import Jobs
 from app.pacs.store.outbox import SETTLED, Outbox, close_finished
 from app.pacs.store.schema import ENDED, contents, instances, jobs, objects, results
-from app.pacs.store.work import Clock, Patience, WorkQueue
+from app.pacs.store.work_queue import Clock, RetryPolicy, WorkQueue
 from app.settings import Settings
 
 LEASE_S = 600.0
@@ -56,14 +56,14 @@ class Store:
         *,
         max_bytes: int,
         max_jobs: int = 1000,
-        patience: Patience | None = None,
+        retry_policy: RetryPolicy | None = None,
         lease_s: float = LEASE_S,
         clock: Clock = time.time,
     ) -> None:
         self.database = database
         self._clock = clock
-        patience = patience or Patience()
-        self._queues = {name: WorkQueue(table, patience, lease_s, clock) for name, table in _TABLES.items()}
+        retry_policy = retry_policy or RetryPolicy()
+        self._queues = {name: WorkQueue(table, retry_policy, lease_s, clock) for name, table in _TABLES.items()}
         self.outbox = Outbox(database, self._queues["objects"], clock)
         self.inbox = Inbox(database, self._queues["instances"], self.outbox, max_bytes, clock)
         self.jobs = Jobs(database, self._queues["jobs"], max_jobs, clock)
@@ -151,9 +151,9 @@ class Store:
 def make_store(settings: Settings) -> Store:
     """The store that the settings name, not opened yet. Raises ConfigurationError."""
     database = Database(settings.database_url, settings.spool_reserve_bytes)
-    return Store(database, max_bytes=settings.max_spool_bytes, patience=make_patience(settings))
+    return Store(database, max_bytes=settings.max_spool_bytes, retry_policy=make_retry_policy(settings))
 
 
-def make_patience(settings: Settings) -> Patience:
+def make_retry_policy(settings: Settings) -> RetryPolicy:
     """How long to go on trying."""
-    return Patience(longest_s=settings.retry_longest_s, give_up_s=settings.retry_give_up_s)
+    return RetryPolicy(longest_s=settings.retry_longest_s, give_up_s=settings.retry_give_up_s)

@@ -1,4 +1,4 @@
-"""The same artefact behind BentoML, the way its documentation recommends: adaptive batching of a service method."""
+"""The same artifact behind BentoML, the way its documentation recommends: adaptive batching of a service method."""
 
 from pathlib import Path
 

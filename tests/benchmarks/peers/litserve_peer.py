@@ -1,4 +1,4 @@
-"""The same artefact behind LitServe, the way its documentation recommends: batching on, one worker on the CPU."""
+"""The same artifact behind LitServe, the way its documentation recommends: batching on, one worker on the CPU."""
 
 import io
 import sys

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from app.patchnet.network import PatchNet
+from app.patchnet.model import PatchNet
 from training.baselines.pipnet import PIPNet
 from training.baselines.protopnet import ProtoPNet
 from training.baselines.prototypes import Trunk

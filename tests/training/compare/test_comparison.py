@@ -16,7 +16,6 @@ from app.patchnet.findings import FINDING_NAMES
 from tests.artifacts import save_small_artifact
 from training import commands
 from training.compare.annotations import read_chexlocalize
-from training.compare.attribution import Occluded, PatchEvidence
 from training.compare.comparison import compare, export_method
 from training.compare.localization import THRESHOLDS, hit, iou, place_square
 from training.compare.measured import Measured, summarize
@@ -24,7 +23,8 @@ from training.compare.measured import measure as measure_films
 from training.compare.report import write_comparison
 from training.compare.setting import Setting, Split
 from training.compare.shortcut import COLUMN, Marked, measure, taught
-from training.datasets import FilmDataset, read_films
+from training.data.datasets import FilmDataset, read_films
+from training.saliency_methods import Occluded, PatchEvidence
 
 pytestmark = pytest.mark.timeout(900)  # the fixture runs a whole comparison
 
@@ -107,11 +107,11 @@ def test_the_report_opens_offline_and_has_every_number(written, comparison):
 
 
 def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp_path):
-    artefact = tmp_path / "artefact"
-    copytree(setting.patch.directory, artefact)
-    (artefact / artifact.CARD).write_text("# card\n\n## On a film that anyone can install\n")
+    artifact = tmp_path / "artifact"
+    copytree(setting.patch.directory, artifact)
+    (artifact / artifact.CARD).write_text("# card\n\n## On a film that anyone can install\n")
     for _ in range(2):
-        card = commands.cite(written.parent / "report.json", str(artefact)).read_text()
+        card = commands.cite(written.parent / "report.json", str(artifact)).read_text()
     assert card.count("## Compared with other methods") == card.count("## On a film") == 1
     hits = comparison.localization["Grad-CAM"].hit_rate["mean"]
     assert f"| Grad-CAM | image | {hits.value:.3f} ({hits.low:.3f}-{hits.high:.3f}) |" in card
@@ -122,10 +122,10 @@ def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp
     assert "on 4 test films" in card
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="no report"):
-        commands.cite(tmp_path / "report.json", str(artefact))
-    (artefact / artifact.CARD).write_text("# another\n")
+        commands.cite(tmp_path / "report.json", str(artifact))
+    (artifact / artifact.CARD).write_text("# another\n")
     with pytest.raises(ConfigurationError, match="no model card"):
-        commands.cite(written.parent / "report.json", str(artefact))
+        commands.cite(written.parent / "report.json", str(artifact))
 
 
 def test_films_called_positive_in_vain_and_missed_films_count_nothing(setting):

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from app.patchnet.network import PatchNet
-from training.compare.attribution import PatchEvidence
+from app.patchnet.model import PatchNet
 from training.compare.faithfulness import STEPS, correlation, curves, stability
+from training.saliency_methods import PatchEvidence
 
 
 class Brightness(nn.Module):

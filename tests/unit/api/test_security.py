@@ -12,7 +12,7 @@ from app.access.gate import is_loopback
 from app.access.keys import add_key, new_key, record_of
 from app.api.security import GuardedRoute
 from app.errors import ConfigurationError
-from app.main import create_app
+from app.runtime.application import create_app
 from app.settings import Settings
 from tests.artifacts import save_small_artifact
 from tests.factories import chest_dicom

@@ -1,4 +1,4 @@
-"""What is refused by its attributes, how, and what is answered with a caution."""
+"""What is refused by its attributes, how, and what is answered with a warning."""
 
 from io import BytesIO
 
@@ -20,7 +20,7 @@ def decode(**attributes: object) -> Radiograph:
 
 
 def codes(radiograph: Radiograph) -> list[str]:
-    return [caution.code for caution in radiograph.cautions]
+    return [warning.code for warning in radiograph.warnings]
 
 
 @pytest.mark.parametrize("modality", ["CR", "DX", "DR", "dx "])

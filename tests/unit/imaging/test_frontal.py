@@ -11,13 +11,13 @@ from pydicom import dcmread
 from sklearn.datasets import load_sample_images
 
 from app.imaging.decode import decode_image
-from app.imaging.frontal import SIDE, frontal_cautions, thumbnail
+from app.imaging.frontal import SIDE, frontal_warnings, thumbnail
 from app.imaging.radiograph import DecodeLimits
 from tests import factories as make
 
 
 def is_warned(pixels):
-    return bool(frontal_cautions(np.ascontiguousarray(pixels, dtype=np.float32)))
+    return bool(frontal_warnings(np.ascontiguousarray(pixels, dtype=np.float32)))
 
 
 @pytest.fixture(scope="module")

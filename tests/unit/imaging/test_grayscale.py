@@ -147,7 +147,7 @@ def test_half_a_window_is_no_window(missing):
 def test_a_window_of_forbidden_width_is_ignored_with_a_caution():
     radiograph = decode_image(make.chest_dicom(WindowCenter=1500, WindowWidth=0), LIMITS)
     assert np.array_equal(radiograph.pixels, decode())
-    assert [caution.code for caution in radiograph.cautions] == ["window_ignored"]
+    assert [warning.code for warning in radiograph.warnings] == ["window_ignored"]
 
 
 def test_without_voi_the_stored_range_is_shown_not_that_of_the_bits():

@@ -28,7 +28,7 @@ def test_an_8_bit_png_keeps_its_values():
     facts = radiograph.facts
     assert (facts.format, facts.rows, facts.columns) == ("png", make.ROWS, make.COLUMNS)
     assert facts.modality is None
-    assert radiograph.cautions == ()
+    assert radiograph.warnings == ()
 
 
 def test_a_16_bit_png_shows_the_range_of_its_values():
@@ -119,7 +119,7 @@ def test_orientation_is_applied_as_viewers_do(orientation):
     radiograph = decode(stream.getvalue())
     assert np.allclose(radiograph.pixels, expected / 255.0)
     assert (radiograph.facts.rows, radiograph.facts.columns) == expected.shape
-    assert [caution.code for caution in radiograph.cautions] == ["orientation_applied"] * (orientation > 1)
+    assert [warning.code for warning in radiograph.warnings] == ["orientation_applied"] * (orientation > 1)
 
 
 def test_an_impossible_orientation_is_ignored():

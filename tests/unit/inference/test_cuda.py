@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from app.inference import choice
-from app.inference.choice import Wanted, make_engines
+from app.inference.choice import EngineOptions, make_engines
 from app.inference.cuda_engine import CudaEngine
 from app.inference.engine import TorchEngine
 from app.patchnet.backbones import build
@@ -45,7 +45,9 @@ def two_devices(monkeypatch):
 
 
 def test_every_visible_device_gets_an_engine(backbone, two_devices):
-    engines = make_engines(lambda: backbone, SIDE, Wanted(device="cuda", smallest=4, largest=9, precision="bfloat16"))
+    engines = make_engines(
+        lambda: backbone, SIDE, EngineOptions(device="cuda", smallest=4, largest=9, precision="bfloat16")
+    )
     assert [engine.options["index"] for engine in engines] == [0, 1]
     assert {(e.options["smallest"], e.options["largest"], e.options["precision"]) for e in engines} == {
         (4, 9, "bfloat16")
@@ -56,11 +58,11 @@ def test_every_visible_device_gets_an_engine(backbone, two_devices):
 def test_graphs_that_fail_or_answer_differently_are_not_used(backbone, two_devices, monkeypatch, trouble):
     for name, value in trouble.items():
         monkeypatch.setattr(Captured, name, value)
-    assert make_engines(lambda: backbone, SIDE, Wanted(device="cuda")) == ["cuda:0", "cuda:1"]
+    assert make_engines(lambda: backbone, SIDE, EngineOptions(device="cuda")) == ["cuda:0", "cuda:1"]
 
 
 def test_torch_can_be_asked_for(backbone, two_devices):
-    assert make_engines(lambda: backbone, SIDE, Wanted(device="cuda", engine="torch")) == ["cuda:0", "cuda:1"]
+    assert make_engines(lambda: backbone, SIDE, EngineOptions(device="cuda", engine="torch")) == ["cuda:0", "cuda:1"]
 
 
 cuda = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")]
@@ -97,6 +99,6 @@ class TestOnADevice:
         torch.testing.assert_close(TorchEngine(large, "cuda").patch_logits(patches), expected, atol=5e-3, rtol=0)
 
     def test_auto_takes_the_graphs(self, backbone):
-        engines = make_engines(lambda: backbone, SIDE, Wanted(device="cuda", smallest=4, largest=16))
+        engines = make_engines(lambda: backbone, SIDE, EngineOptions(device="cuda", smallest=4, largest=16))
         assert len(engines) == torch.cuda.device_count()
         assert all(isinstance(engine, CudaEngine) for engine in engines)

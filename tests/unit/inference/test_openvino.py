@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from app.conversion import core
 from app.errors import ConfigurationError
 from app.inference import choice
-from app.inference.choice import Wanted, make_engines
+from app.inference.choice import EngineOptions, make_engines
 from app.inference.engine import TorchEngine
 from app.inference.export import Export, export, exported, keep, probe_patches, read
 from app.inference.openvino_engine import OpenVinoEngine, chunk_of
+from app.patchnet.openvino import core
 
 SIDE = 11
 
@@ -77,13 +77,13 @@ def test_a_second_start_reads_what_the_first_one_kept_and_builds_no_network(back
 
 
 def test_kept_answers_of_another_network_are_noticed(backbone, tmp_path):
-    make_engines(lambda: backbone, SIDE, Wanted(engine="openvino", key="abc", cache=tmp_path))
+    make_engines(lambda: backbone, SIDE, EngineOptions(engine="openvino", key="abc", cache=tmp_path))
     (folder,) = tmp_path.iterdir()
     other = export(backbone, SIDE, chunk_of(SIDE))
     shutil.rmtree(folder)
     keep(Export(other.model, other.answers + 1), folder)
     with pytest.raises(ConfigurationError, match="differ from torch's by 1"):
-        make_engines(never, SIDE, Wanted(engine="openvino", key="abc", cache=tmp_path))
+        make_engines(never, SIDE, EngineOptions(engine="openvino", key="abc", cache=tmp_path))
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.xml", "answers.npy", "digests.json"])
@@ -108,21 +108,21 @@ def test_starts_side_by_side_leave_one_whole_export(backbone, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_done_without(backbone, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    engines = make_engines(lambda: backbone, SIDE, Wanted(engine="openvino", cache=tmp_path / "file"))
+    engines = make_engines(lambda: backbone, SIDE, EngineOptions(engine="openvino", cache=tmp_path / "file"))
     assert [type(engine) for engine in engines] == [OpenVinoEngine, OpenVinoEngine]
 
 
 def test_auto_serves_with_torch_what_openvino_answers_differently(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(choice, "_difference", lambda *_: 0.1)
-    (engine,) = make_engines(lambda: backbone, SIDE, Wanted())
+    (engine,) = make_engines(lambda: backbone, SIDE, EngineOptions())
     assert isinstance(engine, TorchEngine)
     with pytest.raises(ConfigurationError, match="differ"):
-        make_engines(lambda: backbone, SIDE, Wanted(engine="openvino"))
+        make_engines(lambda: backbone, SIDE, EngineOptions(engine="openvino"))
 
 
 def test_openvino_is_refused_for_cuda(backbone):
     with pytest.raises(ConfigurationError, match="CPU"):
-        make_engines(lambda: backbone, SIDE, Wanted(device="cuda", engine="openvino"))
+        make_engines(lambda: backbone, SIDE, EngineOptions(device="cuda", engine="openvino"))
 
 
 def test_a_precision_that_the_cpu_lacks_is_refused_and_not_quietly_replaced(backbone):
@@ -141,7 +141,7 @@ def test_a_precision_that_the_cpu_lacks_is_refused_and_not_quietly_replaced(back
 NICE = """
 import os
 from torch import nn
-from app.conversion import convert
+from app.patchnet.openvino import convert
 from app.inference.openvino_engine import OpenVinoEngine
 threads = lambda: {int(name) for name in os.listdir("/proc/self/task")}
 model = convert(nn.Sequential(nn.Flatten(), nn.Linear(121, 2)), 11, 4)
@@ -161,7 +161,7 @@ def test_threads_that_calculate_let_those_that_answer_go_first():
 SIGNALLED = """
 import signal
 from torch import nn
-from app.conversion import convert, core
+from app.patchnet.openvino import convert, core
 model = convert(nn.Sequential(nn.Flatten(), nn.Linear(121, 2)), 11, 4)
 one, other = (core().compile_model(model, "CPU") for _ in range(2))
 del one

@@ -12,7 +12,7 @@ from app.patchnet import artifact
 from app.patchnet.backbones import build
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, Quality
-from app.patchnet.network import PatchNet
+from app.patchnet.model import PatchNet
 
 QUALITY = Quality(dataset="test", positives=3, negatives=5, auroc=0.75, auroc_interval=(0.5, 0.9))
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.patchnet.grid import Lattice, axis_shifts, cut_patches, merge_constant, shift_origins
-from app.patchnet.network import split_patches
+from app.patchnet.model import split_patches
 from app.patchnet.saliency import (
     coverage,
     expand_grid,

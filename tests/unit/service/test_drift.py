@@ -6,15 +6,15 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.imaging.radiograph import ImageFacts
-from app.main import create_app
 from app.patchnet import artifact
 from app.patchnet.manifest import REGIONS
 from app.patchnet.reference import EDGES
+from app.runtime.application import create_app
 from app.service.drift import source_of
 from app.settings import Settings
 from tests import factories as make
 from tests.artifacts import save_small_artifact
-from training.reference import reference_of
+from training.measure.drift_reference import reference_of
 
 
 class Images(list):

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom import dcmread
 
-from app.main import create_app
+from app.runtime.application import create_app
 from app.settings import Settings
 from tests import factories as make
 from tests.artifacts import save_small_artifact

@@ -12,7 +12,7 @@ import pytest
 
 from app.pacs.store.database import Database
 from app.pacs.store.store import Store
-from app.pacs.store.work import Patience
+from app.pacs.store.work_queue import RetryPolicy
 from tests.clocks import Clock
 from tests.programs import installed
 
@@ -62,7 +62,7 @@ def clock() -> Clock:
 
 
 def make_store(url: str, clock: Clock, **options) -> Store:
-    options = {"max_bytes": 10_000, "lease_s": 120.0, "patience": Patience(jitter=lambda: 1.0), **options}
+    options = {"max_bytes": 10_000, "lease_s": 120.0, "retry_policy": RetryPolicy(jitter=lambda: 1.0), **options}
     return Store(Database(url), clock=clock, **options)
 
 

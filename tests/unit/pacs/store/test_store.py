@@ -17,11 +17,10 @@ from app.errors import (
     StoreUnavailable,
 )
 from app.pacs.store.database import Database
-from app.pacs.store.inbox import Arrival, Order
-from app.pacs.store.jobs import Analysis, FoundInstance
-from app.pacs.store.outbox import Result
+from app.pacs.store.inbox import Order
+from app.pacs.store.jobs import Analysis
 from app.pacs.store.schema import contents, metadata, objects
-from app.pacs.store.work import Problem
+from app.pacs.values import Arrival, FoundInstance, Problem, Result
 from tests.unit.pacs.store.conftest import make_store
 
 ARRIVAL = Arrival("MODALITY", "1.2.1", "1.2.3", b"film" * 100)
@@ -177,9 +176,9 @@ def test_failures_are_retried_with_growing_pauses_and_given_up_in_the_end(store,
 
 
 def test_chance_spreads_the_pauses():
-    from app.pacs.store.work import Patience
+    from app.pacs.store.work_queue import RetryPolicy
 
-    pauses = {Patience().pause(3) for _ in range(20)}
+    pauses = {RetryPolicy().pause(3) for _ in range(20)}
     assert len(pauses) > 10
     assert all(4 <= pause <= 8 for pause in pauses)
 

@@ -1,0 +1,75 @@
+"""The routes of the radiology network: have a study analysed, and follow what becomes of it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.responses import Response
+from pydantic import ConfigDict, Field
+
+from app.api.queries import ImageQuery
+from app.api.routes import json_answer, problems
+from app.api.schemas.jobs import JobBody
+from app.api.security import GuardedRoute, requires
+from app.dicom_objects.content import ReportKind
+from app.errors import UnknownNode
+from app.pacs.store.inbox import Order
+from app.pacs.store.jobs import Analysis
+from app.pacs.work.analyses import Analyses
+from app.telemetry import caller_var
+
+router = APIRouter(route_class=GuardedRoute)
+
+
+class AnalyzeQuery(ImageQuery):
+    """Parameters of ``POST /studies/{study}/analyze``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(min_length=1, max_length=64, description="Where the study is: a node of the configuration.")
+    target: str = Field(min_length=1, max_length=64, description="Where results go: a node of the configuration.")
+    kinds: list[ReportKind] = Field(
+        default=["sr", "sc", "gsps"], alias="object", min_length=1, description="What to write; repeat for more."
+    )
+
+
+async def get_analyses(request: Request) -> Analyses:
+    """The use case that the composition root attached. Raises UnknownNode where no network is configured."""
+    analyses: Analyses | None = request.app.state.analyses
+    if analyses is None:
+        raise UnknownNode("no radiology network is configured: set MEDPATCHNET_PACS_FILE")
+    return analyses
+
+
+AnalysesOf = Annotated[Analyses, Depends(get_analyses)]
+
+
+@router.post(
+    "/studies/{study}/analyze",
+    status_code=202,
+    response_model=JobBody,
+    responses=problems(401, 403, 409, 422, 429, 503),
+)
+@requires("analyze")
+async def analyze(
+    analyses: AnalysesOf,
+    study: Annotated[str, Path(description="The Study Instance UID.", max_length=64)],
+    query: Annotated[AnalyzeQuery, Query()],
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+) -> Response:
+    """Fetch the chest radiographs of a study, analyse them, and store the results beside them: 202, and a job.
+
+    The same `Idempotency-Key` with the same parameters is the same job.
+    """
+    order = Order(query.target, tuple(dict.fromkeys(query.kinds)), query.model)
+    owner = caller_var.get()
+    identity = await analyses.open(owner, Analysis(study, query.source, order), idempotency_key)
+    answer = json_answer(JobBody.of(await analyses.report(identity, owner)), 202)
+    answer.headers["Location"] = f"/jobs/{identity}"
+    return answer
+
+
+@router.get("/jobs/{job}", response_model=JobBody, responses=problems(401, 403, 404, 422, 429, 503))
+@requires("analyze")
+async def job_report(analyses: AnalysesOf, job: Annotated[str, Path(max_length=64)]) -> Response:
+    """Where a job of the caller stands, with every film and every result."""
+    return json_answer(JobBody.of(await analyses.report(job, caller_var.get())))

@@ -1,0 +1,276 @@
+"""The command line: parsing and printing only. Heavy imports wait until a command needs them."""
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app.cli.dead_letters import outbox
+from app.cli.operate import audit, keys, routes
+from app.errors import MedPatchNetError
+from app.settings import DevicePreference, Settings
+from app.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from app.api.schemas.predict import PredictBody
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+app.add_typer(keys, name="keys")
+app.add_typer(audit, name="audit")
+app.add_typer(routes, name="routes")
+app.add_typer(outbox, name="outbox")
+
+FAILED = 1
+MISUSED = 2
+
+T = TypeVar("T")
+
+Model = Annotated[str | None, typer.Option(help="Artifact: a name in the models folder, or a directory.")]
+Device = Annotated[DevicePreference | None, typer.Option(help="auto takes CUDA where there is one.")]
+
+
+def make_settings(**flags: object) -> Settings:
+    """Settings from the environment, overridden by the flags that were given."""
+    try:
+        return Settings.model_validate({**Settings().model_dump(), **{k: v for k, v in flags.items() if v is not None}})
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            typer.echo(f"MEDPATCHNET_{name}: {problem['msg']}", err=True)
+        raise typer.Exit(MISUSED) from None
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Serve over HTTP until SIGTERM or Ctrl-C; ready when /readyz answers 200."""
+    settings = make_settings(host=host, port=port, model=model, device=device)
+    configure_logging(settings.log_level, settings.log_format)
+
+    from app.runtime.allocator import keep_large_blocks
+    from app.runtime.application import create_app
+    from app.runtime.server import listen, make_server
+
+    keep_large_blocks()
+    application = create_app(settings)
+    sockets = [bound(listen, settings.host, settings.port, "listening")]
+    if settings.has_authentication:
+        sockets.append(bound(listen, settings.admin_host, settings.admin_port, "operations"))
+        application.state.admin_port = sockets[1].getsockname()[1]
+    server = make_server(application, settings)
+    with suppress(SystemExit):  # how uvicorn ends a start that failed
+        server.run(sockets=sockets)
+    if not server.started:
+        failure: MedPatchNetError | None = application.state.failure
+        fail(f"{failure.code}: {failure.detail}" if failure else "the service did not start")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the overlay is written.")] = Path("overlay.png"),
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Start the service on a free loopback port, send it a real chest radiograph, show the answer, stop."""
+    from app.cli.demo import example_film, run_demo
+
+    settings = make_settings(host="127.0.0.1", port=0, model=model, device=device)
+    configure_logging("warning", "console")
+    console = Console()
+    film = guarded(example_film)
+    with console.status("starting the service …"):
+        result = guarded(lambda: run_demo(settings, film))
+    console.print(f"POST {result.url}/predict  ← {film.name}")
+    console.print(findings_table(result.prediction))
+    out.write_bytes(result.overlay)
+    console.print(f"evidence for {result.explained}: {out.resolve()}")
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="DICOM, PNG or JPEG files.", exists=True, dir_okay=False)],
+    model: Model = None,
+    device: Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the /predict body of each file, one a line.")] = False,
+) -> None:
+    """Score the 14 findings on films, without a server."""
+    from app.cli.offline import predict_files
+
+    settings = make_settings(model=model, device=device)
+    configure_logging("warning", settings.log_format)
+    failures = 0
+
+    def show(file: Path, result: "PredictBody | MedPatchNetError") -> None:
+        nonlocal failures
+        if isinstance(result, MedPatchNetError):
+            failures += 1
+            typer.echo(f"{file}: {result.code}: {result.detail}", err=True)
+        elif as_json:
+            typer.echo(result.model_dump_json())
+        else:
+            Console().print(f"{file}", findings_table(result))
+
+    with progress("films", len(files)) as advance:
+        guarded(lambda: asyncio.run(predict_files(settings, files, show, advance)))
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A DICOM, PNG or JPEG file.", exists=True, dir_okay=False)],
+    finding: Annotated[str, typer.Option("--class", help="The finding to explain; for JSON also 'all'.")],
+    out: Annotated[Path, typer.Option(help="FILE.png for the overlay, FILE.json for the numbers.")],
+    map_kind: Annotated[Literal["raw", "scaled"], typer.Option("--map", help="Patch logits, or scaled.")] = "raw",
+    offset: Annotated[int | None, typer.Option(help="Pixels between shifted grids; default: the exact grid.")] = None,
+    stride: Annotated[int | None, typer.Option(help="Odd: the map of offset 1, interpolated every so many px.")] = None,
+    legend: Annotated[bool, typer.Option(help="Draw the scale.")] = False,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Show where the evidence for a finding lies, without a server."""
+    from app.cli.offline import explain_file
+
+    if out.suffix not in {".png", ".json"}:
+        fail("--out must end in .png or .json", MISUSED)
+    settings = make_settings(model=model, device=device)
+    configure_logging("warning", settings.log_format)
+    query: dict[str, object] = {
+        "class": [finding],
+        "map": map_kind,
+        "offset": offset,
+        "stride": stride,
+        "legend": legend,
+        "format": out.suffix[1:],
+    }
+    with progress("patches", None) as advance:
+        content = guarded(lambda: asyncio.run(explain_file(settings, file, query, advance)))
+    out.write_bytes(content)
+    typer.echo(str(out))
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(help="A DICOM file.", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the DICOM files; it is made.")],
+    kind: Annotated[
+        Literal["sr", "sc", "gsps"], typer.Option("--object", help="Structured report, overlays or outlines.")
+    ] = "sr",
+    finding: Annotated[str | None, typer.Option("--class", help="This finding instead of the positive ones.")] = None,
+    model: Model = None,
+    device: Device = None,
+) -> None:
+    """Write the result as DICOM objects of the image's study, without a server."""
+    from app.cli.offline import report_file
+
+    settings = make_settings(model=model, device=device)
+    configure_logging("warning", settings.log_format)
+    files = guarded(lambda: asyncio.run(report_file(settings, file, kind, finding)))
+    out.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(files, 1):
+        path = out / f"{kind}-{number}.dcm"
+        path.write_bytes(content)
+        typer.echo(str(path))
+
+
+@app.command()
+def models() -> None:
+    """List the artifacts in the models folder."""
+    from app.patchnet.artifact import available, find, read_manifest
+
+    settings = make_settings()
+    table = Table("name", "version", "backbone", "image", "patch", "findings", "weights")
+    for name in available(settings.models_dir):
+        manifest = guarded(lambda name=name: read_manifest(find(name, settings.models_dir)))
+        counts = dict.fromkeys(("validated", "imported", "untrained"), 0)
+        for record in manifest.findings:
+            counts[record.status] += 1
+        table.add_row(
+            manifest.name,
+            manifest.version,
+            manifest.backbone,
+            f"{manifest.image_size} px",
+            f"{manifest.patch_size} px",
+            ", ".join(f"{count} {status}" for status, count in counts.items() if count),
+            manifest.weights_sha256[:12],
+        )
+    Console().print(table)
+
+
+def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: str) -> "socket":
+    """A listening socket, said aloud; ends the program where there can be none."""
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        fail(f"cannot listen on {host}:{port}: {error.strerror}")
+    address, bound_port = listener.getsockname()[:2]
+    typer.echo(f"{what} on http://{address}:{bound_port}", err=True)
+    return listener
+
+
+def findings_table(body: "PredictBody") -> Table:
+    """The findings of one film as a table."""
+    table = Table("finding", "probability", "threshold", "decision", "status")
+    for finding in body.findings:
+        decision = {True: "[bold red]positive[/]", False: "negative", None: "–"}[finding.positive]
+        table.add_row(finding.name, number(finding.probability), number(finding.threshold), decision, finding.status)
+    return table
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+@contextmanager
+def progress(unit: str, total: int | None) -> Generator[Callable[[int, int | None], None]]:
+    """A progress bar on stderr; the yielded function adds steps, and may set the total."""
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as bar:
+        task = bar.add_task(unit, total=total)
+
+        def advance(steps: int, of: int | None = None) -> None:
+            if of is not None:
+                bar.update(task, total=of)
+            bar.advance(task, steps)
+
+        yield advance
+
+
+def guarded(work: Callable[[], T]) -> T:
+    """The result of ``work``; a domain error ends the program with its message and status 1."""
+    try:
+        return work()
+    except MedPatchNetError as error:
+        fail(f"{error.code}: {error.detail}")
+
+
+def fail(message: str, status: int = FAILED) -> NoReturn:
+    """Say what is wrong and end the program."""
+    typer.echo(message, err=True)
+    raise typer.Exit(status)
+
+
+def main() -> None:
+    """Entry point of the ``medpatchnet`` command."""
+    app(prog_name="medpatchnet")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""How a decode worker and its pool talk: length-prefixed messages over a socket, pixels as raw bytes.
+
+Answers are JSON, not pickles, so that a worker taken over by a hostile file cannot run code in the service.
+"""
+
+import json
+import socket
+import struct
+from dataclasses import asdict
+from time import monotonic
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app import errors
+from app.errors import DecoderCrashed, ImageError
+from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageWarning, Radiograph
+
+_LENGTH = struct.Struct("!Q")
+_LARGEST_HEADER = 64 * 1024
+_ERRORS: dict[str, type[ImageError]] = {
+    kind.code: kind
+    for kind in (
+        errors.ImageTooLarge,
+        errors.UnreadableImage,
+        errors.NoPixels,
+        errors.NotAChestRadiograph,
+        errors.DecoderCrashed,
+    )
+}
+
+
+class Channel:
+    """One end of the conversation. Deadlines are on the ``time.monotonic`` clock; beyond one is a TimeoutError."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+
+    def send(self, message: bytes | memoryview, deadline: float | None = None) -> None:
+        """Send one message. Raises OSError where the other end is gone."""
+        self._limit(deadline)
+        self._socket.sendall(_LENGTH.pack(len(message)))
+        self._limit(deadline)
+        self._socket.sendall(message)
+
+    def receive(self, largest: int, deadline: float | None = None) -> bytes:
+        """Receive one message of at most ``largest`` bytes. Raises EOFError where the other end is gone."""
+        message = bytearray(self._receive_length(largest, deadline))
+        self._fill(memoryview(message), deadline)
+        return bytes(message)
+
+    def receive_into(self, buffer: memoryview, deadline: float | None = None) -> None:
+        """Receive one message of exactly the length of ``buffer``. Raises EOFError where the other end is gone."""
+        if self._receive_length(len(buffer), deadline) != len(buffer):
+            raise EOFError
+        self._fill(buffer, deadline)
+
+    def close(self) -> None:
+        """Hang up: the other end reads an end of file."""
+        self._socket.close()
+
+    def _receive_length(self, largest: int, deadline: float | None) -> int:
+        prefix = bytearray(_LENGTH.size)
+        self._fill(memoryview(prefix), deadline)
+        length = int(_LENGTH.unpack(prefix)[0])
+        if length > largest:
+            raise EOFError
+        return length
+
+    def _fill(self, buffer: memoryview, deadline: float | None) -> None:
+        while buffer:
+            self._limit(deadline)
+            received = self._socket.recv_into(buffer)
+            if not received:
+                raise EOFError
+            buffer = buffer[received:]
+
+    def _limit(self, deadline: float | None) -> None:
+        if deadline is None:
+            self._socket.settimeout(None)
+            return
+        remaining = deadline - monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        self._socket.settimeout(remaining)
+
+
+def send_radiograph(channel: Channel, radiograph: Radiograph) -> None:
+    """Answer with a radiograph: a header, then its pixels [H, W] float32 as they lie in memory."""
+    header = {"facts": asdict(radiograph.facts), "warnings": [asdict(warning) for warning in radiograph.warnings]}
+    channel.send(json.dumps(header).encode())
+    channel.send(np.ascontiguousarray(radiograph.pixels).data.cast("B"))
+
+
+def send_error(channel: Channel, error: ImageError) -> None:
+    """Answer with a refusal."""
+    answer = {"error": error.code, "detail": error.detail, "transfer_syntax": error.transfer_syntax}
+    channel.send(json.dumps(answer).encode())
+
+
+def receive_radiograph(channel: Channel, limits: DecodeLimits, deadline: float) -> Radiograph:
+    """The radiograph of an answer; raises the ImageError it holds, EOFError where it is not well-formed."""
+    try:
+        header: dict[str, Any] = json.loads(channel.receive(_LARGEST_HEADER, deadline))
+        if "error" in header:
+            raise _ERRORS.get(header["error"], DecoderCrashed)(header["detail"], header["transfer_syntax"])
+        facts = ImageFacts(**header["facts"])
+        warnings = tuple(ImageWarning(**warning) for warning in header["warnings"])
+        shape = int(facts.rows), int(facts.columns)
+    except (KeyError, TypeError, ValueError):
+        raise EOFError from None
+    if min(shape) < 1 or shape[0] * shape[1] > limits.pixels:
+        raise EOFError
+    pixels: NDArray[np.float32] = np.empty(shape, dtype=np.float32)
+    channel.receive_into(pixels.data.cast("B"), deadline)
+    return Radiograph(pixels, facts, warnings)

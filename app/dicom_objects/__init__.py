@@ -1,0 +1,1 @@
+"""DICOM objects made from a prediction: structured report, secondary capture, presentation state."""

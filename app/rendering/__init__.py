@@ -1,0 +1,1 @@
+"""Drawing: radiographs and saliency as pictures. Knows neither torch nor HTTP."""

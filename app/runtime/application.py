@@ -1,0 +1,271 @@
+"""The composition root: the only place that builds objects. No routes, no logic."""
+
+import asyncio
+import gc
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from app import __version__
+from app.access.gate import Gate, is_loopback
+from app.access.keys import KeyFile
+from app.access.rates import RateLimiter
+from app.access.tokens import Issuer, JwkSet, TokenVerifier
+from app.api import studies as network
+from app.api import viewer
+from app.api.middleware import RequestMiddleware
+from app.api.problems import install_problems
+from app.api.routes import router
+from app.audit import AuditLog
+from app.decoding.pool import DecodePool
+from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
+from app.imaging.radiograph import DecodeLimits
+from app.inference.choice import EngineOptions, choose_device, make_engines
+from app.inference.engine import Precision
+from app.inference.scheduler import Scheduler
+from app.patchnet import artifact
+from app.patchnet.manifest import Manifest
+from app.runtime.pacs import open_network
+from app.service.admission import Lifecycle
+from app.service.drift import expect
+from app.service.explain import Explainer
+from app.service.models import ModelRegistry, ServedModel
+from app.service.predict import Predictor
+from app.service.recent import RecentResults
+from app.service.report import Reporter
+from app.service.services import Services
+from app.settings import PrecisionPreference, Settings
+from app.telemetry import Metrics, get_logger
+from app.tracing import traces_to
+
+_CHECK_WORKERS_EVERY_S = 0.5
+# FastAPI's own would send paths, which name studies, queries, and the texts of errors.
+_NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+_MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits for the chunk of a map that is running
+_BATCH_IMAGES = {"cpu": 1, "cuda": 8}  # more make a CPU no faster, but the first of them wait for the last
+
+DESCRIPTION = """\
+Scores the 14 CheXpert findings on a chest radiograph and shows, for each, where the evidence lies: exactly, because
+the decision is the mean of independent patch decisions. Research use only; not a medical device."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application; its services start and end with the server's lifespan."""
+    metrics = Metrics()
+    lifecycle = Lifecycle(settings.max_in_flight, metrics, settings.max_wait_s)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        try:
+            app.state.gate = make_gate(settings)
+            with traces_to(settings.otlp_endpoint), open_audit(settings, lifecycle) as app.state.audit:
+                async with open_services(settings, metrics, lifecycle) as services:
+                    app.state.services = services
+                    async with open_network(settings, services, app.state.audit) as app.state.analyses:
+                        yield
+        except MedPatchNetError as error:
+            app.state.failure = error  # for whoever started the server: it ends without a word of its own
+            raise
+
+    app = FastAPIOffline(
+        title="medpatchnet",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        telemetry=_NO_TELEMETRY,
+    )
+    app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
+    app.include_router(router)
+    app.include_router(network.router)
+    app.include_router(viewer.router)
+    install_problems(app, metrics)
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    return app
+
+
+@contextmanager
+def open_audit(settings: Settings, lifecycle: Lifecycle) -> Generator[AuditLog | None]:
+    """The audit log, where one is kept; readiness depends on it. Raises ConfigurationError."""
+    if settings.audit_file is None:
+        yield None
+        return
+    with closing(AuditLog(settings.audit_file)) as log:
+        lifecycle.watch(lambda: log.is_well)
+        yield log
+
+
+def make_gate(settings: Settings) -> Gate:
+    """Who is let in. Raises ConfigurationError where everyone would be, from other machines."""
+    if not settings.has_authentication and not is_loopback(settings.host):
+        raise ConfigurationError(
+            f"listening on {settings.host} needs authentication: set MEDPATCHNET_API_KEYS_FILE or "
+            "MEDPATCHNET_OIDC_ISSUER, or listen on 127.0.0.1"
+        )
+    keys = KeyFile(settings.api_keys_file) if settings.api_keys_file is not None else None
+    tokens = make_verifier(settings) if settings.oidc_issuer else None
+    return Gate(keys, tokens, RateLimiter(settings.rate_per_s, settings.rate_burst))
+
+
+def make_verifier(settings: Settings) -> TokenVerifier:
+    """The check of OIDC tokens. Raises ConfigurationError where a part of it is missing or could be tampered with."""
+    url = urlsplit(settings.oidc_jwks_url)
+    if not settings.oidc_audience or not url.hostname:
+        raise ConfigurationError(
+            "MEDPATCHNET_OIDC_ISSUER needs MEDPATCHNET_OIDC_AUDIENCE and MEDPATCHNET_OIDC_JWKS_URL"
+        )
+    if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname)):
+        raise ConfigurationError("MEDPATCHNET_OIDC_JWKS_URL must be https: whoever changes the keys signs the tokens")
+    issuer = Issuer(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        settings.oidc_jwks_url,
+        settings.oidc_scope_claim,
+        settings.oidc_leeway_s,
+    )
+    return TokenVerifier(issuer, JwkSet(issuer.jwks_url))
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> AsyncGenerator[Services]:
+    """Load and warm up what the use cases stand on; on leaving, finish accepted work and end every thread and process.
+
+    Raises ArtifactError and ConfigurationError.
+    """
+    async with AsyncExitStack() as stack:
+        limits = DecodeLimits(pixels=settings.max_pixels, inflated_bytes=settings.max_inflated_bytes)
+        decoder = DecodePool(
+            workers=settings.decode_workers,
+            timeout_s=settings.decode_timeout_s,
+            memory_bytes=settings.decode_memory_bytes,
+            limits=limits,
+        )
+        decoder.start()
+        stack.callback(decoder.close)
+        stack.push_async_callback(cancel, asyncio.create_task(keep_alive(decoder)))
+        device = choose_device(settings.device)
+        models = ModelRegistry(load_models(settings, device, metrics))
+        for model in models.all:
+            warm_up(model)
+            model.scheduler.start()
+            stack.callback(model.scheduler.close)
+        predictor = Predictor(decoder, metrics)
+        reporter = Reporter(limits, settings.overlay_opacity)
+        explainer = Explainer(
+            predictor,
+            max_passes=settings.max_map_passes,
+            max_concurrent=settings.max_concurrent_maps,
+            chunk_images=_MAP_CHUNK_IMAGES[device],
+        )
+        follow(metrics, models, decoder)
+        expect(metrics, models.get().manifest)
+        gc.freeze()  # what there is now stays: looking through it for garbage would hold up answers
+        stack.callback(gc.unfreeze)
+        lifecycle.ready()
+        stack.callback(lifecycle.drain)
+        get_logger().info("ready", models=[model.manifest.name for model in models.all])
+        services = Services(
+            settings,
+            metrics,
+            lifecycle,
+            models,
+            decoder,
+            predictor,
+            explainer,
+            reporter,
+            RecentResults(settings.recent_results),
+        )
+        metrics.follow(metrics.ready, lambda: float(services.status == "ready"))
+        yield services
+
+
+def load_models(settings: Settings, device: str, metrics: Metrics) -> list[ServedModel]:
+    """Every artifact named in the settings, on a device. Raises ArtifactError, ConfigurationError."""
+    if not settings.model_names:
+        raise ConfigurationError("no model is named; set MEDPATCHNET_MODEL or --model")
+    return [load_model(name, device, settings, metrics) for name in settings.model_names]
+
+
+def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> ServedModel:
+    """One artifact behind a scheduler that is not started yet. Raises ArtifactError."""
+    stored = artifact.read(artifact.find(name, settings.models_dir))
+    if settings.pinned_weights and stored.manifest.weights_sha256 not in settings.pinned_weights:
+        raise ArtifactError(f"the weights of '{name}' are none of those that MEDPATCHNET_MODEL_SHA256 allows")
+    manifest = stored.manifest
+    one_image = manifest.patches_per_side**2
+    batch_patches = settings.batch_patches or one_image * _BATCH_IMAGES[device]
+    wanted = EngineOptions(
+        device=device,
+        engine=settings.engine,
+        precision=choose_precision(settings.precision, manifest),
+        threads=settings.inference_threads,
+        smallest=one_image,
+        largest=batch_patches,
+        key=manifest.weights_sha256,
+        cache=settings.exports_dir,
+    )
+    scheduler = Scheduler(
+        make_engines(lambda: stored.network().backbone, manifest.patch_size, wanted),
+        batch_patches=batch_patches,
+        map_patches=one_image * _MAP_CHUNK_IMAGES[device],
+        batch_wait_s=settings.batch_wait_s,
+        queue_patches=settings.queue_patches,
+        on_batch=metrics.batch_images.observe,
+        on_fault=lambda fault: metrics.inference_faults.labels(fault).inc(),
+    )
+    metrics.model.labels(manifest.name, manifest.version, manifest.weights_sha256, device).set(1)
+    return ServedModel(manifest, scheduler, _card(stored.directory))
+
+
+def choose_precision(preference: PrecisionPreference, manifest: Manifest) -> Precision:
+    """What the network calculates in. Raises ConfigurationError for what the manifest does not allow."""
+    if preference in {"auto", "float32"}:
+        return "float32"
+    if preference not in manifest.allowed_precisions:
+        allowed = ", ".join(("float32", *manifest.allowed_precisions))
+        raise ConfigurationError(
+            f"the precision '{preference}' is not allowed by the manifest of '{manifest.name}'; allowed are: {allowed}"
+        )
+    return preference
+
+
+def warm_up(model: ServedModel) -> None:
+    """Run every engine once for one image and once for a full batch, so that no caller pays for first-time work."""
+    size = model.manifest.patch_size
+    for replica in model.scheduler.replicas:
+        for count in {model.manifest.patches_per_side**2, model.scheduler.batch_patches}:
+            replica.engine.patch_logits(torch.zeros(count, 1, size, size))
+
+
+async def keep_alive(decoder: DecodePool) -> None:
+    """Replace decode workers that died while idle, so that neither readiness nor the next image has to find out."""
+    while True:
+        await asyncio.sleep(_CHECK_WORKERS_EVERY_S)
+        await asyncio.to_thread(decoder.replace_dead)
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """End a task that runs for as long as the service does."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def follow(metrics: Metrics, models: ModelRegistry, decoder: DecodePool) -> None:
+    """Have the gauges read the live objects."""
+    metrics.follow(metrics.queue_depth, lambda: sum(model.scheduler.queue_depth for model in models.all))
+    metrics.follow(metrics.decode_worker_restarts, lambda: decoder.restarts)
+    if any(model.device == "cuda" for model in models.all):
+        devices = range(torch.cuda.device_count())
+        metrics.follow(metrics.gpu_memory.labels("allocated"), lambda: sum(map(torch.cuda.memory_allocated, devices)))
+        metrics.follow(metrics.gpu_memory.labels("reserved"), lambda: sum(map(torch.cuda.memory_reserved, devices)))
+
+
+def _card(directory: Path) -> str:
+    path = directory / artifact.CARD
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

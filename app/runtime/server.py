@@ -1,0 +1,61 @@
+"""The HTTP server process: uvicorn, with a drain on SIGTERM that loses no accepted request."""
+
+import asyncio
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.runtime.http_timeouts import with_head_timeout
+from app.service.admission import Lifecycle, Phase
+from app.settings import Settings
+
+_BACKLOG = 2048
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first signal: unready at once, still serving for the drain delay, then no new connections, then the end.
+
+    Accepted requests are finished before the process ends with status 0. A second signal skips the delay.
+    """
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_delay_s: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_delay_s = drain_delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; called by the signal handler on the event loop's thread."""
+        del sig, frame
+        if self.started and self._drain_delay_s and self._lifecycle.phase is not Phase.DRAINING:
+            asyncio.get_running_loop().call_later(self._drain_delay_s, self._end)
+        else:
+            self._end()
+        self._lifecycle.drain()
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
+def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
+    """A server for an application made by ``create_app``."""
+    config = uvicorn.Config(
+        app,
+        http=with_head_timeout(settings.head_timeout_s),
+        timeout_keep_alive=settings.keep_alive_s,
+        h11_max_incomplete_event_size=settings.max_header_bytes,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.drain_timeout_s),
+    )
+    return DrainingServer(config, app.state.lifecycle, settings.drain_delay_s)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises OSError."""
+    return socket.create_server(
+        (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG, reuse_port=False
+    )

@@ -1,0 +1,331 @@
+"""The listener against peers that are wrong, hostile or too many; real sockets, no service behind it."""
+
+import gc
+import logging
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from io import BytesIO
+from time import monotonic, sleep
+
+import pytest
+from pydicom import dcmread, uid
+from pynetdicom.ae import ApplicationEntity
+
+from app.errors import SpoolFull, StoreUnavailable
+from app.pacs.nodes import Listener
+from app.pacs.transport.listener import TRANSFER_SYNTAXES, StorageListener
+from app.telemetry import Metrics, PacsMetrics
+from tests.factories import SENTINEL, chest_dicom
+from tests.programs import installed
+from tests.waiting import eventually
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+CALLED, CALLING = "MEDPATCHNET", "MODALITY"
+DX = uid.DigitalXRayImageStorageForPresentation
+LIMIT = 300_000
+
+
+class Desk:
+    """A listener and what it took; ``error`` is raised instead while it is set."""
+
+    def __init__(self, **options):
+        self.taken, self.error, self.draining = [], None, False
+        self.metrics = Metrics()
+        peers = [{"ae_title": CALLING}, {"ae_title": "FARAWAY", "address": "192.0.2.0/24"}]
+        options = {"ae_title": CALLED, "port": 0, "peers": peers, "timeout_s": 2.0, "max_associations": 3} | options
+        config = Listener.model_validate({"max_instance_bytes": LIMIT, **options})
+        self.listener = StorageListener(
+            config, self.accept, lambda: None, lambda: self.draining, PacsMetrics(self.metrics)
+        )
+        self.listener.start()
+        self.port = self.listener.port
+
+    def accept(self, arrival):
+        if self.error is not None:
+            raise self.error
+        self.taken.append(arrival)
+
+    def count(self, metric, outcome) -> float:
+        value = self.metrics.registry.get_sample_value(f"medpatchnet_pacs_{metric}_total", {"outcome": outcome})
+        assert value is not None
+        return value
+
+    def associate(self, called=CALLED, calling=CALLING, syntax=uid.ExplicitVRLittleEndian):
+        entity = ApplicationEntity(calling)
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
+        entity.add_requested_context(DX, syntax)
+        entity.add_requested_context("1.2.840.10008.1.1")
+        return entity.associate("127.0.0.1", self.port, ae_title=called)
+
+    def send(self, content=None, **options) -> int | None:
+        association = self.associate(**options)
+        assert association.is_established
+        status = association.send_c_store(dcmread(BytesIO(content or chest_dicom()))).get("Status")
+        if association.is_established:
+            association.release()
+        return status
+
+    def answers(self) -> bool:
+        association = self.associate()
+        if not association.is_established:
+            return False
+        status = association.send_c_echo().get("Status")
+        association.release()
+        return status == 0
+
+
+@pytest.fixture
+def desk(caplog):
+    caplog.set_level(logging.DEBUG)
+    desk = Desk()
+    yield desk
+    desk.listener.stop()
+    assert threading.active_count() < 30
+    assert SENTINEL not in caplog.text
+    gc.collect()  # pynetdicom, as the client, leaves its sockets to the collector
+
+
+def connected(port) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def is_closed(connection) -> bool:
+    """Whether the peer ended the connection; what it said before is skipped."""
+    connection.settimeout(0.05)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def test_echo_and_store_as_dcmtk_speaks_them(desk, tmp_path):
+    (tmp_path / "film.dcm").write_bytes(chest_dicom())
+    titles = ["-aet", CALLING, "-aec", CALLED, "127.0.0.1", str(desk.port)]
+    assert subprocess.run([installed("echoscu"), *titles], check=False).returncode == 0
+    assert subprocess.run([installed("storescu"), *titles, str(tmp_path / "film.dcm")], check=False).returncode == 0
+    (arrival,) = desk.taken
+    assert (arrival.source, arrival.sop_class_uid) == (CALLING, DX)
+    dataset = dcmread(BytesIO(arrival.content))
+    assert dataset.SOPInstanceUID == arrival.sop_instance_uid
+    assert dataset.PixelData == dcmread(BytesIO(chest_dicom())).PixelData
+    assert desk.count("received", "accepted") == 1
+
+
+@pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES)
+def test_every_transfer_syntax_that_is_read_is_accepted(desk, syntax):
+    association = desk.associate(syntax=syntax)
+    assert {str(context.abstract_syntax): context.transfer_syntax for context in association.accepted_contexts}[DX] == [
+        syntax
+    ]
+    association.release()
+
+
+def test_other_objects_than_films_are_not_negotiated(desk):
+    entity = ApplicationEntity(CALLING)
+    entity.add_requested_context(uid.CTImageStorage)
+    association = entity.associate("127.0.0.1", desk.port, ae_title=CALLED)
+    assert association.accepted_contexts == []
+    association.release()
+
+
+@pytest.mark.parametrize(
+    ("called", "calling", "outcome", "reason"),
+    [("OTHER", CALLING, "unknown_called", 7), (CALLED, "STRANGER", "unknown_calling", 3),
+     (CALLED, "FARAWAY", "unknown_calling", 3)],
+)  # fmt: skip
+def test_wrong_titles_and_addresses_are_rejected(desk, called, calling, outcome, reason):
+    association = desk.associate(called, calling)
+    assert association.is_rejected
+    assert association.acceptor.primitive.diagnostic == reason
+    assert desk.count("associations", outcome) == 1
+    assert desk.answers()
+
+
+def test_more_associations_than_allowed_are_rejected_until_one_ends(desk):
+    open_ones = [desk.associate() for _ in range(3)]
+    assert all(association.is_established for association in open_ones)
+    assert desk.associate().is_rejected
+    open_ones.pop().release()
+    eventually(desk.answers, timeout_s=15)
+    for association in open_ones:
+        association.release()
+
+
+def test_an_association_that_is_just_beginning_is_not_taken_for_one_that_ended(desk):
+    server = desk.listener._server
+    over = threading.Event()
+
+    def look_after_connections_all_the_time():
+        while not over.is_set():
+            server.service_actions()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    tidying = threading.Thread(target=look_after_connections_all_the_time)
+    tidying.start()
+    try:
+        assert all(desk.answers() for _ in range(40))
+    finally:
+        over.set()
+        tidying.join()
+        sys.setswitchinterval(interval)
+
+
+def test_a_hundred_half_open_connections_do_not_keep_others_out(desk):
+    begin = monotonic()
+    half_open = [connected(desk.port) for _ in range(100)]
+    eventually(lambda: desk.count("associations", "too_many") >= 80, timeout_s=15)
+    eventually(desk.answers, timeout_s=20)
+    assert monotonic() - begin < 20
+    eventually(lambda: all(is_closed(connection) for connection in half_open), timeout_s=15)
+    for connection in half_open:
+        connection.close()
+
+
+def test_a_full_spool_slows_the_sender_down_and_then_refuses(desk):
+    desk.error = SpoolFull("full")
+    begin = monotonic()
+    assert desk.send() == 0xA700
+    assert monotonic() - begin >= 0.6
+    desk.error = None
+    assert desk.send() == 0
+    assert desk.count("received", "spool_full") == 1
+
+
+def test_room_that_comes_in_time_is_used(desk):
+    desk.error = SpoolFull("full")
+    threading.Timer(0.3, lambda: setattr(desk, "error", None)).start()
+    assert desk.send() == 0
+
+
+def test_a_database_that_cannot_be_written_refuses_at_once(desk):
+    desk.error = StoreUnavailable("read only")
+    assert desk.send() == 0xA700
+    assert desk.taken == []
+
+
+def test_a_draining_service_takes_nothing(desk):
+    association = desk.associate()
+    desk.draining = True
+    assert association.send_c_store(dcmread(BytesIO(chest_dicom()))).get("Status") == 0xA700
+    association.release()
+    assert desk.associate().is_rejected
+    assert desk.count("associations", "draining") == 1
+
+
+def test_an_object_over_the_limit_ends_its_association_before_it_is_held(desk):
+    import numpy as np
+
+    association = desk.associate()
+    status = association.send_c_store(dcmread(BytesIO(chest_dicom(np.zeros((800, 800), np.uint16) + 7))))
+    assert status.get("Status") is None
+    eventually(lambda: association.is_aborted or not association.is_established, timeout_s=15)
+    assert desk.count("received", "too_large") == 1
+    assert desk.taken == []
+    assert desk.send() == 0
+
+
+def test_two_gigabytes_are_refused_within_the_limit_of_memory(desk):
+    """An endless data set, as fragments of a C-STORE that never ends."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    connection = established(desk.port)
+    fragment = pdv(b"\0" * 16_000, command=False, last=False)
+    sent = 0
+    while sent < 2 << 30:
+        try:
+            connection.sendall(fragment)
+        except OSError:
+            break
+        sent += len(fragment)
+    assert sent < 50_000_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+    assert desk.count("received", "too_large") == 1
+    assert desk.answers()
+
+
+MALFORMED = {
+    "no dicom": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "four gigabytes claimed": struct.pack(">BBL", 0x01, 0, 0xFFFFFFFF) + b"\0" * 1000,
+    "empty request": struct.pack(">BBL", 0x01, 0, 0),
+    "data first": struct.pack(">BBL", 0x04, 0, 6) + struct.pack(">LBB", 2, 1, 3),
+    "noise": bytes(range(1, 256)) * 20,
+    "half a request": struct.pack(">BBL", 0x01, 0, 200) + b"\0" * 20,
+    "items that lie": struct.pack(">BBL", 0x01, 0, 76)
+    + b"\0\1\0\0"
+    + b"A" * 32
+    + b"\0" * 32
+    + b"\x10\0\xff\xff\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("sent", MALFORMED.values(), ids=list(MALFORMED))
+def test_malformed_requests_end_their_connection_only(desk, sent):
+    connection = connected(desk.port)
+    connection.sendall(sent)
+    assert desk.answers()
+    eventually(lambda: is_closed(connection), timeout_s=15)
+    connection.close()
+    assert desk.answers()
+
+
+def test_a_slow_drip_is_ended(desk):
+    connection = connected(desk.port)
+    connection.sendall(struct.pack(">BBL", 0x01, 0, 200))
+    begin = monotonic()
+    while not is_closed(connection):
+        try:
+            connection.sendall(b"\0")
+        except OSError:
+            break
+        sleep(0.2)
+    assert monotonic() - begin < 12
+    connection.close()
+
+
+def test_stopping_ends_associations_and_frees_the_port():
+    desk = Desk()
+    association = desk.associate()
+    assert association.is_established
+    begin = monotonic()
+    desk.listener.stop()
+    assert monotonic() - begin < 10
+    with pytest.raises(ConnectionRefusedError):
+        connected(desk.port)
+    association.abort()
+
+
+def established(port) -> socket.socket:
+    """A connection with an association, negotiated by hand."""
+    connection = connected(port)
+
+    def item(kind, body):
+        return struct.pack(">BBH", kind, 0, len(body)) + body
+
+    context = bytes((1, 0, 0, 0)) + item(0x30, DX.encode()) + item(0x40, uid.ExplicitVRLittleEndian.encode())
+    user = item(0x50, item(0x51, struct.pack(">L", 16384)) + item(0x52, b"1.2.3"))
+    body = struct.pack(">HH", 1, 0) + CALLED.ljust(16).encode() + CALLING.ljust(16).encode() + b"\0" * 32
+    body += item(0x10, b"1.2.840.10008.3.1.1.1") + item(0x20, context) + user
+    connection.sendall(struct.pack(">BBL", 0x01, 0, len(body)) + body)
+    assert connection.recv(1) == b"\x02"
+    sleep(0.2)
+    connection.recv(65536)
+    return connection
+
+
+def pdv(content, *, command, last) -> bytes:
+    control = (1 if command else 0) | (2 if last else 0)
+    value = struct.pack(">LBB", len(content) + 2, 1, control) + content
+    return struct.pack(">BBL", 0x04, 0, len(value)) + value

@@ -1,0 +1,146 @@
+"""Films with labels, from CSV files in CheXpert's layout. Columns are read by name; unknown labels are NaN."""
+
+import csv
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from app.errors import ConfigurationError
+from app.imaging.decode import decode_image
+from app.imaging.radiograph import DecodeLimits
+from app.patchnet.findings import FINDING_NAMES
+from app.patchnet.preprocessing import to_model_image
+from training.data.label_sets import ELEVEN
+
+Unknown = Literal["mask", "zeros", "ones"]
+
+
+def read_film(path: Path, image_size: int) -> Tensor:
+    """One film as the service sees it: [1, S, S] float32 in [0, 1]. Raises the errors of decoding, with the path."""
+    radiograph = decode_image(path.read_bytes(), DecodeLimits())
+    return to_model_image(radiograph.pixels, image_size).tensor
+
+
+@dataclass(frozen=True)
+class Films:
+    """The rows of one or several CSV files.
+
+    ``labels`` is [N, C] float32 in the order of ``classes``, the 14 findings: 1, 0, or NaN where unknown. ``columns``
+    holds the other columns by name, as text, for subgroups; the network never sees them. The mean over ``judged`` is
+    what networks are chosen by; ``read`` gives a film of some side as [1, S, S] in [0, 1].
+    """
+
+    paths: tuple[Path, ...]
+    labels: Tensor
+    columns: dict[str, tuple[str, ...]]
+    classes: tuple[str, ...] = FINDING_NAMES
+    judged: tuple[str, ...] = ELEVEN
+    read: Callable[[Path, int], Tensor] = read_film
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def where(self, keep: Sequence[int]) -> "Films":
+        """Some of the films, by index."""
+        columns = {name: tuple(values[index] for index in keep) for name, values in self.columns.items()}
+        paths = tuple(self.paths[index] for index in keep)
+        return replace(self, paths=paths, labels=self.labels[list(keep)], columns=columns)
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Whose film each is, as a number without leading zeros; empty where it is not known.
+
+        From the column Patient, or from a folder such as ``patient00003``, as CheXpert has it.
+        """
+        named = self.columns.get("Patient", ("",) * len(self))
+        whose = (name.strip() or _folder_patient(path) for name, path in zip(named, self.paths, strict=True))
+        return tuple(name.lstrip("0") or name[:1] for name in whose)
+
+    def with_value(self, column: str, value: str) -> "Films":
+        """The films whose ``column`` is ``value``; none where there is no such column."""
+        values = self.columns.get(column, ("",) * len(self))
+        return self.where([index for index, other in enumerate(values) if other == value])
+
+    def without(self, column: str, value: str, patients: Collection[str] = ()) -> "Films":
+        """The films whose ``column`` is not ``value``, and that are of none of some patients."""
+        values = self.columns.get(column, ("",) * len(self))
+        whose = self.patients
+        return self.where([i for i, other in enumerate(values) if other != value and whose[i] not in patients])
+
+
+def read_films(csv_file: Path, unknown: Unknown = "mask") -> Films:
+    """Read a CSV whose Path column is relative to its folder.
+
+    Labels: 1.0, 0.0, empty = unknown; CheXpert's -1.0 (uncertain) is unknown too. ``unknown`` turns unknown labels into
+    zeros or ones (CheXpert's U-zeros, U-ones). Raises ConfigurationError for missing columns or other values.
+    """
+    try:
+        with csv_file.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows, header = list(reader), list(reader.fieldnames or [])
+    except OSError as error:
+        raise ConfigurationError(f"{csv_file} cannot be read: {error.strerror}") from None
+    missing = [name for name in ("Path", *FINDING_NAMES) if name not in header]
+    if missing:
+        raise ConfigurationError(f"{csv_file} has no column {', '.join(missing)}")
+    labels = torch.tensor([[_label(row[name], csv_file) for name in FINDING_NAMES] for row in rows])
+    if unknown != "mask":
+        labels = labels.nan_to_num(0.0 if unknown == "zeros" else 1.0)
+    others = [name for name in header if name not in {"Path", *FINDING_NAMES}]
+    columns = {name: tuple(row[name] for row in rows) for name in others}
+    return Films(tuple(csv_file.parent / row["Path"] for row in rows), labels.reshape(-1, len(FINDING_NAMES)), columns)
+
+
+def join(parts: Sequence[Films]) -> Films:
+    """Several sets as one; only columns that all of them have are kept."""
+    common = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
+    return replace(
+        parts[0],
+        paths=tuple(path for part in parts for path in part.paths),
+        labels=torch.cat([part.labels for part in parts]),
+        columns={name: tuple(value for part in parts for value in part.columns[name]) for name in common},
+    )
+
+
+class FilmDataset(Dataset[tuple[Tensor, Tensor]]):
+    """Model images [1, S, S] uint8 with labels [14]; decoded on demand, or once and kept."""
+
+    def __init__(self, films: Films, image_size: int, *, keep_in_memory: bool = False, workers: int = 2) -> None:
+        self.films = films
+        self._image_size = image_size
+        self._images: list[Tensor] | None = None
+        if keep_in_memory:
+            decoded = DataLoader(self, batch_size=None, num_workers=workers)
+            bar = tqdm(decoded, "decoding", unit="film", leave=False)
+            self._images = [image.clone() for image, _ in bar]  # a copy frees the workers' shared memory
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image = self._decode(self.films.paths[index]) if self._images is None else self._images[index]
+        return image, self.films.labels[index]
+
+    def _decode(self, path: Path) -> Tensor:
+        return (self.films.read(path, self._image_size) * 255).round().to(torch.uint8)
+
+
+def _folder_patient(path: Path) -> str:
+    return next((part.removeprefix("patient") for part in path.parts if part.startswith("patient")), "")
+
+
+def _label(text: str, csv_file: Path) -> float:
+    value = text.strip()
+    if value in {"", "-1", "-1.0"}:
+        return float("nan")
+    if value in {"1", "1.0"}:
+        return 1.0
+    if value in {"0", "0.0"}:
+        return 0.0
+    raise ConfigurationError(f"{csv_file} has a label that is none of 1, 0, -1 or empty: '{value}'")

@@ -1,0 +1,1 @@
+"""Fitting a model to a recipe: loop, head, distillation, distributed runs."""

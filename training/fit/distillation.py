@@ -1,0 +1,44 @@
+"""Labels softened by teachers: a network learns what others make of a film, and not from a noisy label alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.patchnet.findings import finding_indices
+from app.patchnet.model import PatchNet
+from training.data.datasets import FilmDataset, Films
+from training.measure.inference import predict_logits
+
+_BATCH_IMAGES = 32
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network and the side of the images it reads, px."""
+
+    network: PatchNet
+    image_size: int
+
+
+def soften(
+    films: Films, teachers: Sequence[Teacher], share: float, device: str, findings_left_out: Sequence[str] = ()
+) -> Films:
+    """The films with every known label moved ``share`` (0…1) of the way to the teachers' mean probability.
+
+    The labels of ``findings_left_out`` stay (what teachers cannot see, say thin lines at 128 px). Unknown labels stay
+    unknown: what nobody has labelled, no teacher was measured on. Source: Hinton et al., "Distilling the Knowledge in a
+    Neural Network", 2015, with the labels as the second part of the target.
+    """
+    probabilities = [_probabilities(films, teacher, device) for teacher in teachers]
+    mean = torch.from_numpy(np.mean(probabilities, axis=0)).to(films.labels.dtype)
+    shares = torch.full((len(films.classes),), share, dtype=films.labels.dtype)
+    shares[finding_indices(findings_left_out)] = 0
+    return replace(films, labels=films.labels + shares * (mean - films.labels))
+
+
+def _probabilities(films: Films, teacher: Teacher, device: str) -> np.ndarray[Any, Any]:
+    data = FilmDataset(films, teacher.image_size)
+    return 1 / (1 + np.exp(-predict_logits(teacher.network.to(device), data, _BATCH_IMAGES, device)))

@@ -1,0 +1,1 @@
+"""Measuring a model: metrics, evaluation, subgroups, the cost of reduced precision."""

@@ -1,0 +1,162 @@
+"""Figures of merit of scores against labels. Unknown labels (NaN) are left out, finding by finding."""
+
+from collections.abc import Generator as Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def auroc(scores: Array, labels: Array) -> float:
+    """Area under the ROC curve of one finding: [N], [N] → 0…1, ties count half; NaN without both classes."""
+    return float(_weighted_auroc(scores, labels, np.ones((len(labels), 1), dtype=np.float32))[0])
+
+
+def bootstrap_auroc(scores: Array, labels: Array, resamples: int, seed: int) -> Array:
+    """AUROC of every finding in bootstrap resamples of the films: [N, C], [N, C] → [R, C].
+
+    Films are drawn with replacement, the same ones for all findings. NaN where a resample lacks a class.
+    """
+    findings = range(labels.shape[1])
+    return np.concatenate(
+        [
+            np.stack([_weighted_auroc(scores[:, column], labels[:, column], drawn) for column in findings], axis=1)
+            for drawn in draws(len(labels), resamples, seed)
+        ]
+    )
+
+
+def bootstrap_means(values: Array, resamples: int, seed: int) -> Array:
+    """Means over bootstrap resamples of the rows: [N, M] → [R, M]. NaN is left out; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    numbers = np.nan_to_num(values)
+    with np.errstate(invalid="ignore"):
+        means = [(drawn.T @ numbers) / (drawn.T @ known) for drawn in draws(len(values), resamples, seed)]
+    return np.concatenate(means)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval over bootstrap resamples of the films; NaN where it could not be had."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, samples: Array) -> "Estimate":
+        """A figure and its bootstrap samples [R]."""
+        return cls(value, *(interval(samples) if not np.isnan(samples).all() else (float("nan"), float("nan"))))
+
+
+def draws(films: int, resamples: int, seed: int, chunk: int = 1_000) -> Iterator[NDArray[np.float32]]:
+    """How often each film was drawn in each resample: [N, R] in parts of at most ``chunk`` resamples."""
+    generator = np.random.default_rng(seed)
+    for begin in range(0, resamples, chunk):
+        count = min(chunk, resamples - begin)
+        drawn = generator.integers(0, films, (count, films))
+        flat = (drawn + np.arange(count)[:, None] * films).ravel()
+        often = np.bincount(flat, minlength=count * films).reshape(count, films)
+        yield np.ascontiguousarray(often.T, dtype=np.float32)
+
+
+def _weighted_auroc(scores: Array, labels: Array, weights: NDArray[np.float32]) -> Array:
+    """AUROC with whole film weights [N, R] → [R]: the share of weighted pairs in the right order.
+
+    Films are rows, so that every step runs along memory. Counts of pairs are whole or half numbers: exact.
+    """
+    known = ~np.isnan(labels)
+    order = np.argsort(scores[known], kind="stable")
+    if not len(order):
+        return np.full(weights.shape[1], np.nan)
+    rows, positive = np.flatnonzero(known)[order], labels[known][order] == 1
+    ordered = scores[known][order]
+    group = np.concatenate(([0], np.cumsum(np.diff(ordered) != 0)))  # [N]: equal scores share a number
+    lower = np.zeros((group[-1] + 1, weights.shape[1]), dtype=np.float32)  # weight of negatives at each score
+    np.add.at(lower, group[~positive], weights[rows[~positive]])
+    below = np.cumsum(lower, axis=0, dtype=np.float32)
+    negatives = below[-1].astype(np.float64)
+    below -= lower / 2
+    upper = weights[rows[positive]]
+    ordered_pairs = np.einsum("nr,nr->r", upper, below[group[positive]], dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ordered_pairs / (upper.sum(axis=0, dtype=np.float64) * negatives)
+
+
+def interval(samples: Array, coverage: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of bootstrap samples [R]; NaN samples are left out."""
+    tail = (1 - coverage) / 2
+    low, high = np.nanquantile(samples, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def average_precision(scores: Array, labels: Array) -> float:
+    """Area under the precision-recall curve by steps, tied scores taken together; NaN without positives."""
+    known = ~np.isnan(labels)
+    order = np.argsort(-scores[known], kind="stable")
+    ordered, positive = scores[known][order], labels[known][order] == 1
+    if not positive.any():
+        return float("nan")
+    ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
+    hits = np.cumsum(positive)[ends]
+    gained = np.diff(hits, prepend=0)
+    return float((gained * hits / (ends + 1)).sum() / positive.sum())
+
+
+def roc_curve(scores: Array, labels: Array) -> tuple[Array, Array]:
+    """1 - specificity and sensitivity at every threshold, from none called positive to all; NaN without a class."""
+    known = ~np.isnan(labels)
+    order = np.argsort(-scores[known], kind="stable")
+    ordered, positive = scores[known][order], labels[known][order] == 1
+    ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1) if len(ordered) else np.zeros(0, int)
+    with np.errstate(invalid="ignore"):
+        true, false = np.cumsum(positive)[ends] / positive.sum(), np.cumsum(~positive)[ends] / (~positive).sum()
+    return np.append(0.0, false), np.append(0.0, true)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """How decisions at a threshold compare with the labels, each 0…1; NaN without films of the class."""
+
+    sensitivity: float
+    specificity: float
+    accuracy: float
+
+
+def decisions(scores: Array, labels: Array, threshold: float) -> Decisions:
+    """Compare ``scores >= threshold`` with labels of one finding, [N] each."""
+    known = ~np.isnan(labels)
+    said, true = scores[known] >= threshold, labels[known] == 1
+    return Decisions(_mean(said[true]), _mean(~said[~true]), _mean(said == true))
+
+
+def best_threshold(probabilities: Array, labels: Array) -> float:
+    """The threshold with the largest sensitivity + specificity, halfway between two scores.
+
+    Raises ValueError without both classes. Source: paper, evaluation.
+    """
+    known = ~np.isnan(labels)
+    ordered = np.unique(probabilities[known])
+    true = labels[known] == 1
+    if true.all() or not true.any():
+        raise ValueError("a threshold needs films of both classes")
+    candidates = (ordered[:-1] + ordered[1:]) / 2 if len(ordered) > 1 else ordered
+    said = probabilities[known][None, :] >= candidates[:, None]
+    gain = said[:, true].mean(axis=1) + (~said[:, ~true]).mean(axis=1)
+    return float(candidates[np.argmax(gain)])
+
+
+def calibration_error(probabilities: Array, labels: Array, bins: int = 10) -> float:
+    """Expected calibration error of one finding over equally wide bins: |mean probability - frequency|, weighted."""
+    known = ~np.isnan(labels)
+    probability, true = probabilities[known], labels[known]
+    which = np.minimum((probability * bins).astype(int), bins - 1)
+    count = np.bincount(which, minlength=bins)
+    gap = np.bincount(which, probability - true, minlength=bins)
+    return float(np.abs(gap).sum() / max(1, count.sum()))
+
+
+def _mean(values: NDArray[np.bool_]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
