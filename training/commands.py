@@ -107,7 +107,7 @@ def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: in
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     films = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
     logits = predict_logits(loaded.network.to(device), films, _BATCH_IMAGES, device)
-    thresholds = {record.name: record.threshold for record in loaded.manifest.findings if record.threshold is not None}
+    thresholds = loaded.manifest.thresholds
     figures = measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
     figures = replace(figures, subgroups=subgroups(logits, films.films))
     if boxes is None:

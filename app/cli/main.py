@@ -1,6 +1,7 @@
 """The command line: parsing and printing only. Heavy imports wait until a command needs them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -196,16 +197,14 @@ def models() -> None:
     table = Table("name", "version", "backbone", "image", "patch", "findings", "weights")
     for name in available(settings.models_dir):
         manifest = guarded(lambda name=name: read_manifest(find(name, settings.models_dir)))
-        counts = dict.fromkeys(("validated", "imported", "untrained"), 0)
-        for record in manifest.findings:
-            counts[record.status] += 1
+        counts = Counter(record.status for record in manifest.findings)
         table.add_row(
             manifest.name,
             manifest.version,
             manifest.backbone,
             f"{manifest.image_size} px",
             f"{manifest.patch_size} px",
-            ", ".join(f"{count} {status}" for status, count in counts.items() if count),
+            ", ".join(f"{count} {status}" for status, count in counts.items()),
             manifest.weights_sha256[:12],
         )
     Console().print(table)

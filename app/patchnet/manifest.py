@@ -1,17 +1,17 @@
 """What an artifact says of itself. Everything measured about a model is here and nowhere else."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.preprocessing import PREPROCESSING
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _ROUNDING = 1e-3
 
-FindingStatus = Literal["validated", "imported", "untrained"]
+FindingStatus = Literal["validated", "weak", "derived", "imported", "untrained"]
 ReducedPrecision = Literal["bfloat16", "float16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -42,24 +42,44 @@ class Quality(ManifestPart):
     calibration_error: Probability | None = Field(default=None, description="Expected calibration error.")
 
 
+OperatingPointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+
+
+class OperatingPoint(ManifestPart):
+    """A named threshold of one finding, and what it was measured to do on one set of radiographs."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(description="Probability from which a finding is positive.")
+    sensitivity: Probability | None = None
+    specificity: Probability | None = None
+    ppv: Probability | None = Field(default=None, description="Positive predictive value at ``prevalence``.")
+    npv: Probability | None = Field(default=None, description="Negative predictive value at ``prevalence``.")
+    prevalence: Probability | None = Field(default=None, description="Share of positive radiographs.")
+    positives: int | None = Field(default=None, ge=0)
+    negatives: int | None = Field(default=None, ge=0)
+    dataset: str | None = Field(default=None, description="Name of the radiographs.")
+
+
 class FindingRecord(ManifestPart):
     """One finding of an artifact.
 
-    ``threshold`` is a probability. ``status``: validated (measured, see ``quality``), imported (foreign weights, not
+    ``status``: validated (measured well enough, see ``quality``), weak (measured, but too few radiographs or too low an
+    AUROC to decide by), derived (its label was made from another finding's), imported (weights of another origin, not
     measured here) or untrained (the weights never saw a label; its values are not served).
     """
 
     name: str
     status: FindingStatus
-    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    operating_points: dict[OperatingPointName, OperatingPoint] = Field(
+        default_factory=dict[str, OperatingPoint], description="Thresholds by name."
+    )
     quality: Quality | None = None
 
     @model_validator(mode="after")
     def _status_fits(self) -> Self:
         if self.status == "validated" and self.quality is None:
             raise ValueError(f"'{self.name}' is called validated without a measured quality")
-        if self.status == "untrained" and (self.threshold is not None or self.quality is not None):
-            raise ValueError(f"'{self.name}' is called untrained, but has a threshold or a quality")
+        if self.status == "untrained" and (self.operating_points or self.quality is not None):
+            raise ValueError(f"'{self.name}' is called untrained, but has an operating point or a quality")
         return self
 
 
@@ -128,6 +148,9 @@ class Description(ManifestPart):
     patch_size: int = Field(default=64, gt=0)
     preprocessing: str = PREPROCESSING
     findings: tuple[FindingRecord, ...]
+    default_operating_point: OperatingPointName = Field(
+        default="balanced", description="The operating point in force unless a site or a caller names another."
+    )
     display_limit: float = Field(gt=0, description="Symmetric limit of the overlay's colour scale, in logits.")
     intended_use: str
     training_data: str
@@ -157,13 +180,39 @@ class Description(ManifestPart):
         return self.image_size // self.patch_size
 
     @property
+    def thresholds(self) -> dict[str, float]:
+        """By finding: the threshold at the default operating point, where there is one."""
+        points = {record.name: record.operating_points.get(self.default_operating_point) for record in self.findings}
+        return {name: point.threshold for name, point in points.items() if point is not None}
+
+    @property
     def allowed_precisions(self) -> tuple[ReducedPrecision, ...]:
         """Arithmetics besides float32 that the weights may be served in."""
         return tuple(record.precision for record in self.precisions if record.allowed)
 
 
+def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of schema 1, where each finding had one threshold, in the form of schema 2."""
+    findings: list[dict[str, Any]] = []
+    for record in content.get("findings", ()):
+        kept = {key: value for key, value in record.items() if key != "threshold"}
+        if (threshold := record.get("threshold")) is not None:
+            quality = record.get("quality") or {}
+            measured = {key: quality.get(key) for key in ("sensitivity", "specificity")}
+            kept["operating_points"] = {"balanced": {"threshold": threshold, **measured}}
+        findings.append(kept)
+    return {**content, "findings": findings, "schema_version": SCHEMA_VERSION}
+
+
 class Manifest(Description):
     """The content of ``manifest.json``."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_versions(cls, content: Any) -> Any:  # noqa: ANN401 - what a JSON file holds
+        if isinstance(content, dict) and content.get("schema_version") == 1:
+            return _from_version_1(content)
+        return content
+
+    schema_version: Literal[2] = SCHEMA_VERSION
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -59,7 +59,8 @@ def test_decisions_follow_from_probability_and_threshold(client, rg1):
             assert [finding[key] for key in ("probability", "logit", "threshold", "positive")] == [None] * 4
         else:
             assert finding["probability"] == pytest.approx(1 / (1 + np.exp(-finding["logit"])), abs=1e-6)
-            assert finding["positive"] is (finding["probability"] >= finding["threshold"])
+            passes = finding["probability"] >= finding["threshold"]
+            assert finding["positive"] is (passes and not finding["contradicted_by"])
 
 
 def test_fracture_is_untrained_and_null(client, rg1):

@@ -56,11 +56,11 @@ class Subject:
 
 def shipped(artifact: Artifact) -> Subject:
     """An artifact as it is served."""
-    thresholds = {
-        record.name: record.threshold for record in artifact.manifest.findings if record.threshold is not None
-    }
     return Subject(
-        artifact.network, thresholds, artifact.manifest.weights_sha256[:12], lambda: _random_network(artifact)
+        artifact.network,
+        artifact.manifest.thresholds,
+        artifact.manifest.weights_sha256[:12],
+        lambda: _random_network(artifact),
     )
 
 

@@ -13,7 +13,7 @@ from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.backbones import head_of
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord
+from app.patchnet.manifest import Description, FindingRecord, OperatingPoint
 from app.patchnet.model import PatchNet
 from training.data.datasets import FilmDataset
 from training.measure.drift_reference import reference_of, served_columns
@@ -125,4 +125,5 @@ def display_limit(network: PatchNet, data: FilmDataset, batch_images: int, devic
 def _record(name: str, thresholds: dict[str, float], test: Evaluation) -> FindingRecord:
     if name not in thresholds or name not in test.findings:
         return FindingRecord(name=name, status="untrained")
-    return FindingRecord(name=name, status="validated", threshold=thresholds[name], quality=test.findings[name])
+    points = {"balanced": OperatingPoint(threshold=thresholds[name])}
+    return FindingRecord(name=name, status="validated", operating_points=points, quality=test.findings[name])

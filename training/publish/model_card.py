@@ -254,10 +254,11 @@ def _left_out(figures: dict[str, Subgroup]) -> str:
 
 def _answers(description: Description, examples: Sequence[Example]) -> str:
     rows: list[tuple[str, ...]] = [("finding", *(case.treatment for case in examples))]
+    thresholds = description.thresholds
     for column, record in enumerate(description.findings):
         if record.status != "untrained":
             values = [float(case.probabilities[column]) for case in examples]
-            over = [record.threshold is not None and value >= record.threshold for value in values]
+            over = [value >= thresholds.get(record.name, float("inf")) for value in values]
             said = [f"{value:.2f}{' *' if is_over else ''}" for value, is_over in zip(values, over, strict=True)]
             rows.append((record.name, *said))
     return markdown_table(rows)

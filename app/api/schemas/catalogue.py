@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.api.schemas.common import Body, ModelFacts
 from app.patchnet.findings import FINDINGS
-from app.patchnet.manifest import FindingStatus, Manifest, Quality
+from app.patchnet.manifest import FindingStatus, Manifest, OperatingPoint, Quality
 from app.service.models import ServedModel
 from app.service.services import Services, Status
 
@@ -27,6 +27,7 @@ class FindingFacts(Body):
     code: CodeBody
     status: FindingStatus
     threshold: float | None
+    operating_points: dict[str, OperatingPoint]
     quality: Quality | None
 
 
@@ -45,7 +46,8 @@ class FindingsBody(Body):
                 aliases=list(finding.aliases),
                 code=CodeBody(**vars(finding.code)),
                 status=record.status,
-                threshold=record.threshold,
+                threshold=model.manifest.thresholds.get(finding.name),
+                operating_points=record.operating_points,
                 quality=record.quality,
             )
             for finding, record in zip(FINDINGS, model.manifest.findings, strict=True)

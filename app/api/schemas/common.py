@@ -120,6 +120,8 @@ class FindingBody(Body):
     threshold: float | None
     positive: bool | None
     status: FindingStatus
+    operating_point: str | None
+    contradicted_by: list[str]
 
     @classmethod
     def of(cls, score: Score) -> Self:
@@ -131,6 +133,8 @@ class FindingBody(Body):
             threshold=score.threshold,
             positive=score.positive,
             status=score.status,
+            operating_point=score.operating_point,
+            contradicted_by=list(score.contradicted_by),
         )
 
 

@@ -84,6 +84,8 @@ class ExplanationBody(Body):
     logit: float | None
     threshold: float | None
     positive: bool | None
+    operating_point: str | None
+    contradicted_by: list[str]
     map: Literal["raw", "scaled"]
     offset: int
     stride: int | None

@@ -11,7 +11,7 @@ from app.errors import ArtifactError
 from app.patchnet import artifact
 from app.patchnet.backbones import build
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord, Quality
+from app.patchnet.manifest import Description, FindingRecord, OperatingPoint, Quality
 from app.patchnet.model import PatchNet
 
 QUALITY = Quality(dataset="test", positives=3, negatives=5, auroc=0.75, auroc_interval=(0.5, 0.9))
@@ -20,7 +20,15 @@ QUALITY = Quality(dataset="test", positives=3, negatives=5, auroc=0.75, auroc_in
 def record(name, **changes):
     if name == "Fracture":
         return FindingRecord(name=name, status="untrained", **changes)
-    return FindingRecord(**{"name": name, "status": "validated", "threshold": 0.25, "quality": QUALITY, **changes})
+    return FindingRecord(
+        **{
+            "name": name,
+            "status": "validated",
+            "operating_points": {"balanced": OperatingPoint(threshold=0.25)},
+            "quality": QUALITY,
+            **changes,
+        }
+    )
 
 
 def describe(**changes):
@@ -130,7 +138,7 @@ def test_missing_files_are_named(saved):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 3}, "schema_version"),
         ({"preprocessing": "resize/2"}, "preprocessing"),
         ({"surprise": 1}, "surprise"),
         ({"display_limit": 0}, "display_limit"),
@@ -160,8 +168,8 @@ def test_another_order_of_findings_is_refused():
 def test_validated_needs_a_quality_and_untrained_has_none():
     with pytest.raises(ValidationError, match="without a measured quality"):
         record("Edema", quality=None)
-    with pytest.raises(ValidationError, match="has a threshold"):
-        record("Fracture", threshold=0.5)
+    with pytest.raises(ValidationError, match="has an operating point"):
+        record("Fracture", operating_points={"balanced": OperatingPoint(threshold=0.5)})
 
 
 class Malicious:
