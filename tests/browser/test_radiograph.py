@@ -56,7 +56,8 @@ def test_the_window_is_applied_to_the_full_depth(page):
     """Two neighbours that 8 bits cannot tell apart are black and white through a narrow window."""
     code = """async () => {
       const {Radiograph} = await import("/viewer/radiograph.js");
-      const film = new Radiograph({width: 2, height: 1, values: new Uint16Array([32700, 32860])}, {rows: 1, columns: 2});
+      const values = new Uint16Array([32700, 32860]);
+      const film = new Radiograph({width: 2, height: 1, values}, {rows: 1, columns: 2});
       const canvas = document.createElement("canvas"); canvas.width = 20; canvas.height = 10;
       const context = canvas.getContext("2d"); context.imageSmoothingEnabled = false;
       const at = x => context.getImageData(x, 5, 1, 1).data[0];
