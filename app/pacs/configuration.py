@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from app.dicom_objects.content import ReportKind
 from app.errors import ConfigurationError
-from app.pacs.nodes import DicomWebNode, Listener, Node, Part, read_secret, require_authorities
+from app.pacs.nodes import DicomWebNode, Listener, Node, read_secret, require_authorities
+from app.validation import Location, StrictModel, describe, dotted
 
 _MOST_BYTES = 1024 * 1024
 
@@ -31,7 +32,7 @@ Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_as_list), Field(min_l
 Outputs = Annotated[tuple[ReportKind, ...], BeforeValidator(_as_list), AfterValidator(_in_order), Field(min_length=1)]
 
 
-class Conditions(Part):
+class Conditions(StrictModel):
     """What must hold of an image; each is one glob or a list of which one must fit, and one not given always holds.
 
     An attribute that the image lacks is the empty text: ``""`` fits it, and so does ``*``.
@@ -43,7 +44,7 @@ class Conditions(Part):
     source_ae: Patterns | None = None
 
 
-class Rule(Part):
+class Rule(StrictModel):
     """What is done with the images that its conditions fit: a model (the default one for None), objects, and a node."""
 
     name: Name
@@ -53,7 +54,7 @@ class Rule(Part):
     target: Name
 
 
-class PacsConfig(Part):
+class PacsConfig(StrictModel):
     """The whole file. The first rule that fits decides."""
 
     listener: Listener | None = None
@@ -91,7 +92,7 @@ def load(path: Path, models: Collection[str] | None = None) -> PacsConfig:
     try:
         config = PacsConfig.model_validate(_read(path), context=path.resolve().parent)
     except ValidationError as error:
-        raise _refused(path, _told(error)) from None
+        raise _refused(path, describe(error, _place)) from None
     if models is not None and (unknown := list(_unknown_models(config, models))):
         raise _refused(path, unknown)
     return config
@@ -148,14 +149,9 @@ def _read(path: Path) -> object:
         raise ConfigurationError(f"{path}: no YAML ({type(error).__name__})") from None
 
 
-def _told(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
-        parts = [str(part) for part in problem["loc"]]
-        if parts[:1] == ["nodes"]:
-            del parts[2:3]  # the protocol, which pydantic puts between a node's name and its field
-        place = ".".join(parts)
-        text = problem["msg"].removeprefix("Value error, ")
-        yield f"{place}: {text}" if place else text
+def _place(location: Location) -> str:
+    """Without the protocol, which pydantic puts between a node's name and its field."""
+    return dotted((*location[:2], *location[3:]) if location[:1] == ("nodes",) else location)
 
 
 def _unknown_models(config: PacsConfig, models: Collection[str]) -> Iterator[str]:
