@@ -4,21 +4,16 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from app.errors import ConfigurationError
+from app.validation import StrictModel, describe
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class Part(BaseModel):
-    """Base of the parts of a recipe: immutable, no unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Data(Part):
+class Data(StrictModel):
     """Which films. Paths are relative to ``--data``; images are named by the CSV's Path column, relative to the CSV."""
 
     layout: Literal["films", "voc2012"] = Field(
@@ -42,7 +37,7 @@ class Data(Part):
         return self
 
 
-class Augmentation(Part):
+class Augmentation(StrictModel):
     """Random changes of a film. ``area`` is the range of the square crop's share of the area."""
 
     area: tuple[Fraction, Fraction] = (0.5, 1.0)
@@ -54,7 +49,7 @@ class Augmentation(Part):
     )
 
 
-class Distillation(Part):
+class Distillation(StrictModel):
     """Learn from the probabilities of other networks as well as from the labels."""
 
     teachers: list[str] = Field(min_length=1, description="Recipes beside this one; they are trained first.")
@@ -62,7 +57,7 @@ class Distillation(Part):
     findings_left_out: list[str] = Field(default=[], description="Findings that keep their labels as they are.")
 
 
-class Recipe(Part):
+class Recipe(StrictModel):
     """Everything that decides the weights, with the paper's values as defaults."""
 
     name: str
@@ -119,5 +114,4 @@ def read_recipe(path: Path) -> Recipe:
     except yaml.YAMLError:
         raise ConfigurationError(f"{path} is no YAML") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"{path}: {wrong}") from None
+        raise ConfigurationError(f"{path}: {'; '.join(describe(error))}") from None

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from pydicom.data import get_testdata_file
 
-from app.api.negotiation import choose_media_type
+from app.api.openapi import IMAGE_BODY, IMAGE_PROBLEMS, ServicesOf
 from app.api.queries import FilmQuery
-from app.api.routes import IMAGE_BODY, IMAGE_PROBLEMS, PNG, ServicesOf
+from app.api.responses import PNG, choose_media_type
 from app.api.security import GuardedRoute, requires
 from app.api.uploads import read_image
 from app.errors import ResultNotFound

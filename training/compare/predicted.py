@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from tqdm import tqdm
 
 from app.patchnet.findings import FINDING_NAMES
@@ -48,7 +49,7 @@ def write_predicted(
             masks[data.keys[index], finding] = (normalized(placed) > threshold) & called
             content = {
                 "map": torch.from_numpy(saliency_map)[None, None],
-                "prob": float(1 / (1 + np.exp(-logits[index, column]))),
+                "prob": float(expit(logits[index, column])),
                 "task": finding,
                 "gt": float(data.films.labels[index, column]),
                 "cxr_dims": (shape[1], shape[0]),

@@ -9,6 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from app.patchnet.findings import FINDING_NAMES
 from training.compare.comparison import Comparison
@@ -44,7 +45,7 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
         films=len(test.films),
         findings=test.annotations.findings(),
         roc=_embedded(_roc(logits, labels), "svg+xml"),
-        reliability=_embedded(reliability_plot(1 / (1 + np.exp(-logits["patch"])), labels), "svg+xml"),
+        reliability=_embedded(reliability_plot(expit(logits["patch"]), labels), "svg+xml"),
         curves=_embedded(_curves(comparison.faithfulness), "svg+xml"),
         gallery=[_embedded(picture, "png") for picture in _gallery(setting, test)],
     )

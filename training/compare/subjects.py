@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from app.patchnet import backbones
 from app.patchnet.artifact import Artifact
@@ -51,7 +52,7 @@ class Subject:
     def decided(self, logits: Array) -> NDArray[np.bool_]:
         """Which findings it calls positive: [N, 14] → [N, 14]; a finding without a threshold is called at 0.5."""
         limits = np.array([self.thresholds.get(name, 0.5) for name in FINDING_NAMES])
-        return 1 / (1 + np.exp(-logits)) >= limits
+        return expit(logits) >= limits
 
 
 def shipped(artifact: Artifact) -> Subject:

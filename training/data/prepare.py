@@ -1,7 +1,6 @@
 """Films of any source → square 8-bit PNGs and CSV files that training reads. Parallel; goes on where it stopped."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from app.errors import ConfigurationError, MedPatchNetError
+from app.files import write_atomically
 from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDING_NAMES
@@ -73,9 +73,8 @@ def make_film(file: Path, target: Path, image_size: int) -> str | None:
         return f"{error.code}: {error.detail}"
     square = to_model_image(radiograph.pixels, image_size).tensor[0]  # [S, S]
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    Image.fromarray((square * 255).round().to(torch.uint8).numpy()).save(fresh, format="png")
-    os.replace(fresh, target)
+    with write_atomically(target) as fresh:
+        Image.fromarray((square * 255).round().to(torch.uint8).numpy()).save(fresh, format="png")
     return None
 
 
@@ -113,10 +112,8 @@ def _row(out: Path, target: Path, film: SourceFilm) -> dict[str, str]:
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, str]]) -> Path:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("w", newline="", encoding="utf-8") as file:
+    with write_atomically(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(fresh, path)
     return path

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from app.patchnet.findings import finding_indices
 from app.patchnet.model import PatchNet
@@ -41,4 +42,4 @@ def soften(
 
 def _probabilities(films: Films, teacher: Teacher, device: str) -> np.ndarray[Any, Any]:
     data = FilmDataset(films, teacher.image_size)
-    return 1 / (1 + np.exp(-predict_logits(teacher.network.to(device), data, _BATCH_IMAGES, device)))
+    return expit(predict_logits(teacher.network.to(device), data, _BATCH_IMAGES, device))

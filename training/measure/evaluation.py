@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Quality
@@ -71,7 +72,7 @@ def evaluate(
     dataset: str, logits: Array, labels: Array, thresholds: dict[str, float], *, resamples: int = 2_000, seed: int = 0
 ) -> Evaluation:
     """Compare logits [N, C] with labels [N, C], both in label order; ``thresholds`` are probabilities by finding."""
-    probabilities = 1 / (1 + np.exp(-logits))
+    probabilities = expit(logits)
     samples = bootstrap_auroc(logits, labels, resamples, seed)
     findings: dict[str, Quality] = {}
     accuracies: dict[str, float] = {}
@@ -143,7 +144,7 @@ def _plain(localization: Localization) -> dict[str, object]:
 
 def tune_thresholds(logits: Array, labels: Array, findings: list[str]) -> dict[str, float]:
     """The best threshold of each finding on validation films; findings without both classes get none."""
-    probabilities = 1 / (1 + np.exp(-logits))
+    probabilities = expit(logits)
     thresholds: dict[str, float] = {}
     for name in findings:
         column = FINDING_NAMES.index(name)

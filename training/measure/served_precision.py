@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -80,7 +81,7 @@ def _record(
     served = [index for index, record in enumerate(manifest.findings) if record.status != "untrained"]
     areas = np.array([[auroc(logits[:, i], truth[:, i]) for i in served] for logits in (exact, reduced)])
     lost = areas[1] - areas[0]
-    moved = np.abs(_sigmoid(reduced[:, served]) - _sigmoid(exact[:, served]))
+    moved = np.abs(expit(reduced[:, served]) - expit(exact[:, served]))
     mean_change = float(np.nanmean(lost))
     return PrecisionRecord(
         precision=name,
@@ -172,7 +173,3 @@ def _centre(maps: Tensor, window: int) -> Tensor:
 def _correlations(drawn: Tensor, truth: Tensor) -> list[float]:
     pairs = zip(drawn.flatten(1).numpy(), truth.flatten(1).numpy(), strict=True)
     return [float(np.corrcoef(one, other)[0, 1]) for one, other in pairs]
-
-
-def _sigmoid(logits: Logits) -> Logits:
-    return 1 / (1 + np.exp(-logits))

@@ -1,12 +1,12 @@
 """A comparison's main figures as a section of a model card, made from ``report.json``."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import ConfigurationError
+from app.files import write_atomically
 from training.publish.model_card import markdown_table
 
 BEGIN, END = "<!-- comparison:begin -->", "<!-- comparison:end -->"
@@ -122,9 +122,8 @@ def cite(report: Path, card: Path) -> None:
         raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         raise ConfigurationError(f"{report} is no report of a comparison: {error.error_count()} errors") from None
-    fresh = card.with_suffix(".new")
-    fresh.write_text(_with_section(text, section(figures), card), encoding="utf-8")
-    os.replace(fresh, card)
+    with write_atomically(card) as fresh:
+        fresh.write_text(_with_section(text, section(figures), card), encoding="utf-8")
 
 
 def section(report: Report) -> str:

@@ -5,13 +5,13 @@ from typing import Self
 
 from pydantic import Field
 
-from app.api.schemas.common import Body
 from app.dicom_objects.content import ReportKind
 from app.pacs.store.jobs import InstanceReport, JobReport, JobState, ObjectReport
 from app.pacs.values import Problem
+from app.validation import StrictModel
 
 
-class JobProblem(Body):
+class JobProblem(StrictModel):
     """Why work is delayed, was refused or was given up."""
 
     code: str
@@ -23,7 +23,7 @@ class JobProblem(Body):
         return None if problem is None else cls(code=problem.code, detail=problem.detail)
 
 
-class ObjectBody(Body):
+class ObjectBody(StrictModel):
     """A result; ``delivered`` when the target has confirmed it."""
 
     sop_class_uid: str
@@ -42,7 +42,7 @@ class ObjectBody(Body):
         )
 
 
-class InstanceBody(Body):
+class InstanceBody(StrictModel):
     """An instance of the study and its results."""
 
     sop_instance_uid: str
@@ -61,7 +61,7 @@ class InstanceBody(Body):
         )
 
 
-class JobBody(Body):
+class JobBody(StrictModel):
     """A job: waiting (instances are being queried), running, done, done_with_problems or failed."""
 
     id: str
