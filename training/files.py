@@ -1,4 +1,4 @@
-"""Writing checkpoints so that a file is complete or absent."""
+"""Atomic writing of checkpoints."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """``torch.save``, whole or not at all."""
+    """``torch.save`` to ``path``; the file is complete or absent."""
     fresh = path.with_suffix(".new")
     torch.save(content, fresh)
     os.replace(fresh, path)

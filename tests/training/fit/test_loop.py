@@ -12,8 +12,10 @@ from training import commands
 from training.data.datasets import FilmDataset, read_films
 from training.fit.distributed import World
 from training.fit.head import fit_head, mean_features
-from training.fit.loop import masked_loss, resume, start, train
+from training.fit.loop import train
 from training.fit.sampling import epoch_batches, steps_per_epoch
+from training.fit.state import resume, start
+from training.fit.step import masked_loss
 from training.fit.weight_interpolation import blend
 from training.measure.inference import mean_auroc, predict_logits
 from training.measure.subgroups import Subgroup
