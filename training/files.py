@@ -1,4 +1,4 @@
-"""Writing checkpoints so that a file is complete or absent."""
+"""Atomic writing of checkpoints."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,6 @@ from app.files import write_atomically
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """``torch.save``, whole or not at all."""
+    """``torch.save``; the file is complete or absent."""
     with write_atomically(path) as fresh:
         torch.save(content, fresh)

@@ -1,4 +1,4 @@
-"""What a method predicts, in the files that CheXlocalize's evaluation reads: saliency maps, and segmentations."""
+"""Export of a method's saliency maps and segmentations in the formats of CheXlocalize's evaluation."""
 
 import pickle
 from pathlib import Path
@@ -29,11 +29,11 @@ def write_predicted(
     image_size: int,
     out: Path,
 ) -> None:
-    """Write one method's maps and masks of all annotated films and findings with a threshold.
+    """Write one method's maps and masks of all annotated radiographs, for the findings with a threshold.
 
-    ``<film>_<finding>_map.pkl`` holds a dictionary with ``map`` [1, 1, h, w], ``prob``, ``task``, ``gt`` and
-    ``cxr_dims`` (columns, rows); ``segmentations.json`` run lengths of the map above the finding's threshold, empty
-    where the network does not call the finding. ``logits`` and ``decided`` are [N, 14].
+    ``<radiograph>_<finding>_map.pkl`` holds a dictionary with ``map`` [1, 1, h, w], ``prob``, ``task``, ``gt`` and
+    ``cxr_dims`` (columns, rows). ``segmentations.json`` holds run lengths of the map above the finding's threshold,
+    empty where the model does not decide for the finding. ``logits`` and ``decided`` are [N, 14].
     """
     out.mkdir(parents=True, exist_ok=True)
     masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
