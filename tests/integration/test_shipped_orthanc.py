@@ -73,7 +73,7 @@ def test_films_are_sent_on_and_results_are_not(shipped, receiver):
     receiver.start()
     results = [film(2, SOPClassUID=SECONDARY_CAPTURE), film(3, SOPClassUID=PRESENTATION_STATE)]
     assert stow(shipped, [*results, film(1), film(4)]).status_code == 200
-    eventually(lambda: receiver.received() == {"1.2.3.1", "1.2.3.4"}, timeout_s=60)
+    eventually(lambda: receiver.received() == {"1.2.3.1", "1.2.3.4"})
     with shipped.client() as client:
         jobs = client.get("/jobs?expand").json()
     assert len([job for job in jobs if job["Type"] == "DicomModalityStore"]) == 2
@@ -82,7 +82,7 @@ def test_films_are_sent_on_and_results_are_not(shipped, receiver):
 def test_what_could_not_be_sent_is_sent_again(shipped, receiver):
     assert stow(shipped, [film(1)]).status_code == 200
     with shipped.client() as client:
-        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Failure"], timeout_s=60)
+        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Failure"])
         receiver.start()
 
         def arrives_after_a_beat() -> bool:
@@ -90,5 +90,5 @@ def test_what_could_not_be_sent_is_sent_again(shipped, receiver):
             sleep(0.5)
             return receiver.received() == {"1.2.3.1"}
 
-        eventually(arrives_after_a_beat, timeout_s=60)
-        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Success"], timeout_s=60)
+        eventually(arrives_after_a_beat)
+        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Success"])
