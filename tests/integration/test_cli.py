@@ -71,12 +71,12 @@ def test_explain_writes_a_picture_of_a_smoother_map(films):
         (["explain", "RG1_J2KR.dcm", "--class", "Edema", "--out", "x.gif"], 2, ".png or .json"),
         (["explain", "RG1_J2KR.dcm", "--class", "Scoliosis", "--out", "x.png"], 1, "unknown_finding"),
         pytest.param(
-            ["explain", "RG1_J2KR.dcm", "--class", "Edema", "--offset", "0", "--out", "x.png"], 1, "invalid_query",
+            ["explain", "RG1_J2KR.dcm", "--class", "Edema", "--offset", "0", "--out", "x.png"],
+            1,
+            "invalid_query",
             marks=pytest.mark.thorough,
         ),
-        pytest.param(
-            ["predict", "RG1_J2KR.dcm", "--model", "nobody"], 1, "artifact_error", marks=pytest.mark.thorough
-        ),
+        pytest.param(["predict", "RG1_J2KR.dcm", "--model", "nobody"], 1, "artifact_error", marks=pytest.mark.thorough),
         (["serve", "--model", "nobody", "--port", "0"], 1, "artifact_error"),
         (["serve", "--host", "not-an-address"], 1, "cannot listen"),
     ],

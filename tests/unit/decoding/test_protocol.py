@@ -80,7 +80,9 @@ def test_an_unforeseen_failure_is_told_by_its_class_alone(ends, monkeypatch):
 def test_a_worker_ends_when_its_answer_is_not_wanted(ends, monkeypatch):
     ours, theirs = ends
     proceed = threading.Event()
-    monkeypatch.setattr(worker, "decode_image", lambda *_: proceed.wait(300) and decode_image(make.chest_dicom(), LIMITS))
+    monkeypatch.setattr(
+        worker, "decode_image", lambda *_: proceed.wait(300) and decode_image(make.chest_dicom(), LIMITS)
+    )
     thread = serve(theirs)
     ours.receive(16, soon())
     ours.send(b"anything", soon())
