@@ -21,7 +21,7 @@ from tests.integration.orthanc import orthanc, start_orthanc  # noqa: F401 - fix
 
 START_TIMEOUT_S = 600
 LONG_DEADLINES = {"request_timeout_s": 600, "decode_timeout_s": 60}
-"""Deadlines that a busy machine meets, for every service that a test does not give others."""
+"""Deadlines that a busy machine can meet, unless a test sets its own."""
 
 OF_THE_TESTS = {"OMP_NUM_THREADS", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
 
@@ -114,7 +114,7 @@ def running(*flags: str, **settings: object) -> Iterator[RunningService]:
 
 @contextmanager
 def one_exporter() -> Iterator[None]:
-    """While no exported model is kept, let services start one after another: the first exports it for all."""
+    """While the cache is empty, start one service after another: the first exports the model for all."""
     folder = Path(os.environ["MEDPATCHNET_CACHE_DIR"])
     with (folder / "lock").open("w") as lock:
         if not any(folder.glob("openvino-*")):

@@ -72,6 +72,7 @@ MADE = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("attributes", MADE.values(), ids=list(MADE))
 def test_objects_of_made_films_have_no_errors(client, tmp_path, kind, attributes):
@@ -80,6 +81,7 @@ def test_objects_of_made_films_have_no_errors(client, tmp_path, kind, attributes
         assert problems_of(tmp_path, content) == []
 
 
+@pytest.mark.thorough
 def test_reference_films_as_dicom_have_no_errors(shared, client, tmp_path):
     """Real films, wrapped as CR objects."""
     films = sorted((shared / "data" / "nih-cxr" / "test").rglob("*.[jp][pn]g"))[:4]
