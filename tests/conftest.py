@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 REFERENCE_DATA = ROOT.parent / "shared"
 
 _SHARED_SERVICES = ("service", "guarded")
-"""Session fixtures that start a service; the tests that use one run in one worker, so that it starts once."""
+"""Session fixtures of the integration tests; all tests that use one run in one worker, so that it starts once."""
 
 _ORDER = ("browser", "service", "guarded", "integration", "training", "unit", "contract")
 """Groups and folders, the longest first: short groups at the end keep all workers busy until the end."""
@@ -59,8 +59,8 @@ def _group(item: pytest.Item) -> str:
     path = item.path.relative_to(ROOT / "tests")
     if path.parts[0] == "browser":
         return "browser"
-    used = [name for name in _SHARED_SERVICES if name in getattr(item, "fixturenames", ())]
-    return used[0] if used else path.as_posix()
+    used = getattr(item, "fixturenames", ()) if path.parts[0] == "integration" else ()
+    return next((name for name in _SHARED_SERVICES if name in used), path.as_posix())
 
 
 def _rank(item: pytest.Item) -> int:
