@@ -1,4 +1,4 @@
-"""Small artifacts with random weights, for tests of everything around the network."""
+"""Small artifacts with random weights, for tests of everything around the model."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Time for tests: a clock that is handed to what is tested, and moved by hand."""
+"""A clock that a test passes to the code under test and moves by hand."""
 
 
 class Clock:
-    """A clock that only moves when told."""
+    """Returns ``now`` when called; only the test changes it."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now

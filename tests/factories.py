@@ -1,6 +1,6 @@
-"""Makers of test inputs: films, DICOM objects in any encoding, PNG and JPEG files, and hostile ones.
+"""Factories of test inputs: radiographs as DICOM objects in any encoding, as PNG and JPEG files, and hostile files.
 
-Everything is deterministic. The example films are those of pydicom and pydicom-data, installed with the tests.
+Everything is deterministic. The examples are files of pydicom and pydicom-data, which are installed with the tests.
 """
 
 import struct
@@ -33,7 +33,7 @@ def example(name: str) -> bytes:
 
 
 def film(rows: int = ROWS, columns: int = COLUMNS, bits: int = 12) -> np.ndarray:
-    """A smooth, unsymmetric film [rows, columns] uint16 that uses most of ``bits`` bits, but not all."""
+    """A smooth, asymmetric radiograph [rows, columns] uint16 whose values use most of ``bits`` bits."""
     row, column = np.mgrid[0:rows, 0:columns].astype(np.float64)
     lungs = np.sin(row / rows * 5.0) * np.cos(column / columns * 7.0 + 1.0)
     values = 0.5 + 0.3 * lungs + 0.1 * row / rows - 0.05 * column / columns
@@ -41,13 +41,13 @@ def film(rows: int = ROWS, columns: int = COLUMNS, bits: int = 12) -> np.ndarray
 
 
 def crop_of_rg1() -> np.ndarray:
-    """The part [113, 127] uint16 of the example chest that the HTJ2K files hold."""
+    """The part [113, 127] uint16 of the example chest that is stored in the HTJ2K files."""
     whole = np.frombuffer(dcmread(BytesIO(example("RG1_UNCR.dcm"))).PixelData, dtype="<u2").reshape(1955, 1841)
     return whole[600:1052:4, 500:1008:4]
 
 
 def chest_dataset(stored: np.ndarray | None = None, bits: int = 12, **attributes: object) -> Dataset:
-    """A data set of a chest film; ``attributes`` replace or, where None, remove what is there."""
+    """A data set of a chest radiograph; each of ``attributes`` replaces an attribute or, where None, removes it."""
     stored = film(bits=bits) if stored is None else stored
     dataset = Dataset()
     dataset.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
@@ -69,7 +69,7 @@ def chest_dataset(stored: np.ndarray | None = None, bits: int = 12, **attributes
     if stored.ndim == 3:
         dataset.PlanarConfiguration = 0
     dataset["PixelData"] = _pixel_element(stored.astype(stored.dtype.newbyteorder("<")).tobytes(), dataset)
-    with warnings.catch_warnings():  # odd values are what some tests want
+    with warnings.catch_warnings():  # some tests need odd values
         warnings.simplefilter("ignore")
         for keyword, value in attributes.items():
             if value is None:
@@ -80,7 +80,7 @@ def chest_dataset(stored: np.ndarray | None = None, bits: int = 12, **attributes
 
 
 def radiograph_of(picture: Path, **attributes: object) -> bytes:
-    """A DICOM file of a picture of a chest, stored with 12 bits: CR and DX by turns, as the number in its name says."""
+    """A DICOM file of a picture of a chest, stored with 12 bits: CR or DX, by the digits of its name."""
     pixels = np.asarray(Image.open(picture).convert("L"), dtype=np.uint16) * 16
     name = picture.stem
     computed = sum(map(int, filter(str.isdecimal, name))) % 2 == 0
@@ -108,7 +108,7 @@ def _pixel_element(value: bytes, dataset: Dataset):
 
 
 def write_dicom(dataset: Dataset, syntax: str = uid.ExplicitVRLittleEndian, *, preamble: bool = True) -> bytes:
-    """A DICOM file of a data set whose pixel data already fit the transfer syntax (little endian if uncompressed)."""
+    """A DICOM file of a data set whose pixel data already have the transfer syntax (little endian if uncompressed)."""
     dataset = Dataset(dataset)
     if syntax == uid.ExplicitVRBigEndian and dataset.get("BitsAllocated") == 16:
         dataset.PixelData = np.frombuffer(dataset.PixelData, dtype="<u2").astype(">u2").tobytes()
@@ -127,12 +127,12 @@ def write_dicom(dataset: Dataset, syntax: str = uid.ExplicitVRLittleEndian, *, p
 
 
 def chest_dicom(stored: np.ndarray | None = None, bits: int = 12, **attributes: object) -> bytes:
-    """An explicit little endian DICOM file of a chest film."""
+    """An explicit little endian DICOM file of a chest radiograph."""
     return write_dicom(chest_dataset(stored, bits, **attributes))
 
 
 def compressed_dicom(frame: bytes, syntax: str, stored: np.ndarray, bits: int = 12, **attributes: object) -> bytes:
-    """A DICOM file around one compressed frame; ``stored`` only tells its shape and type."""
+    """A DICOM file of one compressed frame; only the shape and the type of ``stored`` are used."""
     dataset = chest_dataset(stored, bits, **attributes)
     dataset.PixelData = encapsulate([frame])
     dataset["PixelData"].VR = "OB"
@@ -141,7 +141,7 @@ def compressed_dicom(frame: bytes, syntax: str, stored: np.ndarray, bits: int = 
 
 
 def encoded_frame(stored: np.ndarray, syntax: str, bits: int = 12) -> bytes:
-    """One frame compressed without loss, or nearly so for the lossy transfer syntaxes, with the encoder at hand."""
+    """One frame compressed without loss, or with little loss for the lossy transfer syntaxes."""
     if syntax in {uid.JPEG2000Lossless, uid.JPEG2000}:
         ratios = [10.0] if syntax == uid.JPEG2000 else None
         return bytes(openjpeg.utils.encode_array(stored, bits_stored=bits, compression_ratios=ratios))
@@ -195,18 +195,18 @@ def _raster_file(image: np.ndarray, kind: str, mode: str | None, options: dict[s
 
 
 def film_8bit(rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray:
-    """The film as [rows, columns] uint8."""
+    """The radiograph as [rows, columns] uint8."""
     return film(rows, columns, bits=8).astype(np.uint8)
 
 
 def colour_photo(rows: int = ROWS, columns: int = COLUMNS) -> np.ndarray:
-    """A picture [rows, columns, 3] uint8 with real colour."""
+    """A picture [rows, columns, 3] uint8 in colour."""
     gray = film_8bit(rows, columns)
     return np.stack([gray, gray[::-1], 255 - gray], axis=2)
 
 
 def png_header(columns: int, rows: int) -> bytes:
-    """A PNG that claims a size and holds almost nothing."""
+    """A PNG whose header states a size and that has almost no pixel data."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))

@@ -1,4 +1,4 @@
-"""Programs of Debian packages, and other things a machine may lack; where everything must run, lacking is failing."""
+"""Programs that some tests need and a machine can lack; in CI a missing one is a failure."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ def lacking(what: str) -> NoReturn:
 
 
 def installed(program: str, *folders: Path) -> str:
-    """Path of a program in the search path or in further folders.
+    """Path of a program in the search path or in ``folders``; the test is skipped, or fails in CI, where there is none.
 
-    What lies beside the interpreter does not count: pynetdicom installs scripts under names of dcmtk's programs.
+    The folder of the interpreter is left out: pynetdicom installs scripts there under the names of dcmtk's programs.
     """
     own = Path(sys.executable).parent
     places = [*(folder for folder in os.get_exec_path() if Path(folder) != own), *map(str, folders)]

@@ -1,4 +1,4 @@
-"""Waiting for what another thread, process or server does in its own time."""
+"""Waiting for another thread, process or server."""
 
 from collections.abc import Callable
 from time import monotonic, sleep
@@ -9,11 +9,11 @@ import pytest
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], timeout_s: float = 120.0, every_s: float = 0.05) -> T:
-    """What the condition gives once it holds; the test fails where it does not hold in time."""
+def eventually(condition: Callable[[], T], timeout_s: float = 300.0, every_s: float = 0.05) -> T:
+    """The condition's value as soon as it is true; the test fails if it is still false after ``timeout_s``."""
     deadline = monotonic() + timeout_s
     while not (found := condition()):
         if monotonic() >= deadline:
-            pytest.fail(f"it does not hold after {timeout_s:g} s")
+            pytest.fail(f"still false after {timeout_s:g} s")
         sleep(every_s)
     return found

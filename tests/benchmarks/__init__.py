@@ -1,1 +1,1 @@
-"""Benchmarks: ours beside its peers, interleaved in one run. ``python -m tests.benchmarks --help``."""
+"""Benchmarks of the service and its peers, interleaved in one run. ``python -m tests.benchmarks --help``."""

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [PART …]``: tables on the screen, and ``.runs/benchmarks.json``. It asserts no time."""
+"""``python -m tests.benchmarks [PART …]`` prints tables and writes ``.runs/benchmarks.json``; it asserts nothing."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +19,8 @@ def main(
     requests: Annotated[int, typer.Option(help="Requests of the memory test.")] = 10_000,
     out: Annotated[Path, typer.Option(help="Where the figures are written.")] = Path(".runs/benchmarks.json"),
 ) -> None:
-    """Measure the service beside its peers on this machine."""
-    keep_large_blocks()  # as `serve` does, for the peers in this process too
+    """Measure the service and its peers on this machine."""
+    keep_large_blocks()  # as `serve` does; also for the peers in this process
     report = Report(machine())
     known = {
         "engines": lambda: networks.engines(report, rounds),

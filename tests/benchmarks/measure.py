@@ -1,4 +1,4 @@
-"""Timing of rivals in turns, facts about the machine, tables."""
+"""Interleaved timing, facts about the machine, tables."""
 
 import json
 import os
@@ -20,7 +20,7 @@ Row = dict[str, float | str]
 
 @dataclass
 class Report:
-    """Tables by title; printed as they come, written as one JSON file."""
+    """Tables by title; each is printed when it is added, all are written to one JSON file."""
 
     machine: dict[str, str | int]
     tables: dict[str, list[Row]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Report:
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures depend on."""
+    """The hardware and the versions that the figures depend on."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     models = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
     return {
@@ -51,7 +51,7 @@ def machine() -> dict[str, str | int]:
 
 
 def interleaved(rivals: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each rival; every round runs all of them, so that a slow moment hits all alike."""
+    """Median seconds of each candidate; every round runs all of them, so that a slow moment affects all equally."""
     for run in rivals.values():
         run()
     seconds: dict[str, list[float]] = {name: [] for name in rivals}
@@ -68,7 +68,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def convolution_peak(rounds: int = 9) -> float:
-    """The machine's best float32 rate of a convolution, in FLOP/s: of several shapes that suit it."""
+    """The best float32 rate of a convolution on this machine, in FLOP/s, over several favourable shapes."""
     best = 0.0
     for channels, side, batch in ((128, 28, 32), (256, 14, 32), (256, 28, 16), (512, 14, 16)):
         layer = torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False).to(memory_format=torch.channels_last)

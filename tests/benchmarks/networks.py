@@ -1,4 +1,4 @@
-"""The network alone: our engines and the authors' definition on the same weights."""
+"""The model alone: the engines of the service and the authors' definition with the same weights."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ MODELS = Path(__file__).resolve().parent.parent.parent / "models"
 
 
 def networks() -> dict[str, PatchNet]:
-    """The shipped Lite0, and the paper's EfficientNetV2-S with random weights: time does not depend on them."""
+    """The shipped Lite0, and the paper's EfficientNetV2-S with random weights, which do not change the time."""
     torch.manual_seed(0)
     return {
         "EfficientNet-Lite0": artifact.load(MODELS / "chest-lite0").network,
@@ -28,9 +28,9 @@ def networks() -> dict[str, PatchNet]:
 
 @torch.no_grad()
 def settled(backbone: nn.Module) -> nn.Module:
-    """Set batch norm statistics from the features of a randomized network, so that its logits are not all zero.
+    """Set the batch norm statistics from the features of a randomized network.
 
-    Else they would shrink from layer to layer to nothing, and any two engines would agree.
+    Otherwise the features shrink from layer to layer to zero, and any two engines agree.
     """
     norms = [layer for layer in backbone.modules() if isinstance(layer, nn.BatchNorm2d)]
     for layer in norms:
@@ -41,18 +41,18 @@ def settled(backbone: nn.Module) -> nn.Module:
 
 
 def served(backbone: torch.nn.Module) -> Engine:
-    """The engine that serves a backbone on this CPU."""
+    """The engine that runs a backbone on this CPU."""
     return make_engines(lambda: backbone, 64, EngineOptions(engine="openvino"))[0]
 
 
 def authors_pass(network: PatchNet, images: torch.Tensor) -> torch.Tensor:
-    """As the authors' forward pass does: all patches of all images as one batch, NCHW, autograd on; [B, P², C]."""
+    """The authors' forward pass: all patches of all images as one batch, NCHW, autograd on; [B, P², C]."""
     patches = split_patches(images, network.patch_size)
     return network.backbone(patches).reshape(len(images), -1, 14)
 
 
 def engines(report: Report, rounds: int) -> None:
-    """One and eight images, in ms, against the authors' path; the share of the convolution peak."""
+    """Milliseconds of one and of eight images with each engine and with the authors' pass; the share of the peak."""
     peak = convolution_peak()
     rows = []
     for name, network in networks().items():
@@ -90,7 +90,7 @@ def engines(report: Report, rounds: int) -> None:
 
 
 def maps(report: Report, rounds: int) -> None:
-    """A whole shift-averaged map of 14 findings: the authors' way, pass by pass, and ours."""
+    """A whole shift-averaged map of 14 findings: the authors' algorithm, pass by pass, and that of the service."""
     rows = []
     for name, network in networks().items():
         ours = served(network.backbone)

@@ -36,7 +36,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], url: str, ready: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process from its start until its ``ready`` path answers 200, ended with its children."""
+    """A server process, ready when its ``ready`` path answers 200; it is stopped with its children."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
@@ -90,21 +90,21 @@ def peer(name: str) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Load:
-    """Answers a second, their latencies in seconds, and how many requests were not answered with success."""
+    """Successful responses a second, their latencies in seconds, and the number of failed requests."""
 
     rate: float
     waits: list[float]
     failed: int
 
     def whole(self) -> "Load":
-        """Itself. Raises RuntimeError where a request failed."""
+        """Itself. Raises RuntimeError if a request failed."""
         if self.failed:
             raise RuntimeError(f"{self.failed} requests failed")
         return self
 
 
 async def load(url: str, field: str | None, films: list[bytes], clients: int, requests: int) -> Load:
-    """Closed loop of some clients, who send ``requests`` together."""
+    """A closed loop of ``clients`` that send ``requests`` in all."""
     waits: list[float] = []
     numbers = iter(range(requests))
 
@@ -135,7 +135,7 @@ async def opened_clients(count: int) -> AsyncIterator[list[httpx.AsyncClient]]:
 
 
 def throughput(report: Report, rounds: int, requests: int = 200) -> None:
-    """8 clients with JPEG films of 720 px: ours, LitServe, BentoML in turns; the bare engine for the limit."""
+    """8 clients with JPEG radiographs of 720 px: the service, LitServe, BentoML in turns; the bare engine as limit."""
     films = [jpeg_film(seed=seed) for seed in range(16)]
     engine = make_engines(lambda: artifact.load(MODELS / "chest-lite0").network.backbone, 64, EngineOptions())[0]
     patches = torch.rand(512, 1, 64, 64)
@@ -163,7 +163,7 @@ def throughput(report: Report, rounds: int, requests: int = 200) -> None:
 
 
 def latency(report: Report, requests: int = 100) -> None:
-    """One request at a time: its time, and the stages that the service names."""
+    """One request at a time: its time, and its stages as the service reports them."""
     with ours() as (url, _), httpx.Client(base_url=url, trust_env=False) as client:
         film = jpeg_film()
         waits, named = [], []
@@ -177,7 +177,7 @@ def latency(report: Report, requests: int = 100) -> None:
 
 
 def mixed(report: Report, requests: int = 150) -> None:
-    """Predictions of one client alone, and while maps of offset 4 are drawn."""
+    """Predictions of one client, alone and while maps of offset 4 are computed."""
     films = [jpeg_film(seed=seed) for seed in range(4)]
 
     async def measured(url: str) -> tuple[list[float], list[float]]:
@@ -236,7 +236,7 @@ def memory(report: Report, requests: int = 10_000) -> None:
 
 
 def start(report: Report) -> None:
-    """Seconds from the command to ready, without and with a kept export."""
+    """Seconds from the command to readiness, without and with a cached export."""
     with tempfile.TemporaryDirectory() as cache:
         rows = []
         for kind in ("no cache", "cache", "cache"):

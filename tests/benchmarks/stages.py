@@ -1,4 +1,4 @@
-"""What happens around the network: decoding, preprocessing, drawing, one explanation beside Grad-CAM."""
+"""The stages around the model: decoding, preprocessing, rendering; one explanation and Grad-CAM."""
 
 import io
 from pathlib import Path
@@ -21,7 +21,7 @@ from training.saliency_methods import ActivationMaps
 
 
 def jpeg_film(side: int = 720, seed: int = 0) -> bytes:
-    """A made film: smooth noise, as JPEG."""
+    """A synthetic radiograph: smooth noise, as JPEG."""
     small = np.random.default_rng(seed).integers(0, 255, (24, 24), dtype=np.uint8)
     stream = io.BytesIO()
     Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=92)
@@ -50,7 +50,7 @@ def stages(report: Report, rounds: int, dicom: Path) -> None:
 
 
 def explanation(report: Report, rounds: int) -> None:
-    """One explanation as PNG: the exact patch grid, and the library's Grad-CAM on the image-level twin."""
+    """One explanation as PNG: the exact patch grid, and the library's Grad-CAM on the image-level model."""
     patch, image = (artifact.load(MODELS / name) for name in ("chest-lite0", "chest-lite0-image"))
     engine = make_engines(lambda: patch.network.backbone, 64, EngineOptions(engine="openvino"))[0]
     method = ActivationMaps(image.network, names=("Grad-CAM",))

@@ -1,5 +1,6 @@
 """A real server in a process of its own, as an integration engineer would start it."""
 
+import fcntl
 import os
 import re
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -17,7 +19,11 @@ import pytest
 from tests.factories import example
 from tests.integration.orthanc import orthanc, start_orthanc  # noqa: F401 - fixtures of all integration tests
 
-START_TIMEOUT_S = 240
+START_TIMEOUT_S = 600
+LONG_DEADLINES = {"request_timeout_s": 600, "decode_timeout_s": 60}
+"""Deadlines that a busy machine can meet, unless a test sets its own."""
+
+OF_THE_TESTS = {"OMP_NUM_THREADS", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
 
 
 @dataclass
@@ -38,7 +44,7 @@ class RunningService:
     def log(self) -> str:
         return "\n".join(self.lines)
 
-    def client(self, timeout=60.0, **options) -> httpx.Client:
+    def client(self, timeout=300.0, **options) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, **options)
 
     def wait_until_ready(self) -> None:
@@ -55,7 +61,7 @@ class RunningService:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
+        status = self.process.wait(300)
         self.follower.join(10)
         self.process.stderr.close()
         return status
@@ -72,14 +78,9 @@ def _follow(service: RunningService) -> None:
 
 def started(*flags: str, **settings: object) -> RunningService:
     """`medpatchnet serve` on a free loopback port, with settings as keyword arguments; ready or not."""
-    kept = {"MEDPATCHNET_CACHE_DIR"}
-    environment = {
-        name: value for name, value in os.environ.items() if name in kept or not name.startswith("MEDPATCHNET_")
-    }
-    environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "app.cli", "serve", "--port", "0", *flags],
-        env=environment,
+        env=environment(**LONG_DEADLINES | settings),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -87,29 +88,52 @@ def started(*flags: str, **settings: object) -> RunningService:
     return RunningService(process)
 
 
+def environment(**settings: object) -> dict[str, str]:
+    """The environment of a process of the product: settings as keyword arguments, and the tests' cache of exports.
+
+    Limits of threads and the measuring of coverage are for the process of the tests alone.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in OF_THE_TESTS and (name == "MEDPATCHNET_CACHE_DIR" or not name.startswith("MEDPATCHNET_"))
+    }
+    return kept | {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def running(*flags: str, **settings: object) -> Iterator[RunningService]:
+    """``started``, ready; it is stopped in the end."""
+    with ExitStack() as stack:
+        with one_exporter():
+            service = started(*flags, **settings)
+            stack.callback(service.stop)
+            service.wait_until_ready()
+        yield service
+
+
+@contextmanager
+def one_exporter() -> Iterator[None]:
+    """While the cache is empty, start one service after another: the first exports the model for all."""
+    folder = Path(os.environ["MEDPATCHNET_CACHE_DIR"])
+    with (folder / "lock").open("w") as lock:
+        if not any(folder.glob("openvino-*")):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="module")
 def start_service() -> Iterator[Callable[..., RunningService]]:
     """Start `medpatchnet serve` and wait until it is ready; it is stopped after the last test of the file."""
-    services: list[RunningService] = []
-
-    def start(*flags: str, **settings: object) -> RunningService:
-        service = started(*flags, **settings)
-        services.append(service)
-        service.wait_until_ready()
-        return service
-
-    yield start
-    for service in services:
-        service.stop()
+    with ExitStack() as services:
+        yield lambda *flags, **settings: services.enter_context(running(*flags, **settings))
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[RunningService]:
     """The service with its default settings and the shipped model, for all tests that leave it as it is."""
-    service = started()
-    service.wait_until_ready()
-    yield service
-    service.stop()
+    with running() as service:
+        yield service
 
 
 @pytest.fixture(scope="session")
@@ -126,10 +150,9 @@ def rg1() -> bytes:
 
 def medpatchnet(*arguments: object, cwd: Path | None = None, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end, with settings as keyword arguments."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MEDPATCHNET_")}
-    environment |= {f"MEDPATCHNET_{name.upper()}": str(value) for name, value in settings.items()} | {"COLUMNS": "120"}
     command = [sys.executable, "-m", "app.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    variables = environment(**settings) | {"COLUMNS": "120"}
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False, timeout=600)
 
 
 def make_key(path: Path, *scopes: str) -> tuple[Path, str]:
@@ -140,13 +163,14 @@ def make_key(path: Path, *scopes: str) -> tuple[Path, str]:
     return path, made.stdout.strip()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def keys(tmp_path_factory) -> tuple[Path, str]:
     """A file with one key, for ``predict`` and ``explain``, and the key."""
     return make_key(tmp_path_factory.mktemp("keys") / "keys.json", "predict", "explain")
 
 
-@pytest.fixture(scope="module")
-def guarded(start_service, keys) -> RunningService:
+@pytest.fixture(scope="session")
+def guarded(keys) -> Iterator[RunningService]:
     """A service that listens on every address and asks for a key; operations are on a port of their own."""
-    return start_service("--host", "0.0.0.0", api_keys_file=keys[0], admin_port=0)
+    with running("--host", "0.0.0.0", api_keys_file=keys[0], admin_port=0) as service:
+        yield service

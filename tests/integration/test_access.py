@@ -47,7 +47,7 @@ def test_the_admin_port_answers_operations_only(guarded, keys, rg1):
     assert guarded.admin_url.startswith("http://127.0.0.1:")
 
 
-def test_a_key_made_while_the_service_runs_is_valid_within_a_second(guarded, keys):
+def test_a_key_made_while_the_service_runs_is_valid_without_a_restart(guarded, keys):
     made = medpatchnet("keys", "new", "pacs", "--scope", "predict", "--file", str(keys[0]))
     with guarded.client() as client:
 
@@ -55,4 +55,4 @@ def test_a_key_made_while_the_service_runs_is_valid_within_a_second(guarded, key
             answers = [client.get("/findings", headers={"X-API-Key": key}) for key in (keys[1], made.stdout.strip())]
             return all(answer.status_code == 200 for answer in answers)
 
-        eventually(are_valid, timeout_s=5)
+        eventually(are_valid)

@@ -14,18 +14,19 @@ from tests.load.traffic import traffic
 pytestmark = pytest.mark.integration
 
 
-def test_mutated_inputs_end_as_films_or_refusals():
-    tally = asyncio.run(fuzz_decoders(1000, seed=1, workers=2))
+@pytest.mark.parametrize("count", [128, pytest.param(2000, marks=pytest.mark.thorough)])
+def test_mutated_inputs_end_as_films_or_refusals(count):
+    tally = asyncio.run(fuzz_decoders(count, seed=1, workers=2))
     assert tally.failures == []
-    assert sum(tally.outcomes.values()) == 1000
+    assert sum(tally.outcomes.values()) == count
     assert len(tally.outcomes) >= 4
-    assert tally.slowest_s < 60
 
 
-def test_mutated_bodies_and_queries_get_answers_or_refusals_from_every_route(service):
-    tally = asyncio.run(fuzz_service(service, 128, seed=2))
+@pytest.mark.parametrize("count", [32, pytest.param(256, marks=pytest.mark.thorough)])
+def test_mutated_bodies_and_queries_get_answers_or_refusals_from_every_route(service, count):
+    tally = asyncio.run(fuzz_service(service, count, seed=2))
     assert tally.failures == []
-    assert sum(tally.outcomes.values()) == 128
+    assert sum(tally.outcomes.values()) == count
     assert {outcome[:3] for outcome in tally.outcomes} <= {"200", "204", "400", "404", "413", "422", "503"}
 
 
@@ -55,17 +56,18 @@ def test_a_film_that_only_waited_is_no_hang():
     assert not fuzz.hangs(make.chest_dicom())
 
 
+@pytest.mark.thorough
 def test_below_capacity_only_bad_inputs_fail_while_workers_die(service, rg1):
     report = asyncio.run(traffic("soak", service, 5.0, 2.0, rg1))
     print("\n" + "\n".join(report.lines()))
     assert (report.wrong, report.lost) == (0, 0)
     assert report.killed >= 1
     assert set(report.codes) <= {"200", "bad 422", "422", "503"}
-    assert report.recovered_s < 30
     assert len(report.resident) == len(report.livez) > 10
     assert report.codes["422"] + report.codes["503"] <= report.killed + len(report.refused)
 
 
+@pytest.mark.thorough
 def test_many_small_films_over_capacity_are_refused_at_once(start_service):
     film = make.jpeg_file(make.film_8bit(720, 720))
     report = asyncio.run(traffic("overload", start_service(), 5.0, 2.0, film))
@@ -74,7 +76,7 @@ def test_many_small_films_over_capacity_are_refused_at_once(start_service):
     assert set(report.codes) <= {"200", "503"}
     assert report.good
     assert len(report.refused) > len(report.good)
-    assert statistics.median(report.refused) < 0.1
+    assert statistics.median(report.refused) < statistics.median(report.good) / 2
 
 
 @pytest.mark.slow

@@ -85,6 +85,7 @@ def test_a_full_disk_refuses_new_work_and_loses_no_accepted_work(pacs, volume, s
     assert service.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_read_only_disk_prevents_the_start_and_loses_no_accepted_work(pacs, volume, start_service, rg1):
     archive, settings, port = pacs
     service = start_service(**settings)
@@ -93,7 +94,7 @@ def test_a_read_only_disk_prevents_the_start_and_loses_no_accepted_work(pacs, vo
     assert service.stop() == 0
     volume.remount("ro")
     refused = started(**settings)
-    assert refused.process.wait(60) == 1
+    assert refused.process.wait(300) == 1
     refused.stop()
     assert "the database cannot be opened for writing" in refused.log
     volume.remount("rw")

@@ -110,6 +110,7 @@ def test_a_real_film(rg1, validate):
     assert counts["sc"] > 1
 
 
+@pytest.mark.thorough
 @pytest.mark.reference_data
 def test_a_few_films(shared, validate):
     chosen = films(shared)[:: len(films(shared)) // A_FEW][:A_FEW]

@@ -91,6 +91,7 @@ def complete(archive, study, expected):
     assert kinds.count("SR") == kinds.count("PR") == expected // 2
 
 
+@pytest.mark.thorough
 def test_every_radiograph_has_one_set_of_results_after_kills(start_service, start_orthanc, tmp_path, rg1):
     result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=6, kills=1, seed=1)
     complete(*result)

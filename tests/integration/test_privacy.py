@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import shutil
 import warnings
 
 import pydicom
@@ -31,6 +33,7 @@ def watched(start_service, tmp_path_factory):
     """A service that says all it can, and whose temporary files and audit log are watched."""
     folder = tmp_path_factory.mktemp("watched")
     (folder / "tmp").mkdir()
+    shutil.copytree(os.environ["MEDPATCHNET_CACHE_DIR"], folder / "cache", ignore=shutil.ignore_patterns(".new-*"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder / "tmp"))
         service = start_service(log_level="debug", audit_file=folder / "audit.jsonl", cache_dir=folder / "cache")
@@ -74,6 +77,7 @@ def planted(name, sentinel, chosen):
     return file.getvalue()
 
 
+PATHS = ("/predict", "/explain?class=all", "/report?object=sr", "/report?object=gsps")
 PLACES = ("PatientComments", "OtherPatientIDs", "StudyDescription", "ImageComments", "Modality", "BodyPartExamined",
           "PhotometricInterpretation", "ViewPosition", "ReferringPhysicianName")  # fmt: skip
 
@@ -89,7 +93,7 @@ PLACES = ("PatientComments", "OtherPatientIDs", "StudyDescription", "ImageCommen
     chosen=st.sets(st.sampled_from(PLACES), max_size=3),
     kept=st.one_of(st.just(1.0), st.floats(0.01, 0.99)),
     edits=st.lists(st.tuples(st.integers(132, 3000), st.integers(0, 255)), max_size=4),
-    path=st.sampled_from(["/predict", "/explain?class=all"]),
+    path=st.sampled_from(PATHS),
     unique=st.integers(0, 999_999),
 )
 def test_no_sentinel_stays_behind_or_comes_back_in_an_error(watched, client, name, chosen, kept, edits, path, unique):
@@ -105,6 +109,20 @@ def test_no_sentinel_stays_behind_or_comes_back_in_an_error(watched, client, nam
     if answer.status_code != 200:
         assert "ZQXW" not in answer.text
         assert not any(date in answer.text for date in DATED.values())
+
+
+@pytest.mark.parametrize("change", [{"Rows": 7}, {"BitsAllocated": 24}, {"Modality": "CT"}], ids=str)
+@pytest.mark.parametrize("path", PATHS)
+def test_no_sentinel_comes_back_in_the_error_of_a_film_that_contradicts_itself(watched, client, path, change):
+    dataset = pydicom.dcmread(io.BytesIO(planted("RG1_UNCR.dcm", "ZQXWERROR", ())))
+    for keyword, value in change.items():
+        setattr(dataset, keyword, value)
+    file = io.BytesIO()
+    dataset.save_as(file)
+    answer = client.post(path, content=file.getvalue())
+    assert answer.status_code == 422
+    assert "ZQXW" not in answer.text
+    assert "ZQXW" not in written(watched, client)
 
 
 def test_headers_and_queries_of_a_caller_do_not_stay_behind(watched, client, rg1):

@@ -17,7 +17,7 @@ def readme(pytestconfig):
 
 
 def run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_the_python_example_runs(readme, service, rg1, tmp_path):

@@ -72,7 +72,7 @@ def test_radiographs_are_forwarded_and_results_are_not(shipped, receiver):
     receiver.start()
     results = [radiograph(2, SOPClassUID=SECONDARY_CAPTURE), radiograph(3, SOPClassUID=PRESENTATION_STATE)]
     assert stow(shipped, [*results, radiograph(1), radiograph(4)]).status_code == 200
-    eventually(lambda: receiver.received() == {"1.2.3.1", "1.2.3.4"}, timeout_s=60)
+    eventually(lambda: receiver.received() == {"1.2.3.1", "1.2.3.4"})
     with shipped.client() as client:
         jobs = client.get("/jobs?expand").json()
     assert len([job for job in jobs if job["Type"] == "DicomModalityStore"]) == 2
@@ -81,7 +81,7 @@ def test_radiographs_are_forwarded_and_results_are_not(shipped, receiver):
 def test_a_failed_transfer_is_repeated(shipped, receiver):
     assert stow(shipped, [radiograph(1)]).status_code == 200
     with shipped.client() as client:
-        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Failure"], timeout_s=60)
+        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Failure"])
         receiver.start()
 
         def arrives_after_a_heartbeat() -> bool:
@@ -89,5 +89,5 @@ def test_a_failed_transfer_is_repeated(shipped, receiver):
             sleep(0.5)
             return receiver.received() == {"1.2.3.1"}
 
-        eventually(arrives_after_a_heartbeat, timeout_s=60)
-        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Success"], timeout_s=60)
+        eventually(arrives_after_a_heartbeat)
+        eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Success"])

@@ -42,6 +42,7 @@ def spans_of(received: list[bytes]):
     return [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
 
 
+@pytest.mark.thorough
 def test_variables_of_opentelemetry_alone_send_nothing(start_service, collector, monkeypatch):
     endpoint, received = collector
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.removesuffix("/v1/traces"))
@@ -79,6 +80,7 @@ def test_a_prediction_is_a_span_of_the_callers_trace_with_its_stages(start_servi
         assert private not in everything
 
 
+@pytest.mark.thorough
 def test_a_collector_that_is_away_costs_nothing_but_its_traces(start_service, rg1):
     service = start_service(otlp_endpoint=f"http://127.0.0.1:{free_port()}/v1/traces")
     with service.client() as client:

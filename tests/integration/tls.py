@@ -75,7 +75,7 @@ def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = Fal
     process = subprocess.Popen([installed("nginx"), "-c", folder / "nginx.conf", "-e", folder / "error.log"])
     proxy = Proxy(port, folder)
     try:
-        eventually(proxy.answers, timeout_s=10)
+        eventually(proxy.answers)
         yield proxy
     finally:
         process.terminate()

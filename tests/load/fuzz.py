@@ -1,10 +1,10 @@
 """Mutated inputs against the decoders or a whole service: ``python -m tests.load.fuzz [--service] --inputs 1000000``.
 
-Without ``--service`` they go to a decode pool, as the service feeds it; with it, to every route of a real server that
-takes a body, over HTTP. An input passes if it ends as an answer or a refusal within 5 s, whatever happens to the decode
-worker inside: codecs that die are contained, and counted as ``decoder_crashed``. It fails on any other error, a 500 or
-a hang; the run fails where the process grows by over 100 MB, or ends. What took too long is decoded again alone and by
-the processor's clock: a busy machine is no hang. Inputs that failed are kept as files.
+Without ``--service`` the inputs go to a decode pool, as in the service; with it, over HTTP to every route of a real
+server that accepts a body. An input passes if it ends as a result or a refusal within 5 s. A decode worker can crash:
+the crash is contained, and counted as ``decoder_crashed``. An input fails on any other error, on a 500 and on a hang;
+the run fails where the process ends, or grows by more than 100 MB. An input that took too long is decoded again alone
+and by processor time, because a busy machine is not a hang. Failed inputs are kept as files.
 """
 
 import argparse
@@ -46,12 +46,12 @@ except ImageError:
 sys.exit(3 if time.process_time() - begin > float(sys.argv[1]) else 0)
 """
 _SETTLED_AFTER = 1024
-_TELL_EVERY = 16 * 1024
+_REPORT_EVERY = 16 * 1024
 
 
 @dataclass
 class Tally:
-    """What became of the inputs. ``slowest_s`` includes waiting for the others of a batch."""
+    """Outcomes of the inputs. ``slowest_s`` includes waiting for the other inputs of a batch."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     slowest_s: float = 0.0
@@ -84,12 +84,12 @@ class Tally:
 
 
 class Target(Protocol):
-    """What is fed. ``send`` names the outcome; it raises TimeoutError for a hang, anything else for a failure."""
+    """What is tested. The sender returns the outcome; TimeoutError is a hang, any other exception a failure."""
 
     pid: int
 
     async def send(self, rng: random.Random) -> tuple[bytes, Callable[[], Awaitable[str]]]:
-        """An input made from ``rng``, and how to send it."""
+        """An input made from ``rng``, and a function that sends it."""
         ...
 
 
@@ -117,7 +117,7 @@ class Decoders:
 
 
 class Service:
-    """A real server, whose routes take mutated bodies and odd queries."""
+    """A real server that receives mutated bodies and queries."""
 
     FILM_ROUTES = ("/predict", "/predict?grids=true", "/explain?class=all", "/explain?class=Edema&format=png",
                    "/report?object=sr", "/report?object=sc", "/report?object=gsps", "/film")  # fmt: skip
@@ -160,14 +160,14 @@ async def judge(target: Target, rng: random.Random, tally: Tally) -> None:
         tally.outcomes["hang" if is_hang else "delayed"] += 1
         if is_hang:
             tally.failures.append(f"hangs: {keep(data)}")
-    except Exception as error:  # noqa: BLE001 - what nobody foresaw is what is looked for
+    except Exception as error:  # noqa: BLE001 - unforeseen errors are the purpose
         tally.outcomes["failure"] += 1
         tally.failures.append(f"{type(error).__name__}: {error}: {keep(data)}")
     tally.slowest_s = max(tally.slowest_s, monotonic() - begin)
 
 
 def hangs(data: bytes) -> bool:
-    """Whether decoding takes more than ``HANG_S`` of processor time, or does not end at all."""
+    """Whether decoding takes more than ``HANG_S`` seconds of processor time, or does not end."""
     try:
         command = [sys.executable, "-c", _ALONE, str(HANG_S)]
         return subprocess.run(command, input=data, timeout=600, check=False).returncode == 3
@@ -176,7 +176,7 @@ def hangs(data: bytes) -> bool:
 
 
 def keep(data: bytes) -> Path:
-    """Where an input was written."""
+    """Write an input; the path of the file."""
     KEPT.mkdir(exist_ok=True)
     path = KEPT / hashlib.sha256(data).hexdigest()[:16]
     path.write_bytes(data)
@@ -190,7 +190,7 @@ async def feed(target: Target, count: int, seed: int, end: float) -> Tally:
         await asyncio.gather(*(judge(target, rng, tally) for _ in range(min(BATCH, count - tally.count))))
         if tally.count >= _SETTLED_AFTER:
             tally.resident.append(resident_bytes(target.pid))
-        if tally.count % _TELL_EVERY == 0:
+        if tally.count % _REPORT_EVERY == 0:
             print("\n".join(tally.lines(monotonic() - begin)), file=sys.stderr, flush=True)
         if monotonic() >= end:
             break
@@ -198,13 +198,13 @@ async def feed(target: Target, count: int, seed: int, end: float) -> Tally:
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory of a process now. Raises OSError where it has ended."""
+    """Resident memory of a process. Raises OSError if it has ended."""
     pages = int((Path("/proc") / str(pid) / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def fuzz_decoders(count: int, seed: int, workers: int, end: float = float("inf")) -> Tally:
-    """Feed a decode pool."""
+    """Send mutated files to a decode pool."""
     pool = DecodePool(workers, HANG_S, 1 << 30, DecodeLimits(pixels=8_000_000, inflated_bytes=1 << 26))
     pool.start()
     try:
@@ -214,16 +214,16 @@ async def fuzz_decoders(count: int, seed: int, workers: int, end: float = float(
 
 
 async def fuzz_service(service: RunningService, count: int, seed: int, end: float = float("inf")) -> Tally:
-    """Feed a service."""
-    async with httpx.AsyncClient(base_url=service.url, timeout=60, trust_env=False) as client:
+    """Send mutated requests to a service."""
+    async with httpx.AsyncClient(base_url=service.url, timeout=600, trust_env=False) as client:
         return await feed(Service(service, client), count, seed, end)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--service", action="store_true", help="feed a whole service instead of the decoders")
+    parser.add_argument("--service", action="store_true", help="test a whole service instead of the decoders")
     parser.add_argument("--inputs", type=int, default=1_000_000)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop then, whatever was sent")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What the fuzzers send: small files of every kind the service reads, and bodies that only resemble them."""
+"""Inputs of the fuzzers: small files of every kind that the service reads, and mutations of them."""
 
 import json
 import random
@@ -16,7 +16,7 @@ BATCH = 64
 
 
 def film_seeds() -> list[bytes]:
-    """Small films of every family of encodings, and real files of other kinds."""
+    """Small radiographs in every family of encodings, and real files of other kinds."""
     film = make.film(31, 37)
     syntaxes = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian,
                 uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
@@ -45,7 +45,7 @@ def question_seeds() -> list[bytes]:
 
 
 def mutate(seed: bytes, rng: random.Random) -> bytes:
-    """Flip, overwrite, repeat, remove or cut; mostly near the beginning, where headers are."""
+    """Flip, overwrite, repeat, remove or truncate; mostly near the beginning, where the headers are."""
     data = bytearray(seed)
     for _ in range(rng.choice((1, 1, 2, 4, 8, 16))):
         if not data:
@@ -70,5 +70,5 @@ def mutate(seed: bytes, rng: random.Random) -> bytes:
 
 
 def batches(count: int, seed: int) -> Iterator[random.Random]:
-    """A generator of random numbers for every ``BATCH`` of ``count`` inputs; the same seed makes the same inputs."""
+    """A random generator for every ``BATCH`` of ``count`` inputs; the same seed gives the same inputs."""
     return (random.Random(seed * 1_000_003 + start) for start in range(0, count, BATCH))

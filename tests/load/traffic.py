@@ -1,8 +1,8 @@
-"""Soak and overload of a running service: every answer is compared with the known one, every request is accounted for.
+"""Soak and overload of a running service: every response is compared with the expected one, every request is counted.
 
-``python -m tests.load.traffic soak --minutes 60`` sends 80 % of the capacity that it measures first, 5 % bad inputs,
-and kills a decode worker every minute; ``… overload --minutes 5`` sends ten times the capacity, then sees how soon the
-service answers again. Both start a service of their own and send a DICOM film of 4 MB; ``--jpeg``: one of 720 px. They
+``python -m tests.load.traffic soak --minutes 60`` measures the capacity, sends 80 % of it with 5 % bad inputs, and
+kills a decode worker every minute. ``… overload --minutes 5`` sends ten times the capacity, then measures how soon the
+service answers again. Both start a service and send a DICOM radiograph of 4 MB, or with ``--jpeg`` one of 720 px. They
 send with aiohttp: httpx takes eight times the processor time, on the cores of the service.
 """
 
@@ -31,7 +31,10 @@ REFUSED = {429, 503}
 
 @dataclass
 class Report:
-    """What was sent, what came back, and how long it took, in seconds; the capacity before, and where told after."""
+    """Numbers of requests by outcome, response times in seconds, and the capacity in radiographs a second.
+
+    ``capacity`` was measured before the run, ``capacity_after`` after it.
+    """
 
     capacity: float
     capacity_after: float = float("nan")
@@ -65,7 +68,7 @@ class Report:
 
     @property
     def memory(self) -> str:
-        """Resident MiB of the service in the first and last tenth of the time, and at most."""
+        """Resident memory of the service in the first and the last tenth of the time, and its maximum, in MiB."""
         tenth = max(1, len(self.resident) // 10)
         first, last = (sum(part) / len(part) / 2**20 for part in (self.resident[:tenth], self.resident[-tenth:]))
         return f"resident {first:.0f} MiB, at the end {last:.0f}, at most {max(self.resident) / 2**20:.0f}"
@@ -77,7 +80,7 @@ def p99(values: list[float]) -> float:
 
 @dataclass(frozen=True)
 class Answer:
-    """The status, the number of seconds a refusal asks to wait, and the body."""
+    """A response: the status, the seconds of its Retry-After header, and the body."""
 
     status: int
     retry_after_s: float
@@ -89,7 +92,7 @@ class Answer:
 
 
 class Traffic:
-    """One run against one service."""
+    """Requests to one service."""
 
     def __init__(self, client: ClientSession, film: bytes, pid: int) -> None:
         self._client, self._film, self._pid = client, film, pid
@@ -97,7 +100,7 @@ class Traffic:
         self._rng = random.Random(0)
 
     async def capacity(self, seconds: float, clients: int = 8) -> float:
-        """Answers a second with a few clients that wait for each other's answers; notes the known answer."""
+        """Responses a second with ``clients`` that send in a closed loop; also stores the expected findings."""
         self._known = (await self._post(self._film)).findings
         end, done = monotonic() + seconds, 0
 
@@ -114,7 +117,7 @@ class Traffic:
         return done / (monotonic() - begin)
 
     async def run(self, capacity: float, seconds: float, *, factor: float, bad_share: float, kills: bool) -> Report:
-        """Send at ``factor`` times the capacity, whether answers come or not."""
+        """Send at ``factor`` times the capacity, in an open loop."""
         report = Report(capacity)
         background = [asyncio.create_task(self._watch(report))]
         if kills:
@@ -157,7 +160,7 @@ class Traffic:
             report.wrong += not self._is_known(answer.findings)
 
     async def _answered(self) -> None:
-        """Return once a film is answered."""
+        """Return when a radiograph is answered."""
         while (await self._post(self._film)).status != 200:
             await asyncio.sleep(0.1)
 
@@ -181,7 +184,7 @@ class Traffic:
             await asyncio.sleep(0.1)
 
     async def _kill(self, report: Report) -> None:
-        """Kill a decode worker every minute, the first after two seconds."""
+        """Kill a decode worker after two seconds, then one every minute."""
         while True:
             await asyncio.sleep(58 if report.killed else 2)
             workers = decode_workers(self._pid)
@@ -191,12 +194,12 @@ class Traffic:
 
 
 def stat_fields(pid: int) -> list[str]:
-    """What the kernel tells of a process after its name: state, parent, …, proc(5). Raises OSError where it ended."""
+    """Fields of /proc/PID/stat after the name: state, parent, … (proc(5)). Raises OSError if the process has ended."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def decode_workers(parent: int) -> list[int]:
-    """Pids of the decode workers of a service."""
+    """Process ids of the decode workers of a service."""
     found: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -217,7 +220,7 @@ async def traffic(mode: str, service: RunningService, seconds: float, warm_s: fl
         if mode == "soak":
             return await run.run(capacity, seconds, factor=0.8, bad_share=BAD_SHARE, kills=True)
         report = await run.run(capacity, seconds, factor=10.0, bad_share=0.0, kills=False)
-        report.capacity_after = await run.capacity(warm_s)  # machines change their speed meanwhile
+        report.capacity_after = await run.capacity(warm_s)  # the speed of a machine changes
         return report
 
 
@@ -225,7 +228,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=["soak", "overload"])
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--jpeg", action="store_true", help="send a small film")
+    parser.add_argument("--jpeg", action="store_true", help="send a small radiograph")
     arguments = parser.parse_args()
     film = make.jpeg_file(make.film_8bit(720, 720)) if arguments.jpeg else make.example("RG1_J2KR.dcm")
     service = started()

@@ -137,6 +137,7 @@ def test_the_thin_decomposition_gives_the_librarys_eigen_cam(whole, image):
     assert np.abs(ours - theirs).max() < 1e-4 or np.abs(1 - ours - theirs).max() < 1e-4  # an axis has no sign
 
 
+@pytest.mark.thorough
 def test_a_compiled_network_gives_the_same_logits_of_any_number_of_images(whole):
     fast = compiled(whole)
     images = torch.rand(3, 1, 128, 128, generator=torch.Generator().manual_seed(2))

@@ -138,7 +138,7 @@ def becomes(client, status):
         answer = client.get("/readyz")
         return answer if answer.json()["status"] == status else None
 
-    assert eventually(told, timeout_s=10).status_code == (200 if status == "ready" else 503)
+    assert eventually(told).status_code == (200 if status == "ready" else 503)
 
 
 def test_readiness_goes_with_the_engine_and_comes_back_with_it(client):
@@ -157,7 +157,7 @@ def test_readiness_returns_after_every_decode_worker_was_killed(client):
     pool = client.app.state.services.decoder
     os.kill(pool._workers[0]._process.pid, signal.SIGKILL)
     becomes(client, "ready")
-    eventually(lambda: pool.restarts, timeout_s=10)
+    eventually(lambda: pool.restarts)
     assert metric(client, "decode_worker_restarts") == 1
     assert client.post("/predict", content=FILM).status_code == 200
 

@@ -26,7 +26,7 @@ from training.compare.shortcut import COLUMN, Marked, measure, taught
 from training.data.datasets import FilmDataset, read_films
 from training.saliency_methods import Occluded, PatchEvidence
 
-pytestmark = pytest.mark.timeout(900)  # the fixture runs a whole comparison
+pytestmark = pytest.mark.timeout(1800)  # the fixture runs a whole comparison
 
 BACKBONE = "efficientnet_lite0"
 
@@ -65,6 +65,7 @@ def comparison(setting):
     return compare(setting)
 
 
+@pytest.mark.thorough
 def test_every_method_has_every_figure(comparison):
     methods = set(comparison.localization)
     assert methods == set(comparison.faithfulness)
@@ -78,6 +79,7 @@ def test_every_method_has_every_figure(comparison):
     assert {"patch probability, smoothed", "Grad-CAM, smoothed"} < explained
 
 
+@pytest.mark.thorough
 def test_a_second_call_measures_no_film_again(setting, comparison, monkeypatch):
     def fail(*_):
         raise AssertionError("measured again")
@@ -96,6 +98,7 @@ def written(setting, comparison, tmp_path_factory):
     return write_comparison(comparison, setting, tmp_path_factory.mktemp("report"))
 
 
+@pytest.mark.thorough
 def test_the_report_opens_offline_and_has_every_number(written, comparison):
     page, content = written.read_text(), json.loads((written.parent / "report.json").read_text())
     assert set(content["localization"]) == set(comparison.localization)
@@ -106,6 +109,7 @@ def test_the_report_opens_offline_and_has_every_number(written, comparison):
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
 
 
+@pytest.mark.thorough
 def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp_path):
     artifact = tmp_path / "artifact"
     copytree(setting.patch.directory, artifact)
@@ -161,6 +165,7 @@ def test_films_without_marks_are_refused(setting, tmp_path):
         Split(setting.test.films, tmp_path / "boxes.csv").annotated()
 
 
+@pytest.mark.thorough
 def test_patch_evidence_shows_a_planted_marker(small_data, setting):
     """A network that was taught the marker reads it, and the patch with it is the evidence."""
     films = read_films(small_data / "train.csv")
@@ -175,6 +180,7 @@ def test_patch_evidence_shows_a_planted_marker(small_data, setting):
     assert blind["occlusion"].hits < 1.0
 
 
+@pytest.mark.thorough
 def test_exports_can_be_scored_as_chexlocalize_scores_them(setting, comparison, tmp_path):
     """The written masks and maps give the figures of the report."""
     name = "patch, offset 16"

@@ -33,9 +33,10 @@ def source(tmp_path):
     return folder
 
 
-def test_prepared_films_are_what_the_service_would_see(source, tmp_path):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.thorough)])
+def test_prepared_films_are_what_the_service_would_see(source, tmp_path, workers):
     out = tmp_path / "out"
-    done = prepare(chexpert(source, source / "train.csv"), out, 32, workers=2)
+    done = prepare(chexpert(source, source / "train.csv"), out, 32, workers)
     films = read_films(out / "train.csv")
     assert (done.films, len(films), done.csv_files) == (2, 2, (out / "train.csv",))
     for path, original in zip(films.paths, ("patient0/view1", "patient1/view1"), strict=True):

@@ -110,17 +110,17 @@ def test_the_figures_reach_manifest_and_card_and_replace_older_ones(small, films
 
 
 def test_arithmetic_is_measured_again_without_the_maps(films, tmp_path, monkeypatch):
-    directory = save_small_artifact(tmp_path, "measured", backbone="efficientnet_lite0")
+    directory = save_small_artifact(tmp_path, "measured", backbone="efficientnet_lite0", patch_size=32)
     lines = ["Path," + ",".join(FINDING_NAMES)]
     lines += [f"{path},{','.join(['1.0' if index % 2 else '0.0'] * 14)}" for index, path in enumerate(films.paths)]
     csv_file = tmp_path / "valid.csv"
     csv_file.write_text("\n".join(lines) + "\n")
-    monkeypatch.setattr(serving, "STRIDES", (31,))
-    commands.serving(str(directory), csv_file, 1, 32, tmp_path / "work", "cpu")
+    monkeypatch.setattr(serving, "STRIDES", (13,))
+    commands.serving(str(directory), csv_file, 1, 16, tmp_path / "work", "cpu")
     first = read_manifest(directory)
     amend(directory, first.model_copy(update={"precisions": ()}))
     again = commands.serving(str(directory), csv_file, 0, None, tmp_path / "none", "cpu")
     assert again == first == read_manifest(directory)
-    assert [record.stride for record in again.strides] == [31]
+    assert [record.stride for record in again.strides] == [13]
     assert not (tmp_path / "none").exists()
-    assert "| 31 |" in (directory / CARD).read_text()
+    assert "| 13 |" in (directory / CARD).read_text()

@@ -25,7 +25,7 @@ def pool():
 def kill_all(pool):
     for worker in pool._workers:
         os.kill(worker._process.pid, signal.SIGKILL)
-    eventually(lambda: pool.live_workers == 0, timeout_s=5)
+    eventually(lambda: pool.live_workers == 0)
 
 
 def test_workers_that_died_idle_are_replaced_without_an_image(pool):

@@ -8,7 +8,7 @@ import struct
 import tracemalloc
 import zlib
 from io import BytesIO
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -170,18 +170,26 @@ FAMILIES = {
 FILES = [pytest.param(make_file, id=f"{family}: {kind}") for family, kinds in FAMILIES.items() for kind, make_file in kinds.items()]  # fmt: skip  # noqa: E501
 
 
+@pytest.fixture(scope="module")
+def ordinary_s():
+    """Processor seconds that an ordinary radiograph takes here and now."""
+    content, begin = make.example("RG1_J2KR.dcm"), process_time()
+    decode_image(content, DecodeLimits())
+    return process_time() - begin
+
+
 @pytest.mark.parametrize("make_file", FILES)
-def test_a_file_of_a_published_weakness_is_refused_fast_and_small(make_file):
+def test_a_file_of_a_published_weakness_is_refused_fast_and_small(make_file, ordinary_s):
     data = make_file()
     tracemalloc.start()
-    begin = perf_counter()
+    begin = process_time()
     try:
         with pytest.raises(ImageError) as refusal:
             decode_image(data, LIMITS)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert perf_counter() - begin < 5
+    assert process_time() - begin < 10 * ordinary_s
     assert peak < 4 * LIMITS.inflated_bytes + 4 * len(data)
     assert make.SENTINEL not in refusal.value.detail
 
