@@ -4,6 +4,7 @@ To accept a change: ``UPDATE_SNAPSHOTS=1 uv run pytest tests/contract tests/trai
 the difference.
 """
 
+import json
 import re
 
 from app.cli.main import app as command_line
@@ -32,3 +33,13 @@ def test_every_warning_is_documented():
         made |= set(re.findall(r"ImageWarning\(\s*\"(\w+)\"", path.read_text()))
     _, _, section = (ROOT / "docs/ERRORS.md").read_text().partition("## Warnings\n")
     assert made == set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
+def test_every_route_and_query_parameter_is_documented():
+    page = (ROOT / "docs/API.md").read_text()
+    code = " ".join(re.findall(r"`([^`\n]+)`", page))
+    paths = json.loads((ROOT / "tests/contract/openapi.json").read_text())["paths"]
+    operations = [operation for methods in paths.values() for operation in methods.values()]
+    parameters = [parameter for operation in operations for parameter in operation.get("parameters", ())]
+    wanted = {*paths, *(parameter["name"] for parameter in parameters if parameter["in"] == "query")}
+    assert {name for name in wanted if not re.search(rf"(?<![\w/]){re.escape(name)}(?![\w/])", code)} == set()
