@@ -104,9 +104,7 @@ def test_the_notebook_explains_a_prediction_exactly(tmp_path):
     assert "image/png" in overlay["data"]
     (check,) = second["outputs"]
     probability = float(printed["text"].split()[0])
-    assert float(check["data"]["text/plain"].removeprefix("np.float64(").rstrip(")")) == pytest.approx(
-        probability, abs=1e-5
-    )
+    assert float(check["data"]["text/plain"]) == pytest.approx(probability, abs=1e-6)
 
 
 def test_the_python_page_shows_the_notebook():
