@@ -1,6 +1,5 @@
-"""Whatever can be raised is mapped, whatever can be set is documented."""
+"""Every error has a status, and settings come from the environment alone. What is documented: test_reference_pages."""
 
-import inspect
 import os
 import re
 from pathlib import Path
@@ -8,17 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app import errors
 from app.api.problems import STATUS
 from app.settings import Settings
+from tests.contract.reference_tables import domain_errors
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-DOMAIN_ERRORS = [
-    member
-    for _, member in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(member, errors.MedPatchNetError) and "code" in vars(member) and member is not errors.MedPatchNetError
-]
+DOMAIN_ERRORS = domain_errors()
 
 
 @pytest.mark.parametrize("error", DOMAIN_ERRORS)
@@ -29,21 +24,6 @@ def test_every_domain_error_has_a_status(error):
 def test_error_codes_are_unique():
     codes = [error.code for error in DOMAIN_ERRORS]
     assert len(codes) == len(set(codes))
-
-
-def test_every_setting_is_documented_with_its_default():
-    readme = (ROOT / "README.md").read_text()
-    table = readme[readme.index("<!-- settings:begin -->") : readme.index("<!-- settings:end -->")]
-    assert table.strip() == f"<!-- settings:begin -->\n{settings_table()}".strip()
-
-
-def settings_table() -> str:
-    """The README's table of settings, from their definitions."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "`models` beside the package" if name == "models_dir" else f"`{field.default}`"
-        rows.append(f"| `MEDPATCHNET_{name.upper()}` | {default} | {field.description} |")
-    return "\n".join(rows)
 
 
 def test_settings_come_from_the_environment(monkeypatch):

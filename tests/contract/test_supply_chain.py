@@ -1,4 +1,4 @@
-"""What is installed is locked with hashes, and listed in the bill of materials that the README's command makes."""
+"""What is installed is locked with hashes, and listed in the bill of materials that the documented command makes."""
 
 import json
 import re
@@ -14,7 +14,7 @@ LOCK = tomllib.loads((ROOT / "uv.lock").read_text())
 
 
 def documented_command() -> list[str]:
-    (command,) = re.findall(r"`(uv export [^`>]+) > sbom\.json`", (ROOT / "README.md").read_text())
+    (command,) = re.findall(r"^(uv export .+) > sbom\.json$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
     return shlex.split(command)
 
 

@@ -1,49 +1,115 @@
-"""The README's examples, run as printed."""
+"""The examples of the documentation, run as printed."""
 
+import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.programs import installed
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+ADDRESS = "http://127.0.0.1:8000"
+
+
+def blocks(page, language):
+    """The code blocks of a page, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def shell(script, folder, url, **variables):
+    """Run shell commands in a folder as from a checkout: `uv run` is the interpreter of the tests."""
+    installed("curl")
+    script = script.replace(ADDRESS, url).replace("curl ", "curl -sSf ")
+    script = script.replace("uv run medpatchnet", f"{sys.executable} -m app.cli").replace(
+        "uv run python", sys.executable
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    command = ["sh", "-ec", script]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
 
 @pytest.fixture
-def readme(pytestconfig):
-    return (pytestconfig.rootpath / "README.md").read_text()
-
-
-def run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
-
-
-def test_the_python_example_runs(readme, service, rg1, tmp_path):
-    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+def folder(tmp_path, rg1):
+    """Where a reader is: a folder with a radiograph."""
     (tmp_path / "film.dcm").write_bytes(rg1)
-    script = tmp_path / "example.py"
-    script.write_text(example.replace("http://127.0.0.1:8000", service.url))
-    done = run([sys.executable, script], tmp_path)
+    return tmp_path
+
+
+def test_the_two_commands_are_the_projects():
+    demo, tests, *_ = blocks("README.md", "sh")
+    assert (demo, tests) == ("pip install uv && uv run medpatchnet demo\n", "pip install uv && uv run pytest\n")
+
+
+def test_the_five_calls_of_the_readme(service, tmp_path, rg1):
+    serve, fetch, calls, _ = blocks("README.md", "sh")[2:]
+    assert serve == "uv run medpatchnet serve\n"
+    shell(fetch, tmp_path, service.url)
+    assert (tmp_path / "film.dcm").read_bytes() == rg1
+    output = shell(calls, tmp_path, service.url)
+    assert calls.count("curl ") == 5
+    assert output.count('"findings":[') == 2  # of the prediction and of the catalogue
+    assert '"explanations":[{"finding":"Lung Lesion"' in output
+    assert (tmp_path / "evidence.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "report.dcm").read_bytes()[128:132] == b"DICM"
+
+
+def test_the_call_with_a_key_of_the_readme(guarded, keys, folder):
+    make, serve, call = blocks("README.md", "sh")[5].splitlines()
+    assert serve == "MEDPATCHNET_API_KEYS_FILE=keys.json uv run medpatchnet serve --host 0.0.0.0"
+    key = shell(f"{make}; echo $KEY", keys[0].parent, guarded.url).strip()  # a further key for the running service
+    url = guarded.url.replace("0.0.0.0", "127.0.0.1")
+    eventually(lambda: httpx.get(f"{url}/findings", headers={"X-API-Key": key}, trust_env=False).is_success)
+    assert '"Pleural Effusion"' in shell(call, folder, url, KEY=key)
+
+
+def test_the_calls_of_the_interface_page(service, folder):
+    (calls,) = blocks("docs/API.md", "sh")
+    assert shell(calls, folder, service.url).count('"Pleural Effusion"') == 2
+    assert (folder / "overlay.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_python_client_of_the_interface_page(service, folder):
+    (example,) = blocks("docs/API.md", "python")
+    script = folder / "example.py"
+    script.write_text(example.replace(ADDRESS, service.url))
+    done = subprocess.run(
+        [sys.executable, script], cwd=folder, capture_output=True, text=True, check=False, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     assert "Pleural Effusion" in done.stdout
     assert "grid_mean" in done.stdout
 
 
-def test_the_curl_examples_run(readme, service, rg1, tmp_path):
-    installed("curl")
-    (tmp_path / "film.dcm").write_bytes(rg1)
-    (tmp_path / "film.png").write_bytes(rg1)  # the bytes decide, not the name
-    (section,) = re.findall(r"^## Call it\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)
-    (block,) = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
-    script = block.replace("http://127.0.0.1:8000", service.url).replace("curl ", "curl -sSf ")
-    done = run(["sh", "-ec", script], tmp_path)
+def test_the_notebook_explains_a_prediction_exactly(tmp_path):
+    notebook = ROOT / "notebooks/explain.ipynb"
+    command = [sys.executable, "-m", "jupyter", "execute", notebook, f"--output={tmp_path / 'done.ipynb'}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count('"Pleural Effusion"') == 2
-    assert (tmp_path / "overlay.png").read_bytes().startswith(b"\x89PNG")
+    cells = json.loads((tmp_path / "done.ipynb").read_text())["cells"]
+    first, second = [cell for cell in cells if cell["cell_type"] == "code"]
+    printed, overlay = first["outputs"]
+    assert "image/png" in overlay["data"]
+    (check,) = second["outputs"]
+    probability = float(printed["text"].split()[0])
+    assert float(check["data"]["text/plain"]) == pytest.approx(probability, abs=1e-6)
 
 
-def test_the_two_commands_are_the_projects(readme):
-    for command in ("pip install uv && uv run medpatchnet demo", "pip install uv && uv run pytest"):
-        assert command in readme
+def test_the_python_page_shows_the_notebook():
+    (example,) = blocks("docs/PYTHON.md", "python")
+    cells = json.loads((ROOT / "notebooks/explain.ipynb").read_text())["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert code[0] == example.rstrip("\n")
+    assert len([line for line in example.splitlines() if line]) <= 10
