@@ -17,7 +17,7 @@ export class Batch {
     const run = (this.run += 1);
     for (const row of this.rows) if (row.picture) URL.revokeObjectURL(row.picture);
     this.rows = files.map((file) => ({
-      file, name: file.webkitRelativePath || file.name, picture: null, scores: null, notes: [], problem: null,
+      file, name: file.webkitRelativePath || file.name, picture: null, scores: null, model: null, notes: [], problem: null,
     }));
     this.section.hidden = false;
     this.show();
@@ -41,6 +41,7 @@ export class Batch {
       const result = await (await this.ask(row.file, "explain?class=all&format=json")).json();
       row.picture = URL.createObjectURL(await (await this.ask(row.file, `film?size=${THUMBNAIL}`)).blob());
       row.scores = new Map(result.explanations.map((item) => [item.finding, item]));
+      row.model = result.model;
       row.notes = result.warnings.map((warning) => warning.code);
       if (!this.findings.length) this.findings = result.explanations.filter((item) => item.grid).map((item) => item.finding);
     } catch (error) {
@@ -118,6 +119,7 @@ export class Batch {
       const item = row.scores?.get(finding);
       const value = line.insertCell();
       value.textContent = item ? `${percent(item.probability)}${item.positive ? " ▲" : ""}` : "";
+      value.classList.toggle("undecided", item?.positive === null);
       value.classList.toggle("positive", Boolean(item?.positive));
     }
     const note = line.insertCell();
@@ -126,9 +128,23 @@ export class Batch {
   }
 
   saveCsv() {
-    const lines = this.sorted().map((row) => [
-      row.name, ...this.findings.map((finding) => row.scores?.get(finding)?.probability ?? null), row.problem ?? row.notes.join(" "),
-    ]);
-    save("medpatchnet.csv", new Blob([csv([["name", ...this.findings, "notes"], ...lines])], { type: "text/csv" }));
+    return save("medpatchnet-table.csv", new Blob([csv(tableOf(this.sorted(), this.findings))], { type: "text/csv" }));
   }
+}
+
+const PARTS = ["threshold", "operating point", "positive", "status"];
+const MODEL_COLUMNS = ["model", "version", "weights sha256"];
+
+// One row for each radiograph; the probability of a finding is in the column of its name.
+function tableOf(rows, findings) {
+  const head = ["name", ...findings.flatMap((finding) => [finding, ...PARTS.map((part) => `${finding} ${part}`)]), ...MODEL_COLUMNS, "notes"];
+  return [head, ...rows.map((row) => [
+    row.name, ...findings.flatMap((finding) => cellsOf(row.scores?.get(finding))), row.model?.name ?? null, row.model?.version ?? null,
+    row.model?.weights_sha256 ?? null, row.problem ?? row.notes.join(" "),
+  ])];
+}
+
+function cellsOf(item) {
+  if (!item) return [null, ...PARTS.map(() => null)];
+  return [item.probability, item.threshold, item.operating_point, item.positive === null ? null : String(item.positive), item.status];
 }

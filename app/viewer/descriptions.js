@@ -1,7 +1,6 @@
-// Texts about a reading: warnings, the selected finding, a patch, the arithmetic.
+// Texts about a reading: warnings, the selected finding, a patch, a smallest set, the arithmetic.
 
-import { placeOf, remaining, shareOf, sigmoid } from "./evidence.js";
-import { colour } from "./palette.js";
+import { everythingBut, placeOf, remaining, shareOf, sigmoid } from "./evidence.js";
 import { findingName, number, percent, translate, translateIfKnown } from "./texts.js";
 
 const BORDER_SHARE = 1 / 3;
@@ -13,31 +12,62 @@ export function warningsOf(reading, item) {
 }
 
 function cropWords({ result: { image: { rows, columns, crop } } }) {
-  const lost = percent(1 - crop.size ** 2 / (rows * columns), 0);
+  const lost = percent(1 - (crop.size * crop.size) / (rows * columns), 0);
   return { lost, axis: translate(rows > columns ? "topbottom" : "leftright") };
 }
 
-export function aboutFinding(item, quality) {
-  if (!item) return "";
-  const status = translate(`status${item.status}`);
-  const name = findingName(item.finding);
-  const threshold = item.threshold === null ? "–" : percent(item.threshold);
-  if (!quality) return `${name}: ${translate("about", { status, threshold })}`;
-  return `${name}: ${translate("aboutquality", { status, threshold, auroc: number(quality.auroc, 2), dataset: quality.dataset })}`;
+// The headline of the selected finding: its name, probability and decision.
+export function headlineOf(item, { probability, isPositive }) {
+  const decision = isPositive === null ? "nodecision" : isPositive ? "positive" : "negativeone";
+  return translate("headline", { finding: findingName(item.finding), probability: percentOrNone(probability), decision: translate(decision) });
+}
+
+// Figures of the selected finding at its operating point, as [label, value]; what was not measured is left out.
+export function figuresOf(item, facts) {
+  const point = facts?.operating_points[item.operating_point] ?? {};
+  const shares = ["sensitivity", "specificity", "ppv", "npv"].map((name) => [name, point[name]]);
+  const known = [["threshold", item.threshold], ...shares].filter(([, value]) => (value ?? null) !== null);
+  const figures = known.map(([name, value]) => [translate(`figure ${name}`), percent(value, name === "threshold" ? 1 : 0)]);
+  return facts?.quality ? [...figures, [translate("figure auroc"), number(facts.quality.auroc, 2)]] : figures;
+}
+
+// Status, operating point and the radiographs of the measurement.
+export function provenanceOf(item, facts) {
+  const point = facts?.operating_points[item.operating_point];
+  const texts = [translate(`status ${item.status}`)];
+  if (item.operating_point) texts.push(translate("operatingpoint", { name: item.operating_point }));
+  const measured = (point?.dataset ? point : facts?.quality) ?? null;
+  if (measured?.positives !== undefined && measured?.positives !== null) {
+    texts.push(translate("measured", { dataset: measured.dataset, positives: measured.positives, negatives: measured.negatives }));
+  }
+  if ((point?.prevalence ?? null) !== null) texts.push(translate("prevalence", { share: percent(point.prevalence) }));
+  return `${texts.join(". ")}.`;
 }
 
 export function aboutCell(reading, item, cell) {
   if (cell === null || !item?.grid) return "";
   const [row, column] = placeOf(cell, reading.side);
+  const logit = item.grid.patch_logits[row][column];
   const share = shareOf(item.grid.patch_logits, cell);
-  const { geometry } = reading;
-  const size = geometry.height / reading.side;
-  const text = translate("cell", {
-    row: row + 1, column: column + 1, logit: number(item.grid.patch_logits[row][column], 3), share: share === null ? "–" : percent(share),
-    top: Math.round(geometry.row + row * size), bottom: Math.round(geometry.row + (row + 1) * size),
-    left: Math.round(geometry.column + column * size), right: Math.round(geometry.column + (column + 1) * size),
+  const text = translate(share === null ? "cellneutral" : logit > 0 ? "cellfor" : "cellagainst", {
+    row: row + 1, column: column + 1, logit: signed(logit, 2), finding: findingName(item.finding),
+    share: share === null ? "" : percent(share, 0), part: signed(logit / reading.side ** 2, 3),
   });
   return reading.removed.has(cell) ? `${text} (${translate("removed")})` : text;
+}
+
+// What a smallest set means, in numbers of the patches alone or of the rest.
+export function aboutSet(reading, item, kind, cells, rule) {
+  if (!kind) return "";
+  if (!cells) return translate("noset");
+  const removed = new Set(kind === "flip" ? cells : everythingBut(cells, reading.side));
+  const logit = remaining(item.grid.patch_logits, removed, rule);
+  const probability = logit === null ? null : sigmoid(logit);
+  const values = {
+    count: cells.length, all: reading.side ** 2, probability: percentOrNone(probability), threshold: percent(item.threshold),
+    side: translate(probability !== null && probability >= item.threshold ? "atorabove" : "below"),
+  };
+  return translate(kind === "flip" ? "aboutflip" : "aboutsufficient", values);
 }
 
 export function arithmetic(reading, item, rule) {
@@ -52,19 +82,14 @@ export function arithmetic(reading, item, rule) {
   return `${text}; ${translate("after", { logit: number(logit, 6), probability: percent(sigmoid(logit)) })}`;
 }
 
-export const captionOf = ({ name, finding, item, reading }, rule) => {
-  if (!reading) return translate("noradiograph");
+export function captionOf({ name, finding, item, reading }, rule) {
+  if (!reading) return name || translate("noradiograph");
   const probability = item ? reading.probability(item, rule) : null;
-  return translate("caption", { name, finding: finding ? findingName(finding) : "", probability: probability === null ? "–" : percent(probability) });
-};
+  return translate("caption", { name, finding: finding ? findingName(finding) : "", probability: percentOrNone(probability) });
+}
 
-// The scale is the model's, the same for all radiographs.
-export function paintLegend({ scale, low, high }, palette, limit) {
-  const context = scale.getContext("2d");
-  for (let x = 0; x < scale.width; x += 1) {
-    context.fillStyle = `rgb(${colour((2 * x) / (scale.width - 1) - 1, palette).join(" ")})`;
-    context.fillRect(x, 0, 1, scale.height);
-  }
-  low.textContent = limit === null ? translate("against") : `${translate("against")} ${number(-limit, 1)}`;
-  high.textContent = limit === null ? translate("for") : `+${number(limit, 1)} ${translate("for")}`;
+const percentOrNone = (share) => (share === null ? "–" : percent(share));
+
+function signed(value, digits) {
+  return (value > 0 ? "+" : "") + number(value, digits);
 }

@@ -18,10 +18,11 @@ export function remaining(grid, removed, rule) {
   return count ? total / count : null;
 }
 
-// The share of one patch in the sum of all; null if the sum is 0. Can be negative and greater than 1.
+// The share of one patch in all evidence of its sign, in (0, 1]: for the finding, or against it; null for a logit of 0.
 export function shareOf(grid, cell) {
-  const total = grid.flat().reduce((sum, logit) => sum + logit, 0);
-  return total === 0 ? null : grid.flat()[cell] / total;
+  const logits = grid.flat();
+  const total = logits.reduce((sum, logit) => (logit * logits[cell] > 0 ? sum + logit : sum), 0);
+  return total === 0 ? null : logits[cell] / total;
 }
 
 export function ring(side) {

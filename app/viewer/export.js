@@ -1,4 +1,4 @@
-// Saves the picture, the numbers and DICOM objects as files.
+// Saves the picture, the numbers and DICOM objects as files, named after the radiograph and the finding.
 
 import { placeOf } from "./evidence.js";
 
@@ -8,12 +8,22 @@ export function save(name, blob) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  return name;
 }
+
+// "RG1.dcm", "Lung Lesion" → "RG1-lung-lesion.png": letters and digits of any script, without path and extension.
+export function fileName(radiograph, parts, extension) {
+  const stem = radiograph.split(/[\\/]/).at(-1).replace(/\.(dcm|dicom|png|jpe?g)$/i, "");
+  const words = [stem, ...parts.map((part) => part.toLowerCase())].map((part) => part.replace(/[^\p{L}\p{N}._]+/gu, "-").replace(/^[-.]+|-+$/g, ""));
+  return `${words.filter(Boolean).join("-") || "radiograph"}.${extension}`;
+}
+
+const changesOf = (reading) => (reading.removed.size ? ["what-if"] : []);
 
 export function saveJson(reading, rule) {
   const removed = [...reading.removed].map((cell) => placeOf(cell, reading.side));
   const text = JSON.stringify({ ...reading.result, removed, rule }, null, 1);
-  save("medpatchnet.json", new Blob([text], { type: "application/json" }));
+  return save(fileName(reading.name, changesOf(reading), "json"), new Blob([text], { type: "application/json" }));
 }
 
 // Saves all panes side by side, each with its line of text below.
@@ -33,11 +43,13 @@ export async function savePicture(panes, lines) {
     context.fillText(lines[index], left + 6, first.height + foot * 0.7, viewport.canvases[0].width - 12);
     left += viewport.canvases[0].width;
   });
-  save("medpatchnet.png", await new Promise((done) => picture.toBlob(done)));
+  const [{ reading }] = panes;
+  const findings = panes.map(({ finding }) => finding ?? "");
+  return save(fileName(reading.name, [...findings, ...changesOf(reading)], "png"), await new Promise((done) => picture.toBlob(done)));
 }
 
 export async function saveReport(service, reading, kind, finding) {
   const query = kind === "sc" ? `&class=${encodeURIComponent(finding)}` : "";
   const answer = await service.post(`report?object=${kind}${query}`, reading.file);
-  save(`medpatchnet-${kind}.dcm`, await answer.blob());
+  return save(fileName(reading.name, kind === "sc" ? [finding, kind] : [kind], "dcm"), await answer.blob());
 }

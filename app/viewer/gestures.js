@@ -4,8 +4,8 @@
 const TAP = 8; // CSS pixels that a finger can move within a tap
 
 export class Gestures {
-  // `on`: tool() returns the tool; cellAt(x, y); hover(x, y); press(cell), brush(cell); pan(dx, dy); zoom(factor, x, y);
-  // window(dx, dy); activate().
+  // `on`: tool() returns "window", "pan", "ruler" or "patches"; cellAt(x, y); hover(x, y); press(cell), brush(cell);
+  // pan(dx, dy); zoom(factor, x, y); window(dx, dy); startRuler(at), moveRuler(at); activate().
   constructor(frame, on) {
     Object.assign(this, { frame, on, places: new Map(), drag: null });
     const listen = (name, handle) => frame.addEventListener(name, handle, { passive: false });
@@ -16,6 +16,7 @@ export class Gestures {
     listen("pointerleave", () => on.hover(null, null));
     listen("wheel", (event) => {
       event.preventDefault();
+      on.activate();
       on.zoom(Math.exp(-event.deltaY / 400), ...this.place(event));
     });
   }
@@ -35,14 +36,16 @@ export class Gestures {
       return;
     }
     this.drag = { kind: this.kindOf(event, at), at, start: at, isWaiting: event.pointerType === "touch" };
-    if (this.drag.kind === "brush" && !this.drag.isWaiting) this.on.press(this.on.cellAt(...at));
+    if (this.drag.isWaiting) return;
+    if (this.drag.kind === "patches") this.on.press(this.on.cellAt(...at));
+    if (this.drag.kind === "ruler") this.on.startRuler(at);
   }
 
   kindOf(event, at) {
     if (event.button === 1 || event.shiftKey) return "pan";
     if (event.button === 2) return "window";
     const tool = this.on.tool();
-    return tool === "brush" && this.on.cellAt(...at) === null ? "pan" : tool;
+    return tool === "patches" && this.on.cellAt(...at) === null ? "pan" : tool;
   }
 
   move(event) {
@@ -60,9 +63,11 @@ export class Gestures {
     if (this.drag.isWaiting) { // a second finger can follow
       if (Math.hypot(at[0] - start[0], at[1] - start[1]) < TAP) return;
       this.drag.isWaiting = false;
-      if (kind === "brush") this.on.press(this.on.cellAt(...start));
+      if (kind === "patches") this.on.press(this.on.cellAt(...start));
+      if (kind === "ruler") this.on.startRuler(start);
     }
-    if (kind === "brush") this.brushAlong(from, at);
+    if (kind === "patches") this.brushAlong(from, at);
+    else if (kind === "ruler") this.on.moveRuler(at);
     else this.on[kind](at[0] - from[0], at[1] - from[1]);
     this.drag.at = at;
   }
@@ -86,7 +91,7 @@ export class Gestures {
   }
 
   up(event, isMeant) {
-    if (isMeant && this.drag?.isWaiting && this.drag.kind === "brush") this.on.press(this.on.cellAt(...this.drag.start));
+    if (isMeant && this.drag?.isWaiting && this.drag.kind === "patches") this.on.press(this.on.cellAt(...this.drag.start));
     this.places.delete(event.pointerId);
     if (!this.places.size) this.drag = null;
     else this.drag = { kind: "rest", at: [0, 0], start: [0, 0], isWaiting: true }; // one of two fingers is still down

@@ -5,18 +5,22 @@ import { translate } from "./texts.js";
 // `keys`: the function of each key; `text`: the entry that describes the row.
 export function bindings(act) {
   return [
+    { text: "keytools", keys: { w: () => act.tool("window"), v: () => act.tool("pan"), d: () => act.tool("ruler") } },
+    { text: "keypatches", keys: { b: act.patches, Escape: act.leavePatches } },
     { text: "keyarrows", keys: { ArrowUp: () => act.go(-1, 0), ArrowDown: () => act.go(1, 0), ArrowLeft: () => act.go(0, -1), ArrowRight: () => act.go(0, 1) } },
     { text: "keyspace", keys: { " ": act.toggle } },
+    { text: "keyhide", keys: { h: act.hide } },
     { text: "keymove", needsShift: true, keys: { ArrowUp: () => act.pan(0, 40), ArrowDown: () => act.pan(0, -40), ArrowLeft: () => act.pan(40, 0), ArrowRight: () => act.pan(-40, 0) } },
     { text: "keyzoom", keys: { "+": () => act.zoom(1.25), "-": () => act.zoom(0.8) } },
     { text: "fit", keys: { f: act.fit } },
+    { text: "keyturn", keys: { t: act.rotate, x: act.flip } },
     { text: "keyfinding", keys: { PageDown: () => act.step(1), PageUp: () => act.step(-1) } },
     { text: "keywindow", keys: { 1: () => act.window(-0.02, 0), 2: () => act.window(0.02, 0), 3: () => act.window(0, -0.04), 4: () => act.window(0, 0.04) } },
     { text: "presetfile", keys: { 0: act.fileWindow } },
     { text: "invert", keys: { i: act.invert } },
-    { text: "keytools", keys: { b: () => act.tool("brush"), v: () => act.tool("pan"), w: () => act.tool("window") } },
     { text: "undo", keys: { u: act.undo } },
     { text: "reset", keys: { r: act.reset } },
+    { text: "keymeasure", keys: { Delete: act.removeRuler } },
     { text: "smooth", keys: { s: act.smooth } },
     { text: "compare", keys: { c: act.compare } },
     { text: "fullscreen", keys: { m: act.fullscreen } },
@@ -30,10 +34,10 @@ export function handleKey(event, table) {
   const row = table.find(({ keys, needsShift }) => keys[event.key] && (!isArrow || Boolean(needsShift) === event.shiftKey));
   if (!row) return;
   event.preventDefault();
-  row.keys[event.key]();
+  row.keys[event.key](event);
 }
 
-const signs = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", PageDown: "PgDn", PageUp: "PgUp" };
+const signs = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", PageDown: "PgDn", PageUp: "PgUp", Escape: "Esc", Delete: "Del" };
 
 export function showKeys(body, table) {
   body.replaceChildren(...table.map(({ text, keys, needsShift }) => {

@@ -1,25 +1,27 @@
 // Loads a file as a reading: first the decision with its grids, then the radiograph with its full gray scale.
 
-import { Radiograph } from "./radiograph.js";
+import { readDicomHeader } from "./dicom_header.js";
 import { decodeGray16 } from "./png.js";
+import { Radiograph } from "./radiograph.js";
 import { Reading } from "./reading.js";
 
 const LARGEST_SIDE = 4096; // px; a larger radiograph is requested at this size
 
-export async function read(service, file, signal, onStep) {
+export async function read(service, { file, name }, signal, onStep) {
   const body = new Blob([await file.arrayBuffer()]);
   onStep("reading");
-  const [result, model] = await Promise.all([
+  const [result, model, { findings }] = await Promise.all([
     service.post("explain?class=all&format=json", body, signal).then((answer) => answer.json()),
     service.call("model", { signal }).then((answer) => answer.json()),
+    service.call("findings", { signal }).then((answer) => answer.json()),
   ]);
   onStep("loading");
   const { rows, columns } = result.image;
   const size = Math.max(rows, columns) > LARGEST_SIDE ? `&size=${LARGEST_SIDE}` : "";
   const answer = await service.post(`film?depth=16${size}`, body, signal);
   const radiograph = new Radiograph(await decodeGray16(await answer.arrayBuffer()), result.image);
-  const qualities = new Map(model.manifest.findings.map((finding) => [finding.name, finding.quality]));
-  return Object.assign(new Reading({ file: body, radiograph, result, limit: model.manifest.display_limit }), { qualities });
+  const facts = new Map(findings.map((finding) => [finding.name, finding]));
+  return new Reading({ file: body, name, radiograph, result, limit: model.manifest.display_limit, header: await readDicomHeader(body), facts });
 }
 
 // Loads smoothed maps of all findings, the coarsest first; each replaces the previous one. Stops when `isWanted()` is false.

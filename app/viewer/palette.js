@@ -23,3 +23,6 @@ export function colour(value, palette) {
   const middle = (LEVELS - 1) / 2;
   return tables[palette][Math.round(Math.min(1, Math.max(-1, value)) * middle + middle)];
 }
+
+// Opacity of evidence relative to the chosen opacity: none for neutral patches. The root keeps moderate evidence visible.
+export const opacityOf = (value) => Math.sqrt(Math.min(1, Math.abs(value)));

@@ -9,7 +9,7 @@ export const WHOLE = { level: 0.5, width: 1 }; // the service has already applie
 export class Radiograph {
   // `rows` and `columns`: size of the source, which can be larger than `values`.
   constructor({ width, height, values }, { rows, columns }) {
-    Object.assign(this, { rows, columns, window: WHOLE, inverted: false });
+    Object.assign(this, { rows, columns, window: WHOLE, preset: "file", inverted: false });
     this.reduction = columns / width;
     this.levels = [{ width, height, values, tiles: new Map() }];
     for (let level = this.levels[0]; Math.max(level.width, level.height) > SMALLEST;) {
@@ -49,24 +49,26 @@ export class Radiograph {
     return { level: (at(low) + at(high)) / 2, width: Math.max(0.01, at(high) - at(low)) };
   }
 
-  // Draws the visible tiles: `scale` device pixels per source pixel, the top left corner at (x, y).
-  draw(context, scale, x, y) {
+  // Draws the visible tiles: `scale` device pixels per source pixel, the source's corner at (x, y), turned as a View says.
+  draw(context, scale, x, y, [a, b, c, d] = [1, 0, 0, 1]) {
     const index = Math.min(this.levels.length - 1, Math.max(0, Math.floor(Math.log2(1 / (scale * this.reduction)))));
     const level = this.levels[index];
     const k = scale * this.reduction * 2 ** index;
     const { width, height } = context.canvas;
-    const [firstColumn, lastColumn] = seen(x, k, width, level.width);
-    const [firstRow, lastRow] = seen(y, k, height, level.height);
+    const [right, down] = [width - x, height - y];
+    const [firstColumn, lastColumn] = visible([-a * x - b * y, a * right + b * down], k, level.width);
+    const [firstRow, lastRow] = visible([-c * x - d * y, c * right + d * down], k, level.height);
+    context.setTransform(a, b, c, d, Math.round(x), Math.round(y));
     for (let row = firstRow; row <= lastRow; row += 1) {
       for (let column = firstColumn; column <= lastColumn; column += 1) {
         const tile = this.tile(level, row, column);
-        const left = Math.round(x + column * TILE * k); // whole pixels: no seams between tiles
-        const top = Math.round(y + row * TILE * k);
-        const right = Math.round(x + (column * TILE + tile.width) * k);
-        const bottom = Math.round(y + (row * TILE + tile.height) * k);
-        context.drawImage(tile.canvas, left, top, right - left, bottom - top);
+        const left = Math.round(column * TILE * k); // whole pixels: no seams between tiles
+        const top = Math.round(row * TILE * k);
+        const tileWidth = Math.round((column * TILE + tile.width) * k) - left;
+        context.drawImage(tile.canvas, left, top, tileWidth, Math.round((row * TILE + tile.height) * k) - top);
       }
     }
+    context.setTransform(1, 0, 0, 1, 0, 0);
   }
 
   tile(level, row, column) {
@@ -84,9 +86,10 @@ export class Radiograph {
   }
 }
 
-function seen(start, k, extent, size) {
+// First and last tile between two positions of the screen, in either order.
+function visible(ends, k, size) {
   const last = Math.ceil(size / TILE) - 1;
-  return [Math.max(0, Math.floor(-start / k / TILE)), Math.min(last, Math.floor((extent - start) / k / TILE))];
+  return [Math.max(0, Math.floor(Math.min(...ends) / k / TILE)), Math.min(last, Math.floor(Math.max(...ends) / k / TILE))];
 }
 
 function newTile(width, height) {

@@ -2,14 +2,18 @@
 
 import { remaining, sigmoid } from "./evidence.js";
 
+const NO_FINDING = "No Finding";
+const NOT_A_DISEASE = new Set([NO_FINDING, "Support Devices"]);
+
 export class Reading {
-  // `limit`: logit of the strongest colour, the same for all radiographs of a model.
-  constructor({ file, radiograph, result, limit }) {
-    Object.assign(this, { file, radiograph, result, limit, removed: new Set(), history: [], maps: new Map() });
+  // `limit`: logit of the strongest colour, the same for all radiographs of a model. `header`: attributes of a DICOM file, or null.
+  // `facts`: by finding, what GET /findings returns.
+  constructor({ file, name, radiograph, result, limit, header, facts }) {
+    Object.assign(this, { file, name, radiograph, result, limit, header, facts, removed: new Set(), history: [], maps: new Map(), lines: [] });
     this.geometry = result.explanations[0].geometry;
     this.side = result.explanations.find((item) => item.grid)?.grid.rows ?? 0;
-    // Ordered once, by the original probability: rows keep their place while patches are removed.
-    this.items = [...result.explanations].sort((one, other) => (other.probability ?? -1) - (one.probability ?? -1));
+    this.groups = grouped(result.explanations);
+    this.items = [...this.groups.positive, ...this.groups.apart, ...this.groups.negative, ...this.groups.undecided];
   }
 
   get isDicom() {
@@ -20,6 +24,12 @@ export class Reading {
     return this.items.filter((item) => item.grid).map((item) => item.finding);
   }
 
+  // The strongest positive finding; without one, No Finding.
+  get first() {
+    const item = this.groups.positive[0] ?? this.groups.apart.find(({ grid }) => grid) ?? this.items.find(({ grid }) => grid);
+    return item?.finding ?? null;
+  }
+
   item(finding) {
     return this.result.explanations.find((item) => item.finding === finding) ?? null;
   }
@@ -28,6 +38,20 @@ export class Reading {
   probability(item, rule) {
     const logit = item.grid ? remaining(item.grid.patch_logits, this.removed, rule) : null;
     return logit === null ? null : sigmoid(logit);
+  }
+
+  // By finding, without the removed patches: { probability, isPositive, contradictedBy }. `isPositive` is null if the service
+  // does not decide on the finding. No Finding is decided as in the service: by its probability, and no other positive finding.
+  decisions(rule) {
+    const decisions = new Map(this.items.map((item) => {
+      const probability = this.probability(item, rule);
+      const isPositive = item.positive === null || probability === null ? null : probability >= item.threshold;
+      return [item.finding, { probability, isPositive, contradictedBy: [] }];
+    }));
+    const healthy = decisions.get(NO_FINDING);
+    const positives = [...decisions].filter(([name, { isPositive }]) => isPositive && !NOT_A_DISEASE.has(name)).map(([name]) => name);
+    if (healthy?.isPositive && positives.length) Object.assign(healthy, { isPositive: false, contradictedBy: positives });
+    return decisions;
   }
 
   remove(cells) {
@@ -54,4 +78,13 @@ export class Reading {
   undo() {
     this.removed = this.history.pop() ?? this.removed;
   }
+}
+
+// By the decision on the whole radiograph, each group by falling probability: rows keep their place while patches are removed.
+function grouped(explanations) {
+  const ordered = [...explanations].sort((one, other) => (other.probability ?? -1) - (one.probability ?? -1));
+  const apart = ordered.filter(({ finding }) => finding === NO_FINDING);
+  const others = ordered.filter(({ finding }) => finding !== NO_FINDING);
+  const having = (positive) => others.filter((item) => item.positive === positive);
+  return { positive: having(true), apart, negative: having(false), undecided: having(null) };
 }

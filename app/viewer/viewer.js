@@ -1,20 +1,21 @@
 // Entry point: creates the parts of the page and connects events to them.
 
 import { Batch } from "./batch.js";
-import { Workspace } from "./workspace.js";
-import { radiographs, filesOf } from "./files.js";
+import { captionOf } from "./descriptions.js";
+import { saveJson, savePicture, saveReport } from "./export.js";
+import { filesOf, radiographs } from "./files.js";
 import { FindingList } from "./findings.js";
 import { Gestures } from "./gestures.js";
 import { bindings, handleKey, showKeys } from "./keys.js";
 import { read, smoothen } from "./loading.js";
 import { Pane } from "./pane.js";
-import { saveJson, savePicture, saveReport } from "./export.js";
+import { point, show, showView, translatePage } from "./rendering.js";
 import { Refused, Service } from "./service.js";
-import { point, show, translatePage } from "./rendering.js";
-import { captionOf } from "./descriptions.js";
 import { currentLanguage, toggleLanguage, translate, translateIfKnown } from "./texts.js";
+import { Workspace } from "./workspace.js";
 
 const $ = (id) => document.getElementById(id);
+const HOLD_MS = 400; // a key pressed longer is held: releasing it ends its effect
 const workspace = new Workspace([new Pane($("panes")), new Pane($("panes"))], changed);
 const list = new FindingList($("findings"), (finding) => workspace.choose(finding));
 const service = new Service(askKey);
@@ -43,16 +44,19 @@ function explainError(error) {
   return headline ? `${headline} (${error.message})` : error.message;
 }
 
-const showProblem = (text) => { $("problem").textContent = text; };
+function showProblem(text) {
+  workspace.notice = text;
+  changed();
+}
 const showWaiting = (why) => showProblem(why === null ? "" : translate(why));
 
-// Runs `work`, shows its error, and retries while the service is unreachable or busy.
-async function attempt(work, signal, end = () => {}) {
+// Runs `work`, reports its error, and retries while the service is unreachable or busy.
+async function attempt(work, { signal, end = () => {}, report = showProblem } = {}) {
   showProblem("");
   try {
     return await service.persistently(work, showWaiting, signal);
   } catch (error) {
-    if (!signal?.aborted) showProblem(explainError(error));
+    if (!signal?.aborted) report(explainError(error));
     return null;
   } finally {
     end();
@@ -60,14 +64,22 @@ async function attempt(work, signal, end = () => {}) {
 }
 
 async function open(file, pane = workspace.active) {
-  const signal = pane.begin();
-  const step = (name) => { if (!signal.aborted) pane.progress.textContent = name && translate(name); };
-  const reading = await attempt(() => read(service, file, signal, step), signal, () => step(""));
-  if (!reading || signal.aborted) return;
-  if (pane === workspace.panes[1] && pane.viewport.view === workspace.panes[0].viewport.view) pane.ownView();
-  pane.show(reading, reading.scored[0] ?? null, file.name ?? translate("example"));
-  workspace.preset = "file";
+  const name = file.name ?? translate("example");
+  const signal = pane.begin(name);
   changed();
+  const step = (text) => { if (!signal.aborted) pane.progress.textContent = text && translate(text); };
+  const report = (problem) => { pane.problem = `${name}: ${problem}`; };
+  const reading = await attempt(() => read(service, { file, name }, signal, step), { signal, end: () => step(""), report });
+  if (signal.aborted) return;
+  if (reading) pane.show(reading, reading.first);
+  changed();
+  if (reading) takeFocus(pane);
+}
+
+// The keys work at once after opening, unless the reader is busy elsewhere.
+function takeFocus(pane) {
+  const { activeElement } = document;
+  if (activeElement === document.body || activeElement.matches("input[type=file], #example")) pane.frame.focus({ preventScroll: true });
 }
 
 function openAll(files, pane) {
@@ -84,10 +96,11 @@ async function refine(reading) {
   refining.add(reading);
   const isWanted = () => workspace.layer === "smooth" && workspace.shown.some((pane) => pane.reading === reading);
   const step = (number, of) => {
-    for (const pane of workspace.shown) if (pane.reading === reading) pane.progress.textContent = number ? translate("smoothing", { step: number, of }) : "";
+    const text = number ? translate("smoothing", { step: number, of }) : "";
+    for (const pane of workspace.shown) if (pane.reading === reading) pane.progress.textContent = text;
     if (isWanted() && reading.maps.size) show(workspace, list, currentLanguage());
   };
-  await attempt(() => smoothen(service, reading, isWanted, step), undefined, () => step(null));
+  await attempt(() => smoothen(service, reading, isWanted, step), { end: () => step(null) });
   refining.delete(reading);
 }
 
@@ -97,14 +110,14 @@ const example = () => attempt(async () => {
   } catch (error) {
     throw error instanceof Refused ? new Error(translate("noexample")) : error;
   }
-}).then((radiograph) => radiograph && open(radiograph));
+}).then((file) => file && open(file));
 
-function toggleLanguageOfPage() {
+function switchLanguage() {
   toggleLanguage();
   translatePage(currentLanguage());
   showKeys($("help-keys"), table);
   if (!$("batch").hidden) batch.show();
-  changed();
+  workspace.repaint();
 }
 
 function fullscreen() {
@@ -112,30 +125,55 @@ function fullscreen() {
   else $("viewports").requestFullscreen?.();
 }
 
-const lines = () => workspace.shown.map((pane) => `${captionOf({ ...pane, item: pane.item, name: "medpatchnet" }, workspace.rule)} · ${translate("notice")}`);
+async function saved(name) {
+  $("saved").textContent = "";
+  const file = await name;
+  if (file) $("saved").textContent = translate("saved", { name: file });
+}
+
+const lineOf = (pane) => `${captionOf({ ...pane, item: pane.item, name: "medpatchnet" }, workspace.rule)} · ${translate("notice")}`;
+const toggle = (name) => () => workspace.set(name, !workspace[name]);
+const outline = (kind) => () => workspace.set("outline", workspace.outline === kind ? null : kind);
+const middle = ({ frame }) => [frame.clientWidth / 2, frame.clientHeight / 2];
+const reorient = (change) => workspace.look((viewport) => {
+  const { view } = viewport;
+  const wasFitted = view.isFitted;
+  view[change](...middle(viewport));
+  if (wasFitted) viewport.fit();
+});
+const withTool = (name) => () => workspace.set("tool", name);
 
 const clicks = {
-  language: toggleLanguageOfPage, help: () => $("help-page").showModal(), example, fullscreen,
-  compare: () => workspace.compare(), invert: () => workspace.invert(), fit: () => workspace.look((viewport) => viewport.fit()),
-  ring: () => workspace.removeRing(), sufficient: () => workspace.removeDecisive("sufficient"), flip: () => workspace.removeDecisive("flip"),
+  language: switchLanguage, help: () => $("help-page").showModal(), example, fullscreen,
+  compare: () => workspace.compare(), link: toggle("isLinked"), invert: () => workspace.invert(),
+  fit: () => workspace.look((viewport) => viewport.fit()), rotate: () => reorient("rotate"), "flip-view": () => reorient("flip"), hide: toggle("isHidden"),
+  "tool-window": withTool("window"), "tool-pan": withTool("pan"), "tool-ruler": withTool("ruler"), "tool-patches": () => workspace.togglePatches(),
+  ring: () => workspace.removeRing(), sufficient: outline("sufficient"), flip: outline("flip"), "apply-set": () => workspace.applyOutline(),
   undo: () => workspace.undo(), reset: () => workspace.remove([]),
-  "save-json": () => saveJson(workspace.active.reading, workspace.rule), "save-png": () => savePicture(workspace.shown, lines()),
-  "save-sr": () => attempt(() => saveReport(service, workspace.active.reading, "sr")),
-  "save-sc": () => attempt(() => saveReport(service, workspace.active.reading, "sc", workspace.active.finding)),
-  "save-csv": () => batch.saveCsv(), "close-batch": () => batch.stop(),
+  "save-json": () => saved(saveJson(workspace.active.reading, workspace.rule)), "save-png": () => saved(savePicture(workspace.shown, workspace.shown.map(lineOf))),
+  "save-sr": () => saved(attempt(() => saveReport(service, workspace.active.reading, "sr"))),
+  "save-sc": () => saved(attempt(() => saveReport(service, workspace.active.reading, "sc", workspace.active.finding))),
+  "save-csv": () => saved(batch.saveCsv()), "close-batch": () => batch.stop(),
 };
 for (const [id, act] of Object.entries(clicks)) $(id).addEventListener("click", act);
 
+const setWindow = () => workspace.setWindow($("level").value / 100, $("width").value / 100);
 const inputs = {
-  tool: ({ value }) => workspace.set("tool", value), preset: ({ value }) => workspace.setPreset(value), layer: ({ value }) => workspace.set("layer", value),
+  preset: ({ value }) => workspace.setPreset(value), layer: ({ value }) => workspace.set("layer", value),
+  range: ({ value }) => workspace.set("range", Number(value)),
   palette: ({ value }) => workspace.set("palette", value), rule: ({ value }) => workspace.set("rule", value),
   scaled: ({ checked }) => workspace.set("isScaled", checked), opacity: ({ value }) => workspace.set("opacity", value / 100),
-  level: () => workspace.setWindow($("level").value / 100, $("width").value / 100), width: () => workspace.setWindow($("level").value / 100, $("width").value / 100),
+  level: setWindow, width: setWindow,
 };
 for (const [id, act] of Object.entries(inputs)) $(id).addEventListener("input", (event) => act(event.target));
 for (const id of ["file", "folder"]) {
   $(id).addEventListener("change", ({ target }) => { openAll(target.files, workspace.active); target.value = ""; });
 }
+$("prior").addEventListener("change", ({ target }) => {
+  if (target.files.length) workspace.openBeside();
+  openAll(target.files, workspace.panes[1]);
+  target.value = "";
+});
 
 function go(rows, columns) {
   const { viewport, reading } = workspace.active;
@@ -153,20 +191,42 @@ function press(cell) {
   changed();
 }
 
-const middle = (pane) => [pane.frame.clientWidth / 2, pane.frame.clientHeight / 2];
-const zoom = (factor, x, y) => workspace.active.reading && workspace.look((viewport) => { viewport.view.zoom(factor, x, y); });
-const pan = (x, y) => workspace.active.reading && workspace.look((viewport) => { viewport.view.pan(x, y); });
+function togglePatch() {
+  if (workspace.tool === "patches") press(workspace.active.viewport.cursor);
+  else $("spoken").textContent = translate("enterpatches");
+}
+
+let hiddenSince = 0;
+
+function hide(event) {
+  if (event.repeat) return;
+  hiddenSince = event.timeStamp;
+  workspace.set("isHidden", !workspace.isHidden);
+}
+
+function releaseHide(event) {
+  if (event.key === "h" && event.timeStamp - hiddenSince > HOLD_MS) workspace.set("isHidden", !workspace.isHidden);
+}
+
+const zoom = (factor, x, y) => workspace.look(({ view }) => view.zoom(factor, x, y));
+const pan = (x, y) => workspace.look(({ view }) => view.pan(x, y));
 const table = bindings({
-  go, pan, zoom: (factor) => zoom(factor, ...middle(workspace.active)), toggle: () => press(workspace.active.viewport.cursor),
-  fit: clicks.fit, step: (by) => list.step(by), window: (level, width) => workspace.moveWindow(level, width), fileWindow: () => workspace.setPreset("file"),
-  invert: clicks.invert, tool: (name) => workspace.set("tool", name), undo: clicks.undo, reset: clicks.reset,
+  go, pan, zoom: (factor) => zoom(factor, ...middle(workspace.active)), toggle: togglePatch, hide, rotate: clicks.rotate, flip: clicks["flip-view"],
+  fit: clicks.fit, step: (by) => list.step(by),
+  window: (level, width) => workspace.moveWindow(level, width), fileWindow: () => workspace.setPreset("file"),
+  invert: clicks.invert, tool: (name) => { if (!$(`tool-${name}`).disabled) workspace.set("tool", name); },
+  patches: () => workspace.togglePatches(), leavePatches: () => workspace.leavePatches(), removeRuler: () => workspace.removeRuler(),
+  undo: clicks.undo, reset: clicks.reset,
   smooth: () => workspace.set("layer", workspace.layer === "smooth" ? "grid" : "smooth"), compare: clicks.compare, fullscreen, help: clicks.help,
 });
 
 for (const pane of workspace.panes) {
   const { frame, viewport } = pane;
+  viewport.onView = () => showView(pane);
   frame.addEventListener("keydown", (event) => handleKey(event, table));
+  frame.addEventListener("keyup", releaseHide);
   frame.addEventListener("focus", () => workspace.activate(pane));
+  frame.addEventListener("click", () => { if (!pane.reading && (pane.problem || !pane.name)) $("file").click(); });
   frame.addEventListener("dragover", (event) => { event.preventDefault(); frame.classList.add("dropping"); });
   frame.addEventListener("dragleave", () => frame.classList.remove("dropping"));
   frame.addEventListener("drop", async (event) => {
@@ -179,7 +239,9 @@ for (const pane of workspace.panes) {
     tool: () => workspace.tool, cellAt: (x, y) => viewport.cellAt(x, y), activate: () => workspace.activate(pane), press, pan, zoom,
     hover: (x, y) => point(workspace, pane, x === null ? null : viewport.cellAt(x, y), false),
     brush: (cell) => { if (pane.reading?.brush(cell)) changed(); },
-    window: (x, y) => workspace.moveWindow(-y / 400, x / 400), // up: darker level, right: wider
+    window: (x, y) => workspace.moveWindow(-y / 400, x / 400), // up: darker, right: less contrast
+    startRuler: (at) => workspace.startRuler(pane, viewport.view.toImage(...at)),
+    moveRuler: (at) => workspace.moveRuler(pane, viewport.view.toImage(...at)),
   });
 }
 window.addEventListener("dragover", (event) => event.preventDefault());

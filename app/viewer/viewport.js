@@ -1,17 +1,22 @@
 // Draws one radiograph and its evidence on two canvases that share a view.
 
-import { colour } from "./palette.js";
+import { colour, opacityOf } from "./palette.js";
 
 const BORDER = "rgb(255 214 0 / .9)";
 const CURSOR = "#7fc4ff";
+const OUTLINE = "#5dff9b";
+const MEASURE = "#ffe27a";
+
+const NOTHING = { grid: null, map: null, factor: 0, removed: new Set(), outline: [], lines: [] };
 
 export class Viewport {
   constructor(frame, radiograph, evidence, view) {
     Object.assign(this, { frame, canvases: [radiograph, evidence], view, radiograph: null, geometry: null, side: 0 });
     this.contexts = [radiograph.getContext("2d", { alpha: false }), evidence.getContext("2d")];
-    this.look = { opacity: 0.4, palette: "red-blue" };
-    this.layer = { grid: null, map: null, factor: 0, removed: new Set() };
+    this.look = { opacity: 0, palette: "red-blue", isHidden: false };
+    this.layer = NOTHING;
     this.cursor = null;
+    this.onView = () => {};
     this.stale = new Set();
     new ResizeObserver(() => this.resize()).observe(frame);
   }
@@ -21,7 +26,13 @@ export class Viewport {
     this.fit();
   }
 
+  clear() {
+    Object.assign(this, { radiograph: null, geometry: null, side: 0, cursor: null, layer: NOTHING });
+    this.paint("radiograph", "evidence");
+  }
+
   // `grid`: rows of patch logits, or null; `map`: { values, side } in logits, or null; `factor`: from logits to [-1, 1].
+  // `outline`: cells; `lines`: measured lines, { ends: two positions [column, row], text }.
   setLayer(layer) {
     this.layer = layer;
     this.paint("evidence");
@@ -60,7 +71,10 @@ export class Viewport {
   }
 
   paintNow() {
-    if (this.stale.has("radiograph")) this.paintRadiograph();
+    if (this.stale.has("radiograph")) {
+      this.paintRadiograph();
+      this.onView();
+    }
     if (this.stale.has("evidence")) this.paintEvidence();
     this.stale.clear();
   }
@@ -71,7 +85,7 @@ export class Viewport {
     context.fillRect(0, 0, context.canvas.width, context.canvas.height);
     if (!this.radiograph) return;
     const { scale, x, y } = this.view;
-    this.radiograph.draw(context, scale * this.ratio, x * this.ratio, y * this.ratio);
+    this.radiograph.draw(context, scale * this.ratio, x * this.ratio, y * this.ratio, this.view.orientation);
   }
 
   paintEvidence() {
@@ -80,7 +94,14 @@ export class Viewport {
     context.clearRect(0, 0, context.canvas.width, context.canvas.height);
     if (!this.radiograph) return;
     const k = this.view.scale * this.ratio;
-    context.setTransform(k, 0, 0, k, this.view.x * this.ratio, this.view.y * this.ratio);
+    const turned = this.view.orientation.map((part) => part * k);
+    context.setTransform(...turned, this.view.x * this.ratio, this.view.y * this.ratio);
+    if (!this.look.isHidden) this.paintLayer(context);
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    for (const { ends, text } of this.layer.lines) paintMeasure(context, ends.map((end) => this.view.toFrame(...end)), text);
+  }
+
+  paintLayer(context) {
     const { row, column, height: extent } = this.geometry;
     this.paintUnseen(context, row, column, extent);
     const size = extent / this.side;
@@ -91,6 +112,9 @@ export class Viewport {
     context.strokeStyle = BORDER;
     context.lineWidth = 1.5 / this.view.scale;
     context.strokeRect(column, row, extent, extent);
+    context.strokeStyle = OUTLINE;
+    context.lineWidth = 3 / this.view.scale;
+    for (const cell of this.layer.outline) strokeInside(context, ...square(cell), this.view.scale);
     if (this.cursor !== null) {
       const [left, top] = square(this.cursor);
       context.lineWidth = 3 / this.view.scale;
@@ -102,7 +126,8 @@ export class Viewport {
   paintGrid(context, square) {
     this.layer.grid.flat().forEach((logit, cell) => {
       if (this.layer.removed.has(cell)) return;
-      context.fillStyle = `rgb(${colour(logit * this.layer.factor, this.look.palette).join(" ")} / ${this.look.opacity})`;
+      const value = logit * this.layer.factor;
+      context.fillStyle = `rgb(${colour(value, this.look.palette).join(" ")} / ${opacityOf(value) * this.look.opacity})`;
       const [left, top, size] = square(cell);
       context.fillRect(left, top, size, size);
     });
@@ -139,6 +164,32 @@ export class Viewport {
   }
 }
 
+function strokeInside(context, left, top, size, scale) {
+  const inset = 3 / scale;
+  context.strokeRect(left + inset, top + inset, size - 2 * inset, size - 2 * inset);
+}
+
+// In CSS pixels of the frame.
+function paintMeasure(context, [[x0, y0], [x1, y1]], text) {
+  context.strokeStyle = context.fillStyle = MEASURE;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  context.moveTo(x0, y0);
+  context.lineTo(x1, y1);
+  const [across, along] = [6 * Math.sin(Math.atan2(y1 - y0, x1 - x0)), 6 * Math.cos(Math.atan2(y1 - y0, x1 - x0))];
+  for (const [x, y] of [[x0, y0], [x1, y1]]) {
+    context.moveTo(x - across, y + along);
+    context.lineTo(x + across, y - along);
+  }
+  context.stroke();
+  context.font = "600 14px system-ui, sans-serif";
+  const [x, y] = [(x0 + x1) / 2 + 10, (y0 + y1) / 2 - 8];
+  context.strokeStyle = "#000";
+  context.lineWidth = 3;
+  context.strokeText(text, x, y);
+  context.fillText(text, x, y);
+}
+
 function paintRemoved(context, left, top, size, scale) {
   context.fillStyle = "rgb(0 0 0 / .8)";
   context.fillRect(left, top, size, size);
@@ -163,7 +214,7 @@ function coloured(map, factor, palette) {
   const image = context.createImageData(map.side, map.side);
   map.values.forEach((logit, index) => {
     image.data.set(colour(logit * factor, palette), 4 * index);
-    image.data[4 * index + 3] = 255;
+    image.data[4 * index + 3] = Math.round(opacityOf(logit * factor) * 255);
   });
   context.putImageData(image, 0, 0);
   drawn.set(map, { factor, palette, canvas });

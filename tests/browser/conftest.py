@@ -1,4 +1,4 @@
-"""A real browser before the same real server as in the integration tests."""
+"""A real browser with the same real server as in the integration tests."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests.programs import installed
 
 __all__ = ["client", "service", "start_service"]
 
-ANSWER_MS = 60_000  # a busy machine is slow, not wrong
+ANSWER_MS = 60_000  # generous: a busy machine is slow
 expect.set_options(timeout=ANSWER_MS)
 
 
@@ -59,13 +59,21 @@ def page(new_page) -> Page:
 
 @pytest.fixture
 def opened(page, rg1) -> Page:
-    open_film(page, rg1)
+    open_radiograph(page, rg1)
     return page
 
 
-def open_film(page: Page, content: bytes, name: str = "RG1.dcm") -> None:
+def open_radiograph(page: Page, content: bytes, name: str = "RG1.dcm") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": "application/dicom", "buffer": content})
     expect(page.locator(".caption").first).to_contain_text("%", timeout=ANSWER_MS)
+
+
+def choose(page: Page, finding: str) -> None:
+    """Select a finding, in its fold where it is folded."""
+    row = page.locator(f'.finding[data-finding="{finding}"]')
+    if not row.is_visible():
+        page.locator(".fold", has=row).locator("summary").click()
+    row.click()
 
 
 def frame(page: Page, index: int = 0):
@@ -84,7 +92,7 @@ def centre(page: Page, index: int = 0) -> tuple[float, float]:
 
 
 def pixels(page: Page, index: int = 0) -> bytes:
-    """What the film canvas of a frame shows, once it is painted."""
+    """What the canvas of the radiograph in a frame shows, once it is painted."""
     page.wait_for_timeout(120)
     return bytes(
         page.evaluate(

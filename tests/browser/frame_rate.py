@@ -1,4 +1,4 @@
-"""``python -m tests.browser.frame_rate``: frames a second while brushing and panning, by the browser's own tracing."""
+"""``python -m tests.browser.frame_rate``: frames per second while removing patches and panning."""
 
 import json
 import time
@@ -11,14 +11,14 @@ from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.benchmarks.service import ours
-from tests.browser.conftest import box_of, open_film
+from tests.browser.conftest import box_of, open_radiograph
 from tests.programs import installed
 
 SECONDS = 4
 SCREEN_HZ = 60
 
 
-def large_film(side: int = 3000) -> bytes:
+def large_radiograph(side: int = 3000) -> bytes:
     rows, columns = np.mgrid[0:side, 0:side]
     values = (20000 * np.sin(rows / 190) * np.cos(columns / 230) + 32000).astype(np.uint16)
     stream = BytesIO()
@@ -27,7 +27,7 @@ def large_film(side: int = 3000) -> bytes:
 
 
 def drag(page: Page, seconds: float) -> None:
-    """To and fro over the film, as evenly as a hand."""
+    """Back and forth over the radiograph, smoothly."""
     left, top, width, height = box_of(page)
     end, step = time.monotonic() + seconds, 0
     while time.monotonic() < end:
@@ -63,20 +63,21 @@ def measured(page: Page, name: str, begin: Callable[[], None], end: Callable[[],
 
 
 def main() -> None:
-    """Print a line for brushing over the grid, and one for panning a film of 3000 × 3000 pixels."""
+    """Print a line for removing patches, and one for panning a radiograph of 3000 × 3000 pixels."""
     with ours() as (url, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-GB")
         page.goto(url)
-        open_film(page, large_film(), "large.png")
+        open_radiograph(page, large_radiograph(), "large.png")
         expect(page.locator(".progress").first).to_be_empty()
         left, top, width, height = box_of(page)
+        page.click("#tool-patches")
         page.mouse.move(left + width / 2, top + height / 2)
-        measured(page, "brushing over the 8 × 8 grid", page.mouse.down, page.mouse.up)
-        page.select_option("#tool", "pan")
+        measured(page, "removing patches of the 8 × 8 grid", page.mouse.down, page.mouse.up)
+        page.click("#tool-pan")
         page.mouse.move(left + width / 2, top + height / 2)
         page.mouse.wheel(0, -400)
-        measured(page, "panning a film of 3000 × 3000", page.mouse.down, page.mouse.up)
+        measured(page, "panning a radiograph of 3000 × 3000", page.mouse.down, page.mouse.up)
         browser.close()
 
 

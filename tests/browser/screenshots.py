@@ -1,4 +1,4 @@
-"""``python -m tests.browser.screenshots``: the pictures of the README, made of films of ``pydicom-data`` only."""
+"""``python -m tests.browser.screenshots``: the pictures of the README, from radiographs of ``pydicom-data`` only."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.benchmarks.service import ours
-from tests.browser.conftest import ANSWER_MS
+from tests.browser.conftest import ANSWER_MS, choose
 from tests.factories import example
 from tests.programs import installed
 
@@ -17,7 +17,7 @@ FOLDER = ("RG1_UNCR.dcm", "RG1_UNCI.dcm", "RG3_UNCR.dcm")
 def evidence(page: Page) -> None:
     page.click("#example")
     expect(page.locator(".finding")).to_have_count(14, timeout=ANSWER_MS)
-    page.locator('.finding[data-finding="Lung Lesion"]').click()
+    choose(page, "Lung Lesion")
 
 
 def question(page: Page) -> None:
@@ -27,7 +27,7 @@ def question(page: Page) -> None:
 def comparison(page: Page) -> None:
     page.click("#reset")
     page.click("#compare")
-    page.locator('.finding[data-finding="Pleural Effusion"]').click()
+    choose(page, "Pleural Effusion")
     page.mouse.move(300, 450)
 
 
@@ -44,7 +44,7 @@ STATES: dict[str, Callable[[Page], None]] = {
 
 
 def main() -> None:
-    """Write one picture for each state, as JPEG, over the one before."""
+    """Write one JPEG for each state, replacing the previous one."""
     OUT.mkdir(exist_ok=True)
     with ours() as (url, _), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=installed("chromium"), args=["--no-sandbox"])

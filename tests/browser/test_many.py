@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import centre, frame, pixels
+from tests.browser.conftest import centre, choose, frame, open_radiograph, pixels
 from tests.factories import chest_dicom, example
 
 pytestmark = pytest.mark.integration
@@ -27,9 +27,10 @@ def test_two_findings_of_one_film_with_a_linked_cursor(opened):
     before = cursor(opened, 1)
     opened.mouse.move(*centre(opened, 0))
     assert cursor(opened, 1) != before
+    opened.click("#tool-patches")
     opened.mouse.click(*centre(opened, 0))
     expect(opened.locator("#exact")).to_contain_text("1 of 64 patches removed")
-    opened.locator('.finding[data-finding="Edema"]').click()
+    choose(opened, "Edema")
     expect(opened.locator(".caption").nth(0)).to_contain_text("Edema")
     expect(opened.locator(".caption").nth(1)).not_to_contain_text("Edema")
     both = pixels(opened, 0), pixels(opened, 1)
@@ -113,3 +114,45 @@ def test_no_field_of_a_csv_is_a_formula(page):
     assert all(not field.lstrip().startswith(("=", "+", "-", "@")) for field in read)
     assert read[-3:] == ['a"b', "a,b", "plain"]
     assert page.evaluate(code, [-0.5]).strip("\ufeff\r\n") == "-0.5"
+
+
+def open_prior(page, content: bytes, name: str = "prior.dcm") -> None:
+    page.set_input_files("#prior", {"name": name, "mimeType": "application/dicom", "buffer": content})
+    expect(page.locator(".caption").nth(1)).to_contain_text("%")
+
+
+def test_a_prior_is_shown_beside_with_linked_windows_zoom_and_orientation(page):
+    open_radiograph(page, chest_dicom(StudyDate="20240310"))
+    open_prior(page, chest_dicom(StudyDate="20240301"))
+    expect(page.locator(".caption").nth(1)).to_contain_text("9 days earlier")
+    expect(page.locator(".caption").nth(0)).not_to_contain_text("days")
+    x, y = centre(page, 1)
+    for act in (
+        lambda: (page.mouse.move(x, y), page.mouse.down(), page.mouse.move(x - 70, y + 30), page.mouse.up()),
+        lambda: page.mouse.wheel(0, -500),
+        lambda: page.click("#rotate"),
+    ):
+        before = pixels(page, 0), pixels(page, 1)
+        act()
+        assert (pixels(page, 0) != before[0], pixels(page, 1) != before[1]) == (True, True)
+    page.click("#link")
+    before = pixels(page, 0), pixels(page, 1)
+    page.select_option("#preset", "lungs")
+    assert (pixels(page, 0) == before[0], pixels(page, 1) != before[1]) == (True, True)
+
+
+def test_a_prior_of_another_patient_is_warned_about(page):
+    open_radiograph(page, chest_dicom(PatientID="ONE", StudyDate="20240310"))
+    open_prior(page, chest_dicom(PatientID="TWO", StudyDate="20240301"))
+    expect(page.locator("#warnings")).to_contain_text("different patient IDs")
+    expect(page.locator(".caption").nth(1)).not_to_contain_text("earlier")
+
+
+def test_a_refused_prior_leaves_the_radiograph_beside_it(opened):
+    opened.set_input_files("#prior", {"name": "leg.dcm", "mimeType": "application/dicom", "buffer": b"no image"})
+    expect(opened.locator("#problem")).to_contain_text("leg.dcm")
+    expect(opened.locator(".finding")).to_have_count(0)
+    expect(opened.locator(".caption").first).to_contain_text("RG1.dcm")
+    frame(opened, 0).focus()
+    expect(opened.locator("#problem")).to_be_empty()
+    expect(opened.locator(".finding")).to_have_count(14)

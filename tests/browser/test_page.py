@@ -102,3 +102,20 @@ def test_nothing_but_the_stylesheet_delays_the_first_paint(page):
           .filter(entry => entry.renderBlockingStatus === "blocking").map(entry => new URL(entry.name).pathname)"""
     )
     assert blocking == ["/viewer/viewer.css"]
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1920, 1080), (820, 1180), (390, 844)])
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_no_label_is_cut_off(new_page, rg1, size, locale):
+    page = new_page(locale=locale, viewport={"width": size[0], "height": size[1]})
+    page.set_input_files("#file", {"name": "RG1.dcm", "mimeType": "application/dicom", "buffer": rg1})
+    expect(page.locator(".finding")).to_have_count(14)
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("button, label, select, summary, p, span, dt, dd, h1, h2")]
+        .filter(element => element.checkVisibility() && !element.closest(".quiet") && element.textContent.trim())
+        .filter(element => element.getBoundingClientRect().right > innerWidth + 1
+          || getComputedStyle(element).display !== "inline" && element.scrollWidth > element.clientWidth + 1)
+        .map(element => element.outerHTML.slice(0, 120))"""
+    )
+    assert cut == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

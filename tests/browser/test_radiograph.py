@@ -1,4 +1,4 @@
-"""The film and its evidence in the browser: grey levels, window, zoom, touch, maps, warnings."""
+"""The radiograph and its evidence in the browser: gray scale, window, zoom, touch, maps, warnings."""
 
 from io import BytesIO
 
@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from app.rendering.palettes import colour_index, colour_table
-from tests.browser.conftest import box_of, centre, frame, open_film, pixels
+from tests.browser.conftest import box_of, centre, frame, open_radiograph, pixels
 from tests.factories import chest_dicom
 
 pytestmark = pytest.mark.integration
@@ -114,7 +114,7 @@ def test_zoom_pan_fit_and_full_screen(opened):
     expect(opened.locator("#viewports:fullscreen")).to_be_visible()
 
 
-def test_evidence_changes_with_scale_palette_and_opacity(opened):
+def test_evidence_changes_with_scale_palette_range_and_opacity(opened, client):
     def picture():
         opened.wait_for_timeout(120)
         return frame(opened).screenshot()
@@ -125,10 +125,19 @@ def test_evidence_changes_with_scale_palette_and_opacity(opened):
     seen.append(picture())
     opened.select_option("#palette", "orange-purple")
     seen.append(picture())
+    opened.select_option("#range", "1")
+    seen.append(picture())
+    limit = client.get("/model").json()["manifest"]["display_limit"]
+    expect(opened.locator("#high")).to_contain_text(f"+{limit:.1f}")
     opened.locator("#opacity").fill("0")
     seen.append(picture())
     assert len(set(seen)) == len(seen)
-    expect(opened.locator("#high")).to_contain_text("+17.5")
+
+
+def test_neutral_patches_are_transparent(page):
+    code = """async () => { const {opacityOf} = await import("/viewer/palette.js");
+      return [-2, -1, -0.25, 0, 0.25, 1, 3].map(opacityOf); }"""
+    assert page.evaluate(code) == [1, 1, 0.5, 0, 0.5, 1, 1]
 
 
 def test_a_smooth_map_comes_coarse_first(opened):
@@ -161,7 +170,8 @@ def test_maps_come_in_cells_that_are_means(client, rg1):
 
 def test_fingers_tap_pinch_and_move(new_page, rg1):
     page = new_page(has_touch=True, viewport={"width": 820, "height": 1180})
-    open_film(page, rg1)
+    open_radiograph(page, rg1)
+    page.tap("#tool-patches")
     x, y = centre(page)
     page.touchscreen.tap(x, y)
     expect(page.locator("#exact")).to_contain_text("1 of 64 patches removed")
@@ -184,24 +194,24 @@ def test_fingers_tap_pinch_and_move(new_page, rg1):
 @pytest.mark.parametrize("size", [(1280, 800), (3840, 2160), (820, 1180), (1180, 820)])
 def test_the_page_fits_the_screen(new_page, rg1, size):
     page = new_page(viewport={"width": size[0], "height": size[1]})
-    open_film(page, rg1)
+    open_radiograph(page, rg1)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     _, _, width, height = box_of(page)
     assert min(width, height) > 0.35 * min(size)
 
 
 def test_a_lateral_film_and_no_film_at_all_are_warned_about(page):
-    open_film(page, chest_dicom(ViewPosition="LL"))
+    open_radiograph(page, chest_dicom(ViewPosition="LL"))
     expect(page.locator("#warnings")).to_contain_text("Lateral view")
     expect(page.locator("#warnings")).to_contain_text("Not recognised as an upright frontal")
     page.click("#language")
     expect(page.locator("#warnings")).to_contain_text("seitliche Aufnahme")
 
 
-def test_a_large_film_is_shown_and_zoomed(page):
+def test_a_large_radiograph_is_shown_and_zoomed(page):
     values = np.add.outer(np.arange(3000), np.arange(3000)).astype(np.uint16)
     values[::300] = 0
-    open_film(page, gray_png(values), "large.png")
+    open_radiograph(page, gray_png(values), "large.png")
     page.mouse.move(*centre(page))
     before = pixels(page)
     page.mouse.wheel(0, -900)
