@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from app.api.openapi import problems
 from app.api.queries import ImageQuery
-from app.api.routes import json_answer, problems
+from app.api.responses import json_answer
 from app.api.schemas.jobs import JobBody
 from app.api.security import GuardedRoute, requires
 from app.dicom_objects.content import ReportKind
@@ -22,8 +23,6 @@ router = APIRouter(route_class=GuardedRoute)
 
 class AnalyzeQuery(ImageQuery):
     """Parameters of ``POST /studies/{study}/analyze``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(min_length=1, max_length=64, description="Node of the configuration that has the study.")
     target: str = Field(min_length=1, max_length=64, description="Node of the configuration that receives the results.")

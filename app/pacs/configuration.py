@@ -10,7 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from app.dicom_objects.content import ReportKind
 from app.errors import ConfigurationError
-from app.pacs.nodes import DicomWebNode, Listener, Node, Part, read_secret, require_authorities
+from app.pacs.nodes import DicomWebNode, Listener, Node, read_secret, require_authorities
+from app.validation import Location, StrictModel, describe, dotted
 
 _MAX_BYTES = 1024 * 1024
 
@@ -31,7 +32,7 @@ Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_as_list), Field(min_l
 Outputs = Annotated[tuple[ReportKind, ...], BeforeValidator(_as_list), AfterValidator(_in_order), Field(min_length=1)]
 
 
-class Conditions(Part):
+class Conditions(StrictModel):
     """Conditions on an image. Each is a glob pattern, or a list of which one must match; an omitted one always holds.
 
     A missing attribute is the empty string, which the patterns ``""`` and ``*`` match.
@@ -43,7 +44,7 @@ class Conditions(Part):
     source_ae: Patterns | None = None
 
 
-class Rule(Part):
+class Rule(StrictModel):
     """What to do with images that meet the conditions: model (None: the default), objects to create, target node."""
 
     name: Name
@@ -53,7 +54,7 @@ class Rule(Part):
     target: Name
 
 
-class PacsConfig(Part):
+class PacsConfig(StrictModel):
     """The whole file. The first rule whose conditions hold decides."""
 
     listener: Listener | None = None
@@ -93,7 +94,7 @@ def load(path: Path, models: Collection[str] | None = None) -> PacsConfig:
     try:
         config = PacsConfig.model_validate(_read(path), context=path.resolve().parent)
     except ValidationError as error:
-        raise _unusable(path, _messages(error)) from None
+        raise _unusable(path, describe(error, _place)) from None
     if models is not None and (unknown := list(_unknown_models(config, models))):
         raise _unusable(path, unknown)
     return config
@@ -152,14 +153,9 @@ def _read(path: Path) -> object:
         raise ConfigurationError(f"{path}: not valid YAML ({type(error).__name__})") from None
 
 
-def _messages(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
-        parts = [str(part) for part in problem["loc"]]
-        if parts[:1] == ["nodes"]:
-            del parts[2:3]  # the discriminator that pydantic inserts between the name of a node and the field
-        place = ".".join(parts)
-        text = problem["msg"].removeprefix("Value error, ")
-        yield f"{place}: {text}" if place else text
+def _place(location: Location) -> str:
+    """Without the protocol, which pydantic puts between a node's name and its field."""
+    return dotted((*location[:2], *location[3:]) if location[:1] == ("nodes",) else location)
 
 
 def _unknown_models(config: PacsConfig, models: Collection[str]) -> Iterator[str]:

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     IPvAnyNetwork,
     StringConstraints,
@@ -19,6 +17,7 @@ from pydantic import (
 )
 
 from app.errors import ConfigurationError
+from app.validation import StrictModel
 
 _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
@@ -59,13 +58,7 @@ def is_local(host: str) -> bool:
         return host.casefold() == "localhost"
 
 
-class Part(BaseModel):
-    """Base of all parts of the configuration file: unknown keys are errors, instances are immutable."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Peer(Part):
+class Peer(StrictModel):
     """A permitted caller: AE title, and the address or network it must connect from (None: any)."""
 
     ae_title: AeTitle
@@ -78,7 +71,7 @@ class Peer(Part):
         return self.address is None or _plain(address) in self.address
 
 
-class Listener(Part):
+class Listener(StrictModel):
     """The service as a Storage SCP. Sizes in bytes, times in seconds; port 0 selects a free port."""
 
     ae_title: AeTitle = "MEDPATCHNET"
@@ -100,7 +93,7 @@ class Listener(Part):
         return not self.peers or any(peer.is_caller(ae_title, address) for peer in self.peers)
 
 
-class DicomWebNode(Part):
+class DicomWebNode(StrictModel):
     """An archive with QIDO-RS, WADO-RS and STOW-RS below one URL.
 
     Secrets are read from files. Plain http is accepted to this machine, and to others only with ``plain_http``, because
@@ -130,7 +123,7 @@ class DicomWebNode(Part):
         return self
 
 
-class DimseNode(Part):
+class DimseNode(StrictModel):
     """An archive that accepts objects by C-STORE."""
 
     protocol: Literal["dimse"]

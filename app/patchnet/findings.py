@@ -1,4 +1,4 @@
-"""The 14 CheXpert findings: their order, their names in other data sets, and their codes. The only such list."""
+"""The 14 CheXpert findings: order, names in other data sets, and codes. The only such list."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ def finding_index(name: str) -> int:
 
 
 def finding_indices(names: Iterable[str]) -> list[int]:
-    """Columns of several findings, in the order asked for, without repeats; ``all`` stands for every finding.
+    """Columns of several findings, in the requested order, without repeats; ``all`` means every finding.
 
     Raises UnknownFinding.
     """

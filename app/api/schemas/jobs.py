@@ -5,13 +5,13 @@ from typing import Self
 
 from pydantic import Field
 
-from app.api.schemas.common import Body
 from app.dicom_objects.content import ReportKind
 from app.pacs.store.jobs import InstanceReport, JobReport, JobState, ObjectReport
 from app.pacs.values import FailedOutput, Problem
+from app.validation import StrictModel
 
 
-class JobProblem(Body):
+class JobProblem(StrictModel):
     """Why work is delayed, was refused or was given up."""
 
     code: str
@@ -23,7 +23,7 @@ class JobProblem(Body):
         return None if problem is None else cls(code=problem.code, detail=problem.detail)
 
 
-class ObjectBody(Body):
+class ObjectBody(StrictModel):
     """A result; ``delivered`` when the target has confirmed it."""
 
     sop_class_uid: str
@@ -42,7 +42,7 @@ class ObjectBody(Body):
         )
 
 
-class FailedObjectBody(Body):
+class FailedObjectBody(StrictModel):
     """A kind of object that cannot be created from the instance."""
 
     object: ReportKind
@@ -54,7 +54,7 @@ class FailedObjectBody(Body):
         return cls(object=item.kind, problem=JobProblem(code=item.problem.code, detail=item.problem.detail))
 
 
-class InstanceBody(Body):
+class InstanceBody(StrictModel):
     """An instance of the study and its results."""
 
     sop_instance_uid: str
@@ -77,7 +77,7 @@ class InstanceBody(Body):
         )
 
 
-class JobBody(Body):
+class JobBody(StrictModel):
     """A job: waiting (instances are being queried), running, done, done_with_problems, not_found or failed.
 
     ``not_found``: the source has no study with this UID. ``done_with_problems`` can have a problem of the query itself.

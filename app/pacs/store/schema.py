@@ -76,7 +76,7 @@ instances = Table(
     Column("study_uid", String(64)),
     Column("series_uid", String(64)),
     Column("sop_class_uid", String(64), nullable=False),
-    Column("sop_instance_uid", String(64), nullable=False),
+    Column("sop_instance_uid", String(64), nullable=False, index=True),
     Column("sha256", String(64), index=True),
     Column("rule", String(128)),
     Column("model", String(128)),

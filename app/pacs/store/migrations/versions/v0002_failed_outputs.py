@@ -1,4 +1,4 @@
-"""Kinds of objects that could not be created from an image."""
+"""Kinds of objects that could not be created from an image; instances are found by their UID."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add the table."""
+    """Add the table and an index."""
     op.create_table(
         "failed_outputs",
         sa.Column("instance_id", sa.String(32), nullable=False),
@@ -20,3 +20,4 @@ def upgrade() -> None:
             ["instance_id"], ["instances.id"], name="fk_failed_outputs_instance_id", ondelete="CASCADE"
         ),
     )
+    op.create_index("ix_instances_sop_instance_uid", "instances", ["sop_instance_uid"])
