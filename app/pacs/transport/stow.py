@@ -76,7 +76,7 @@ def _listed(response: httpx.Response) -> dict[str, Problem | None]:
     listed: dict[str, Problem | None] = {}
     for item in values(body, FAILED_SEQUENCE):
         given = first(item, FAILURE_REASON)
-        reason = given if isinstance(given, int) and given > 0 else PROCESSING_FAILURE
+        reason = given if type(given) is int and given > 0 else PROCESSING_FAILURE
         listed[text(item, REFERENCED_INSTANCE)] = None if is_stored(reason) else problem_of(reason)
     return listed
 

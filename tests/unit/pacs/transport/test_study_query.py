@@ -1,8 +1,14 @@
 """QIDO-RS: radiographs are found in complete and incomplete responses, and unusable rows are reported."""
 
+import asyncio
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import NodeRefused, StudyNotFound
+from app.pacs.transport.protocols import is_uid
+from app.pacs.transport.study_query import StudyQuery
 from app.pacs.values import FoundInstance, FoundStudy
 from tests.unit.pacs.transport.dicomweb_server import DX, answer, attributes, run
 
@@ -111,3 +117,30 @@ def test_a_wrong_root_url_is_not_taken_for_an_unknown_study(archive):
     archive.default = (404, "text/plain", b"")
     with pytest.raises(NodeRefused, match="check its 'url'"):
         find(archive)
+
+
+TAGS = st.sampled_from(["00080060", "00180015", "0020000E", "00080016", "00080018", "Value", "vr"])
+TEXTS = st.sampled_from(["CR", "SR", "CHEST", "1.2.1", "1..2", "../x", DX, "", "\0"])
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS | st.text(max_size=3),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(TAGS, parts, max_size=4),
+    max_leaves=20,
+)
+
+
+class Session:
+    """Returns the same rows for every query."""
+
+    def __init__(self, rows):
+        self._rows = rows
+
+    async def query(self, path, params=None):
+        return self._rows
+
+
+@given(st.lists(JSON, max_size=4))
+def test_whatever_the_other_rows_contain_a_usable_row_is_found(rows):
+    usable = {**dx("1.2.3"), **SERIES}
+    found = asyncio.run(StudyQuery(Session([*rows, usable]), "1.2").run())
+    assert FoundInstance("1.2", "1.2.1", DX, "1.2.3") in found.instances
+    assert all(is_uid(item.sop_instance_uid) for item in found.instances)
