@@ -249,6 +249,30 @@ class NodeRefused(MedPatchNetError):
     code = "node_refused"
 
 
+class StudyNotFound(MedPatchNetError):
+    """The source has no study with the requested Study Instance UID."""
+
+    code = "study_not_found"
+
+
+class InvalidQueryResponse(MedPatchNetError):
+    """Rows of a query response are unusable; they are skipped."""
+
+    code = "invalid_query_response"
+
+
+class AnalysisFailed(MedPatchNetError):
+    """The analysis of an instance ended with an unexpected error."""
+
+    code = "analysis_failed"
+
+
+class ObjectNotCreated(MedPatchNetError):
+    """A kind of result cannot be created from this image; the other kinds are not affected."""
+
+    code = "object_not_created"
+
+
 class ResultConflict(MedPatchNetError):
     """A different object with the same UID exists; the earlier one is kept."""
 

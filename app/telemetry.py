@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import traceback
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -33,7 +34,8 @@ RejectionReason = Literal[
 
 Fault = Literal["engine_error", "invalid_output", "out_of_memory"]
 
-FilmOutcome = Literal["analysed", "ignored", "refused", "retried", "dead"]
+JobOutcome = Literal["expanded", "not_found", "retried", "dead"]
+FilmOutcome = Literal["analysed", "incomplete", "ignored", "refused", "retried", "dead"]
 ObjectOutcome = Literal["delivered", "retried", "dead"]
 ReceiptOutcome = Literal["accepted", "refused", "too_large", "spool_full", "store_unavailable"]
 AssociationOutcome = Literal["accepted", "unknown_called", "unknown_calling", "too_many", "draining", "malformed"]
@@ -161,6 +163,7 @@ class PacsMetrics:
 
     def __init__(self, metrics: Metrics) -> None:
         registry, prefix = metrics.registry, "medpatchnet_pacs"
+        self.jobs = Counter(f"{prefix}_jobs", "Attempts to query a study, by outcome.", ("outcome",), registry=registry)
         self.films = Counter(
             f"{prefix}_films", "Attempts to analyse an instance, by outcome.", ("outcome",), registry=registry
         )
@@ -177,6 +180,7 @@ class PacsMetrics:
         self.dead = Gauge(f"{prefix}_dead", "Dead letters, by queue.", ("queue",), registry=registry)
         self.spool_bytes = Gauge(f"{prefix}_spool_bytes", "Stored bytes of images and results.", registry=registry)
         for counter, outcomes in (
+            (self.jobs, JobOutcome),
             (self.films, FilmOutcome),
             (self.objects, ObjectOutcome),
             (self.received, ReceiptOutcome),
@@ -218,6 +222,11 @@ class Stopwatch:
     def total(self) -> float:
         """Seconds since the request began."""
         return perf_counter() - self._begin
+
+
+def error_places(error: Exception) -> list[str]:
+    """File and line of the innermost frames of an exception: its message is left out, because it can quote an image."""
+    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-5:]
 
 
 def configure_logging(level: str, log_format: Literal["json", "console"]) -> None:

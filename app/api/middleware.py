@@ -1,6 +1,5 @@
 """Middleware of every request: request id, log line, metrics, and the response to unexpected errors."""
 
-import traceback
 from time import perf_counter
 
 import structlog
@@ -9,7 +8,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import internal_error
-from app.telemetry import Metrics, caller_trace, get_logger, request_id_from, request_id_var, span, trace_id
+from app.telemetry import (
+    Metrics,
+    caller_trace,
+    error_places,
+    get_logger,
+    request_id_from,
+    request_id_var,
+    span,
+    trace_id,
+)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
@@ -51,7 +59,7 @@ class RequestMiddleware:
             try:
                 await self._app(scope, receive, send_with_id)
             except Exception as error:  # noqa: BLE001 - the client gets a problem, never a stack trace
-                get_logger().error("unexpected_error", error=type(error).__name__, at=_places(error))
+                get_logger().error("unexpected_error", error=type(error).__name__, at=error_places(error))
                 if not status:
                     await internal_error()(scope, receive, send_with_id)
             self._record(scope, status, perf_counter() - begin, own)
@@ -64,8 +72,3 @@ class RequestMiddleware:
         self._metrics.http_requests.labels(route, method, str(status)).inc()
         log = get_logger().debug if route in _QUIET_ROUTES else get_logger().info
         log("request", route=route, method=method, status=status, duration_ms=round(seconds * 1000, 1))
-
-
-def _places(error: BaseException) -> list[str]:
-    """Files and lines of an error, without its message, which can quote request data."""
-    return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-5:]

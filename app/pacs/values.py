@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
+from app.dicom_objects.content import ReportKind
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -25,6 +27,14 @@ class Result:
 
 
 @dataclass(frozen=True)
+class FailedOutput:
+    """A kind of object that could not be created from an image, and the reason."""
+
+    kind: ReportKind
+    problem: Problem
+
+
+@dataclass(frozen=True)
 class FoundInstance:
     """An image that a source reports."""
 
@@ -32,6 +42,14 @@ class FoundInstance:
     series_uid: str
     sop_class_uid: str
     sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class FoundStudy:
+    """The radiographs of a study; ``skipped`` describes rows of the query response that were unusable."""
+
+    instances: tuple[FoundInstance, ...]
+    skipped: Problem | None = None
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def make_steps(
         DecodeLimits(pixels=settings.max_pixels, inflated_bytes=settings.max_inflated_bytes),
         settings.request_timeout_s,
     )
-    study_worker = StudyWorker(store.jobs, nodes.sources, _STEP_TIMEOUT_S)
+    study_worker = StudyWorker(store.jobs, nodes.sources, metrics, _STEP_TIMEOUT_S)
     instance_worker = InstanceWorker(
         store.inbox, nodes.sources, frozenset(nodes.targets), analyzer, metrics, audit, _STEP_TIMEOUT_S
     )

@@ -125,7 +125,10 @@ def test_a_study_of_the_archive_is_analysed_and_reported_by_its_job(web, archive
 def test_a_job_reports_an_unknown_study(web):
     answer = web.post("/studies/1.2.3/analyze?source=archive&target=archive")
     report = eventually(lambda: finished(web, answer.headers["location"]))
-    assert (report["state"], report["problem"]["code"]) == ("failed", "node_refused")
+    assert (report["state"], report["problem"]["code"]) == ("not_found", "study_not_found")
+    text = web.get("/metrics").text
+    assert 'pacs_jobs_total{outcome="not_found"} 1.0' in text
+    assert 'pacs_dead{queue="jobs"} 0.0' in text  # no alert for the operator
     assert web.get("/jobs/unknown").status_code == 404
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.dicom_objects.content import ReportKind
 from app.pacs.store.jobs import InstanceReport, JobReport, JobState, ObjectReport
-from app.pacs.values import Problem
+from app.pacs.values import FailedOutput, Problem
 from app.validation import StrictModel
 
 
@@ -42,6 +42,18 @@ class ObjectBody(StrictModel):
         )
 
 
+class FailedObjectBody(StrictModel):
+    """A kind of object that cannot be created from the instance."""
+
+    object: ReportKind
+    problem: JobProblem
+
+    @classmethod
+    def of(cls, item: FailedOutput) -> Self:
+        """From a failed output."""
+        return cls(object=item.kind, problem=JobProblem(code=item.problem.code, detail=item.problem.detail))
+
+
 class InstanceBody(StrictModel):
     """An instance of the study and its results."""
 
@@ -49,6 +61,9 @@ class InstanceBody(StrictModel):
     state: str = Field(description="waiting, analysed (results are being sent), delivered, refused or dead")
     problem: JobProblem | None
     objects: list[ObjectBody]
+    failed_objects: list[FailedObjectBody] = Field(
+        description="Kinds that cannot be created; the other objects are delivered, and the instance is dead."
+    )
 
     @classmethod
     def of(cls, item: InstanceReport) -> Self:
@@ -58,11 +73,15 @@ class InstanceBody(StrictModel):
             state=item.state,
             problem=JobProblem.of(item.problem),
             objects=[ObjectBody.of(made) for made in item.objects],
+            failed_objects=[FailedObjectBody.of(failed) for failed in item.failed],
         )
 
 
 class JobBody(StrictModel):
-    """A job: waiting (instances are being queried), running, done, done_with_problems or failed."""
+    """A job: waiting (instances are being queried), running, done, done_with_problems, not_found or failed.
+
+    ``not_found``: the source has no study with this UID. ``done_with_problems`` can have a problem of the query itself.
+    """
 
     id: str
     state: JobState

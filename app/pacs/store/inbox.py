@@ -11,9 +11,9 @@ from app.dicom_objects.content import ReportKind
 from app.errors import SpoolFull
 from app.pacs.store.database import Database
 from app.pacs.store.outbox import Outbox
-from app.pacs.store.schema import contents, instances
+from app.pacs.store.schema import contents, failed_outputs, instances, results
 from app.pacs.store.work_queue import Claim, Clock, WorkQueue, claim_of, fresh_work, new_id
-from app.pacs.values import Arrival, Problem, Result
+from app.pacs.values import Arrival, FailedOutput, Problem, Result
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,24 @@ class Inbox:
         with self._database.reading() as connection:
             return connection.execute(select(contents.c.bytes).where(contents.c.id == pending.claim.id)).scalar()
 
-    def analysed(self, pending: PendingInstance, order: Order, study_uid: str, made: Sequence[Result]) -> None:
+    def analysed(
+        self,
+        pending: PendingInstance,
+        order: Order,
+        study_uid: str,
+        made: Sequence[Result],
+        failed: Sequence[FailedOutput] = (),
+    ) -> None:
         """Put the results of an image into the outbox and delete its bytes, in one transaction.
 
-        Changes nothing if the lease was lost. Raises StoreUnavailable, and ResultConflict if a different object with
-        the same UID exists for the target.
+        With ``failed`` kinds the image becomes a dead letter and keeps its bytes: an operator can retry it, for example
+        after an upgrade. Changes nothing if the lease was lost. Raises StoreUnavailable, and ResultConflict if a
+        different object with the same UID exists for the target.
         """
         claim = pending.claim
+        state = "dead" if failed else "analysed" if made else "delivered"
         with self._database.writing() as connection:
-            if not self._queue.settle(connection, claim, "analysed" if made else "delivered"):
+            if not self._queue.settle(connection, claim, state, _summary(failed)):
                 return
             connection.execute(
                 update(instances)
@@ -117,9 +126,14 @@ class Inbox:
                     study_uid=study_uid,
                 )
             )
+            for table in (results, failed_outputs):  # of an earlier attempt
+                connection.execute(delete(table).where(table.c.instance_id == claim.id))
             for result in made:
                 self._outbox.put(connection, claim.id, order.target, result)
-            _delete_content(connection, claim.id)
+            for item in failed:
+                connection.execute(insert(failed_outputs).values(instance_id=claim.id, **_columns(item)))
+            if not failed:
+                _delete_content(connection, claim.id)
 
     def end(self, pending: PendingInstance, state: str, problem: Problem | None = None) -> None:
         """Close an image without results (``refused``, ``ignored``) and delete its bytes. Raises StoreUnavailable."""
@@ -144,6 +158,18 @@ def _is_in_progress(connection: Connection, arrival: Arrival) -> bool:
         & instances.c.state.in_(("waiting", "analysed"))
     )
     return connection.execute(select(instances.c.id).where(same).limit(1)).first() is not None
+
+
+def _summary(failed: Sequence[FailedOutput]) -> Problem | None:
+    """One problem for all kinds that could not be created."""
+    if not failed:
+        return None
+    detail = "; ".join(f"{item.kind}: {item.problem.detail}" for item in failed)
+    return Problem(failed[0].problem.code, detail, permanent=True)
+
+
+def _columns(item: FailedOutput) -> dict[str, str]:
+    return {"kind": item.kind, "problem": item.problem.code, "detail": item.problem.detail}
 
 
 def _delete_content(connection: Connection, identity: str) -> None:

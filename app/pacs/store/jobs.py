@@ -1,20 +1,20 @@
 """The queue of jobs, and their reports. A job is one request to analyse a study."""
 
 import time
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from app.errors import IdempotencyConflict, JobNotFound, SpoolFull
 from app.pacs.store.database import Database
 from app.pacs.store.inbox import Order, outputs_of
-from app.pacs.store.schema import ENDED, instances, jobs, objects, results
+from app.pacs.store.schema import ENDED, failed_outputs, instances, jobs, objects, results
 from app.pacs.store.work_queue import Claim, Clock, WorkQueue, claim_of, fresh_work, new_id
-from app.pacs.values import FoundInstance, Problem
+from app.pacs.values import FailedOutput, FoundStudy, Problem
 
-JobState = Literal["waiting", "running", "done", "done_with_problems", "failed"]
+JobState = Literal["waiting", "running", "done", "done_with_problems", "not_found", "failed"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class InstanceReport:
     state: str
     problem: Problem | None
     objects: tuple[ObjectReport, ...]
+    failed: tuple[FailedOutput, ...]
 
     @property
     def has_problem(self) -> bool:
@@ -61,31 +62,34 @@ class InstanceReport:
     @property
     def is_open(self) -> bool:
         """Whether work on it continues."""
-        return self.state not in ENDED and not any(item.state == "dead" for item in self.objects)
+        states = {item.state for item in self.objects}
+        return "waiting" in states or (self.state not in ENDED and "dead" not in states)
 
 
 @dataclass(frozen=True)
 class JobReport:
-    """A job, its images and its results. ``created_at`` is in seconds since the epoch."""
+    """A job, its images and its results. ``created_at`` is in seconds since the epoch.
+
+    ``progress`` is the state of the job itself: the query of its images. Its problem can be one that does not end it.
+    """
 
     id: str
     created_at: float
     analysis: Analysis
-    is_expanded: bool
+    progress: str
     problem: Problem | None
-    is_dead: bool
     instances: tuple[InstanceReport, ...]
 
     @property
     def state(self) -> JobState:
         """The state of the whole job."""
-        if self.is_dead:
-            return "failed"
-        if not self.is_expanded:
-            return "waiting"
+        if self.progress != "expanded":
+            ended: dict[str, JobState] = {"dead": "failed", "refused": "not_found"}
+            return ended.get(self.progress, "waiting")
         if any(item.is_open for item in self.instances):
             return "running"
-        return "done_with_problems" if any(item.has_problem for item in self.instances) else "done"
+        has_problem = self.problem is not None or any(item.has_problem for item in self.instances)
+        return "done_with_problems" if has_problem else "done"
 
 
 class Jobs:
@@ -140,13 +144,13 @@ class Jobs:
                 for row in self._queue.claim(connection, limit)
             ]
 
-    def expand(self, job: PendingJob, found: Sequence[FoundInstance]) -> None:
+    def expand(self, job: PendingJob, found: FoundStudy) -> None:
         """Queue the images of a job. Changes nothing if the lease was lost. Raises StoreUnavailable."""
         order, now = job.analysis.order, self._clock()
         with self._database.writing() as connection:
-            if not self._queue.settle(connection, job.claim, "expanded"):
+            if not self._queue.settle(connection, job.claim, "expanded", found.skipped):
                 return
-            for item in found:
+            for item in found.instances:
                 connection.execute(
                     insert(instances).values(
                         id=new_id(),
@@ -160,6 +164,11 @@ class Jobs:
                     )
                 )
 
+    def refuse(self, job: PendingJob, problem: Problem) -> None:
+        """Close a job whose study does not exist. Raises StoreUnavailable."""
+        with self._database.writing() as connection:
+            self._queue.settle(connection, job.claim, "refused", problem)
+
     def fail(self, job: PendingJob, problem: Problem) -> str | None:
         """Schedule a retry, or give up. Returns the new state. Raises StoreUnavailable."""
         with self._database.writing() as connection:
@@ -172,31 +181,36 @@ class Jobs:
             row = connection.execute(select(jobs).where(mine)).first()
             if row is None:
                 raise JobNotFound("the job does not exist, or no longer")
-            of_job = select(instances).where(instances.c.job_id == identity).order_by(instances.c.sop_instance_uid)
-            images = connection.execute(of_job).all()
-            made = connection.execute(
-                select(results.c.instance_id, objects)
-                .join(objects, objects.c.id == results.c.object_id)
-                .where(results.c.instance_id.in_(select(instances.c.id).where(instances.c.job_id == identity)))
-                .order_by(objects.c.sop_instance_uid)
-            ).all()
-        by_image: dict[str, list[ObjectReport]] = {}
-        for item in made:
-            by_image.setdefault(item.instance_id, []).append(
-                ObjectReport(item.sop_class_uid, item.sop_instance_uid, item.state, _problem(item))
-            )
-        return JobReport(
-            id=row.id,
-            created_at=row.created_at,
-            analysis=Analysis(row.study_uid, row.source, _order(row)),
-            is_expanded=row.state == "expanded",
-            problem=_problem(row),
-            is_dead=row.state == "dead",
-            instances=tuple(
-                InstanceReport(image.sop_instance_uid, image.state, _problem(image), tuple(by_image.get(image.id, ())))
-                for image in images
-            ),
-        )
+            reports = _instance_reports(connection, identity)
+        analysis = Analysis(row.study_uid, row.source, _order(row))
+        return JobReport(row.id, row.created_at, analysis, row.state, _problem(row), reports)
+
+
+def _instance_reports(connection: Connection, job_id: str) -> tuple[InstanceReport, ...]:
+    of_job = select(instances).where(instances.c.job_id == job_id).order_by(instances.c.sop_instance_uid)
+    made: dict[str, list[ObjectReport]] = defaultdict(list)
+    for item in connection.execute(
+        select(results.c.instance_id, objects)
+        .join(objects, objects.c.id == results.c.object_id)
+        .join(instances, instances.c.id == results.c.instance_id)
+        .where(instances.c.job_id == job_id)
+        .order_by(objects.c.sop_instance_uid)
+    ):
+        report = ObjectReport(item.sop_class_uid, item.sop_instance_uid, item.state, _problem(item))
+        made[item.instance_id].append(report)
+    failed: dict[str, list[FailedOutput]] = defaultdict(list)
+    for item in connection.execute(
+        select(failed_outputs)
+        .join(instances, instances.c.id == failed_outputs.c.instance_id)
+        .where(instances.c.job_id == job_id)
+        .order_by(failed_outputs.c.kind)
+    ):
+        problem = Problem(item.problem, item.detail, permanent=True)
+        failed[item.instance_id].append(FailedOutput(item.kind, problem))
+    return tuple(
+        InstanceReport(row.sop_instance_uid, row.state, _problem(row), tuple(made[row.id]), tuple(failed[row.id]))
+        for row in connection.execute(of_job)
+    )
 
 
 def _order(row: Row[tuple[object, ...]]) -> Order:

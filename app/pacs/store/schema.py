@@ -19,7 +19,9 @@ from sqlalchemy import (
 State = Literal["waiting", "analysed", "expanded", "delivered", "refused", "ignored", "dead"]
 """``waiting``: work to do. A job then becomes ``expanded`` (its instances are known); an instance becomes ``analysed``
 (its results are in the outbox) and ``delivered`` when all its objects are. Instances without results are ``refused``
-(not analysable) or ``ignored`` (no rule matched). ``dead`` work was given up and waits for an operator."""
+(not analysable) or ``ignored`` (no rule matched); a job is ``refused`` if its study does not exist. ``dead`` work was
+given up and waits for an operator: an instance of which a kind of object cannot be created is dead, although its other
+objects are delivered."""
 
 ENDED: tuple[State, ...] = ("delivered", "refused", "ignored", "dead")
 
@@ -74,7 +76,7 @@ instances = Table(
     Column("study_uid", String(64)),
     Column("series_uid", String(64)),
     Column("sop_class_uid", String(64), nullable=False),
-    Column("sop_instance_uid", String(64), nullable=False),
+    Column("sop_instance_uid", String(64), nullable=False, index=True),
     Column("sha256", String(64), index=True),
     Column("rule", String(128)),
     Column("model", String(128)),
@@ -103,6 +105,15 @@ results = Table(
     metadata,
     Column("instance_id", String(32), ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
     Column("object_id", String(32), ForeignKey("objects.id"), primary_key=True, index=True),
+)
+
+failed_outputs = Table(
+    "failed_outputs",
+    metadata,
+    Column("instance_id", String(32), ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("problem", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
 )
 
 contents = Table(

@@ -142,7 +142,7 @@ class Store:
             old = (instances.c.state.in_(ended)) & (instances.c.ended_at < now - retention_s)
             connection.execute(delete(instances).where(old))
             has_images = exists().where(instances.c.job_id == jobs.c.id)
-            old = (jobs.c.state == "expanded") & (jobs.c.created_at < now - retention_s)
+            old = jobs.c.state.in_(("expanded", "refused")) & (jobs.c.created_at < now - retention_s)
             connection.execute(delete(jobs).where(old, ~has_images))
             is_known = exists().where(results.c.object_id == objects.c.id)
             connection.execute(delete(objects).where(objects.c.state.in_(SETTLED), ~is_known))

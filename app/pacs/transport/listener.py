@@ -5,6 +5,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 from pydicom import uid
+from pydicom.config import IGNORE, settings
 from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.dimse_primitives import C_STORE
@@ -74,6 +75,7 @@ class StorageListener:
     def start(self) -> None:
         """Start listening. Raises ConfigurationError if the address is not available."""
         _config.LOG_HANDLER_LEVEL = "none"  # its log lines quote identifiers of patients
+        settings.reading_validation_mode = IGNORE  # as do the warnings of pydicom, for example about leading zeros
         config = self._config
         entity = ApplicationEntity(config.ae_title)
         entity.maximum_pdu_size = MAX_PDU

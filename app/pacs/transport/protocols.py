@@ -4,27 +4,30 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from app.pacs.values import FoundInstance, Problem, Result
+from app.pacs.values import FoundStudy, Problem, Result
 
 Receipts = Mapping[str, Problem | None]
 """By SOP Instance UID: None if the archive has the object, otherwise the reason."""
 
-_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _UID_LENGTH = 64
 
 
 def is_uid(text: str) -> bool:
-    """Whether a text is a UID as in PS3.5 section 9.1, and therefore safe in a URL path."""
+    """Whether a text has the form of a UID (PS3.5 section 9.1), and is therefore safe in a URL path.
+
+    Unlike ``pydicom.uid.UID.is_valid`` this accepts leading zeros of components, which some devices write.
+    """
     return len(text) <= _UID_LENGTH and _UID.fullmatch(text) is not None
 
 
 class Source(Protocol):
     """An archive as source of images."""
 
-    async def find_instances(self, study_uid: str) -> list[FoundInstance]:
+    async def find_instances(self, study_uid: str) -> FoundStudy:
         """The chest radiographs of a study, according to the archive.
 
-        Raises NodeUnavailable and NodeRefused (also for a study that the archive does not have).
+        Raises NodeUnavailable, NodeRefused, and StudyNotFound for a study that the archive does not have.
         """
         ...
 

@@ -7,28 +7,34 @@ from time import monotonic
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from app.dicom_objects.content import ReportKind
 from app.dicom_objects.source_image import read_source
-from app.errors import ImageError, NoSourceObject, UnreadableImage
+from app.errors import CapacityError, ImageError, MedPatchNetError, NoSourceObject, ObjectNotCreated, UnreadableImage
 from app.imaging.dicom_file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.pacs.configuration import Rule
 from app.pacs.routing import decide, facts_of
 from app.pacs.store.inbox import Order
-from app.pacs.values import Result
+from app.pacs.values import FailedOutput, Problem, Result
 from app.service.models import ModelRegistry
 from app.service.predict import Predictor
 from app.service.report import Reporter
-from app.telemetry import Metrics, Stopwatch, span
+from app.service.results import Prediction
+from app.telemetry import Metrics, Stopwatch, error_places, get_logger, span
 
 
 @dataclass(frozen=True)
 class Analysed:
-    """The results of an instance; ``order`` names the model that was used. Repetition gives the same bytes."""
+    """The results of an instance; ``order`` names the model that was used. Repetition gives the same bytes.
+
+    ``failed`` are the kinds of the order that cannot be created from this instance.
+    """
 
     order: Order
     study_uid: str
     sop_instance_uid: str | None
     results: tuple[Result, ...]
+    failed: tuple[FailedOutput, ...] = ()
 
 
 class InstanceAnalyzer:
@@ -68,9 +74,10 @@ class InstanceAnalyzer:
             raise UnreadableImage("the DICOM object cannot be read") from None
 
     async def analyse(self, content: bytes, order: Order) -> Analysed:
-        """Create the objects of an order.
+        """Create the objects of an order. A kind that cannot be created does not affect the others.
 
-        Raises the domain errors of decoding, inference and reporting, and UnknownModel.
+        Raises UnknownModel, the domain errors of decoding and inference, and NoSourceObject for an image that results
+        cannot refer to.
         """
         with span("instance"):
             return await self._analyse(content, order)
@@ -83,12 +90,31 @@ class InstanceAnalyzer:
         if facts.study_instance_uid is None:
             raise NoSourceObject("the image has no Study Instance UID, to which results could be added")
         results: list[Result] = []
+        failed: list[FailedOutput] = []
         with watch.stage("render"):
             for kind in order.outputs:
-                files = await self._reporter.report(content, prediction, kind)
-                results += [_result(facts.study_instance_uid, file) for file in files]
+                made = await self._create(content, prediction, kind, facts.study_instance_uid)
+                if isinstance(made, Problem):
+                    failed.append(FailedOutput(kind, made))
+                else:
+                    results += made
         named = replace(order, model=model.manifest.name)
-        return Analysed(named, facts.study_instance_uid, facts.sop_instance_uid, tuple(results))
+        return Analysed(named, facts.study_instance_uid, facts.sop_instance_uid, tuple(results), tuple(failed))
+
+    async def _create(
+        self, content: bytes, prediction: Prediction, kind: ReportKind, study_uid: str
+    ) -> list[Result] | Problem:
+        """The objects of one kind, or the permanent problem why there are none."""
+        try:
+            return [_result(study_uid, file) for file in await self._reporter.report(content, prediction, kind)]
+        except (CapacityError, NoSourceObject, MemoryError):  # not about this kind
+            raise
+        except MedPatchNetError as error:
+            return Problem(error.code, error.detail, permanent=True)
+        except Exception as error:  # noqa: BLE001 - any exception of a library; its message can quote the image
+            get_logger().error("unexpected_error", error=type(error).__name__, at=error_places(error))
+            detail = f"cannot be created from this image ({type(error).__name__})"
+            return Problem(ObjectNotCreated.code, detail, permanent=True)
 
 
 def _result(study_uid: str, file: bytes) -> Result:

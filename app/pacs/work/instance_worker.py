@@ -3,10 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.audit import AuditLog, Entry, Subject, subject_var
 from app.errors import (
+    AnalysisFailed,
     DecoderCrashed,
     DecodeTimeout,
     ImageError,
@@ -20,9 +21,9 @@ from app.pacs.transport.protocols import Source
 from app.pacs.values import Problem
 from app.pacs.work.instance_analysis import Analysed, InstanceAnalyzer
 from app.pacs.work.retry import persist_outcome, problem_of, run_attempt
-from app.telemetry import FilmOutcome, PacsMetrics, get_logger
+from app.telemetry import FilmOutcome, PacsMetrics, error_places, get_logger
 
-_MAX_DECODE_ATTEMPTS = 3  # a crash or timeout can be caused by other images in the same worker
+_MAX_ATTEMPTS = 3  # a crash, timeout or unexpected error can be caused by the load of other images
 _TRANSIENT = (DecoderCrashed, DecodeTimeout)
 
 
@@ -70,13 +71,7 @@ class InstanceWorker:
         made = await run_attempt(self._analysed_or_refused(instance), self._timeout_s, "the instance")
         match made:
             case Analysed():
-                try:
-                    await persist_outcome(
-                        lambda: self._inbox.analysed(instance, made.order, made.study_uid, made.results)
-                    )
-                except ResultConflict as error:
-                    return await self._refuse(instance, problem_of(error))
-                return "analysed", None
+                return await self._store(instance, made)
             case None:
                 await persist_outcome(lambda: self._inbox.end(instance, "ignored"))
                 return "ignored", None
@@ -86,30 +81,47 @@ class InstanceWorker:
                 state = await persist_outcome(lambda: self._inbox.fail(instance, made))
                 return "dead" if state == "dead" else "retried", made
 
+    async def _store(self, instance: PendingInstance, made: Analysed) -> tuple[FilmOutcome, Problem | None]:
+        results = (made.order, made.study_uid, made.results, made.failed)
+        try:
+            await persist_outcome(lambda: self._inbox.analysed(instance, *results))
+        except ResultConflict as error:
+            return await self._refuse(instance, problem_of(error))
+        return ("incomplete", made.failed[0].problem) if made.failed else ("analysed", None)
+
     async def _refuse(self, instance: PendingInstance, problem: Problem) -> tuple[FilmOutcome, Problem]:
         await persist_outcome(lambda: self._inbox.end(instance, "refused", problem))
         return "refused", problem
 
-    async def _analysed_or_refused(self, instance: PendingInstance) -> Analysed | _Refusal | None:
-        """The results, or a refusal if no retry can succeed. Raises transient errors."""
+    async def _analysed_or_refused(self, instance: PendingInstance) -> Analysed | _Refusal | Problem | None:
+        """The results, a refusal of the image, or a problem of the service. Raises transient errors."""
+        is_last_attempt = instance.claim.failures + 1 >= _MAX_ATTEMPTS
         try:
             return await self._audited(instance)
         except ImageError as error:
-            if isinstance(error, _TRANSIENT) and instance.claim.failures + 1 < _MAX_DECODE_ATTEMPTS:
+            if isinstance(error, _TRANSIENT) and not is_last_attempt:
                 raise
             return _Refusal(problem_of(error))
+        except AnalysisFailed as error:
+            return replace(problem_of(error), permanent=is_last_attempt)
 
     async def _audited(self, instance: PendingInstance) -> Analysed | None:
-        """The results, recorded in the audit log. Raises AuditUnavailable and the errors of the analysis."""
+        """The results, recorded in the audit log. Raises AuditUnavailable and the errors of the analysis.
+
+        An unexpected exception becomes AnalysisFailed.
+        """
         subject = Subject()
         subject_var.set(subject)  # local to this task
-        outcome = "internal_error"
+        outcome = AnalysisFailed.code
         try:
             made = await self._make(instance, subject)
-            outcome = "ok" if made is not None else "ignored"
+            outcome = _audit_outcome(made)
         except MedPatchNetError as error:
             outcome = error.code
             raise
+        except Exception as error:  # noqa: BLE001 - its message can quote an image
+            get_logger().error("unexpected_error", error=type(error).__name__, at=error_places(error))
+            raise AnalysisFailed(f"the analysis ended with an unexpected error ({type(error).__name__})") from None
         finally:
             if self._audit is not None:
                 entry = Entry(f"node:{instance.source}", "analyse", outcome, instance.claim.id, subject)
@@ -140,3 +152,9 @@ class InstanceWorker:
     def _require_target(self, order: Order) -> None:
         if order.target not in self._targets:
             raise UnknownNode("the target is no longer in the configuration")
+
+
+def _audit_outcome(made: Analysed | None) -> str:
+    if made is None:
+        return "ignored"
+    return made.failed[0].problem.code if made.failed else "ok"

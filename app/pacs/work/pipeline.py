@@ -5,13 +5,12 @@ lease. Blocking calls (the database) run on threads.
 """
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 
 from app.errors import StoreUnavailable
 from app.pacs.store.store import QUEUES, Store
-from app.telemetry import PacsMetrics, get_logger
+from app.telemetry import PacsMetrics, error_places, get_logger
 
 _POLL_S = 1.0
 _PROBE_EVERY_S = 5.0
@@ -63,8 +62,7 @@ class Pipeline:
             except StoreUnavailable:
                 was_busy = False
             except Exception as error:  # noqa: BLE001 - a loop that ended would leave work undone
-                places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-                get_logger().error("unexpected_error", error=type(error).__name__, at=places[-5:])
+                get_logger().error("unexpected_error", error=type(error).__name__, at=error_places(error))
                 was_busy = False
             if was_busy:
                 self._wake_all()  # the outcome can be work for another loop

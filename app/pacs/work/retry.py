@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from app import errors
 from app.pacs.values import Problem
+from app.telemetry import error_places, get_logger
 
 _PERSIST_RETRY_S = 1.0
 _PERMANENT = (errors.NodeRefused, errors.UnknownModel, errors.UnknownNode)
@@ -28,7 +29,8 @@ async def persist_outcome(write: Callable[[], T]) -> T:
 async def run_attempt(work: Awaitable[T], timeout_s: float, subject: str) -> T | Problem:
     """The result of the work, or the problem: no exception leaves, so that one failure does not end the loop.
 
-    Work fails after ``timeout_s``; the problem then states that ``subject`` took too long.
+    Work fails after ``timeout_s``; the problem then states that ``subject`` took too long. An unexpected exception is a
+    transient problem of the subject, by the name of its class.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -38,7 +40,8 @@ async def run_attempt(work: Awaitable[T], timeout_s: float, subject: str) -> T |
     except errors.MedPatchNetError as error:
         return problem_of(error)
     except Exception as error:  # noqa: BLE001 - its message can quote an image and is left out
-        return Problem(errors.MedPatchNetError.code, f"an unexpected error ({type(error).__name__})")
+        get_logger().error("unexpected_error", error=type(error).__name__, at=error_places(error))
+        return Problem(errors.NodeUnavailable.code, f"{subject} caused an unexpected error ({type(error).__name__})")
 
 
 def problem_of(error: errors.MedPatchNetError) -> Problem:

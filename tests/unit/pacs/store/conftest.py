@@ -17,7 +17,7 @@ from app.pacs.store.jobs import Analysis
 from app.pacs.store.schema import contents
 from app.pacs.store.store import Store
 from app.pacs.store.work_queue import RetryPolicy
-from app.pacs.values import Arrival, Problem, Result
+from app.pacs.values import Arrival, FailedOutput, Problem, Result
 from tests.clocks import Clock
 from tests.programs import installed
 
@@ -25,6 +25,7 @@ ARRIVAL = Arrival("MODALITY", "1.2.1", "1.2.3", b"film" * 100)
 ORDER = Order("pacs", ("sr", "sc"), "chest", "rule")
 ANALYSIS = Analysis("1.2", "archive", Order("pacs", ("sr",)))
 AWAY = Problem("node_unavailable", "no answer")
+FAILED = FailedOutput("sr", Problem("object_not_created", "cannot be created (ValueError)", permanent=True))
 
 
 @pytest.fixture(scope="session")

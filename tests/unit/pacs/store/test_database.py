@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import event
+from sqlalchemy import create_engine, event, insert
 
 from app.errors import (
     ConfigurationError,
@@ -13,8 +15,9 @@ from app.errors import (
     StoreUnavailable,
 )
 from app.pacs.store.database import Database
-from app.pacs.store.schema import metadata
-from tests.unit.pacs.store.conftest import ANALYSIS, ARRIVAL, analyse, make_store, result
+from app.pacs.store.schema import contents, instances, metadata
+from app.pacs.store.work_queue import fresh_work
+from tests.unit.pacs.store.conftest import ANALYSIS, ARRIVAL, FAILED, ORDER, analyse, make_store, result
 
 
 def test_migrations_create_the_declared_tables(store):
@@ -122,3 +125,26 @@ def test_the_error_of_an_unusable_database_does_not_contain_its_password(url):
     with pytest.raises(ConfigurationError) as caught, Database(url).open():
         pass
     assert "secretword" not in caught.value.detail
+
+
+def test_a_database_of_the_first_version_is_migrated_with_its_content(url, clock):
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        migrate_to(connection, "0001")
+        waiting = {"source": "MODALITY", "sop_class_uid": "1.2.1", "sop_instance_uid": "1.2.3", "sha256": "x"}
+        connection.execute(insert(instances).values(id="kept", **waiting, **fresh_work(clock.now)))
+        connection.execute(insert(contents).values(id="kept", size=4, bytes=b"film"))
+    engine.dispose()
+    store = make_store(url, clock)
+    with store.open():
+        (pending,) = store.inbox.claim(5)
+        assert store.inbox.content(pending) == b"film"
+        store.inbox.analysed(pending, ORDER, "1.2", [result()], [FAILED])
+        assert [letter.id for letter in store.dead_letters()] == ["kept"]
+
+
+def migrate_to(connection, revision):
+    config = Config()
+    config.set_main_option("script_location", "app.pacs.store:migrations")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -11,15 +11,30 @@ from app.errors import (
     SpoolFull,
 )
 from app.pacs.store.schema import objects
-from app.pacs.values import FoundInstance, Problem
-from tests.unit.pacs.store.conftest import ANALYSIS, ARRIVAL, AWAY, analyse, make_store, result
+from app.pacs.values import FoundInstance, FoundStudy, Problem
+from tests.unit.pacs.store.conftest import ANALYSIS, ARRIVAL, AWAY, FAILED, analyse, make_store, result
+
+NOT_FOUND = Problem("study_not_found", "no such study", permanent=True)
+SKIPPED = Problem("invalid_query_response", "an instance without a valid SOP Instance UID (1)")
+
+
+def found(*uids, skipped=None) -> FoundStudy:
+    return FoundStudy(tuple(FoundInstance("1.2", "1.3", "1.2.1", uid) for uid in uids), skipped)
+
+
+def expanded(store, study) -> str:
+    """The id of a job whose query found a study."""
+    identity = store.jobs.open("alice", ANALYSIS)
+    (job,) = store.jobs.claim(1)
+    store.jobs.expand(job, study)
+    return identity
 
 
 def test_the_report_follows_a_job_to_its_last_result(store):
     identity = store.jobs.open("alice", ANALYSIS)
     assert store.jobs.report(identity, "alice").state == "waiting"
     (job,) = store.jobs.claim(5)
-    store.jobs.expand(job, [FoundInstance("1.2", "1.3", "1.2.1", uid) for uid in ("1.5", "1.6")])
+    store.jobs.expand(job, found("1.5", "1.6"))
     first, second = sorted(store.inbox.claim(5), key=lambda pending: pending.sop_instance_uid)
     assert (first.job_id, first.order) == (identity, ANALYSIS.order)
     assert store.inbox.content(first) is None
@@ -61,7 +76,7 @@ def test_the_number_of_waiting_jobs_is_limited(url, clock):
 def test_finished_work_is_deleted_after_the_retention_time_and_dead_letters_are_not(store, clock):
     done = store.jobs.open("alice", ANALYSIS)
     (job,) = store.jobs.claim(1)
-    store.jobs.expand(job, [FoundInstance("1.2", "1.3", "1.2.1", "1.5")])
+    store.jobs.expand(job, found("1.5"))
     analyse(store, result(), order=ANALYSIS.order)
     store.outbox.delivered(store.outbox.claim("pacs", 5, 1000))
     store.inbox.accept(ARRIVAL)
@@ -76,3 +91,40 @@ def test_finished_work_is_deleted_after_the_retention_time_and_dead_letters_are_
     with store.database.reading() as connection:
         assert connection.execute(select(func.count()).select_from(objects)).scalar_one() == 0
     assert [letter.id for letter in store.dead_letters()] == [pending.claim.id]
+
+
+def test_a_job_with_skipped_rows_reports_them_and_finishes_the_others(store):
+    identity = expanded(store, found("1.5", skipped=SKIPPED))
+    assert store.jobs.report(identity, "alice").state == "running"
+    analyse(store, result(), order=ANALYSIS.order)
+    store.outbox.delivered(store.outbox.claim("pacs", 5, 1000))
+    report = store.jobs.report(identity, "alice")
+    assert (report.state, report.problem) == ("done_with_problems", SKIPPED)
+    assert report.instances[0].state == "delivered"
+
+
+def test_a_job_of_an_unknown_study_is_not_found_and_not_a_dead_letter(store, clock):
+    identity = store.jobs.open("alice", ANALYSIS)
+    (job,) = store.jobs.claim(1)
+    store.jobs.refuse(job, NOT_FOUND)
+    report = store.jobs.report(identity, "alice")
+    assert (report.state, report.problem.code) == ("not_found", NOT_FOUND.code)
+    assert store.jobs.claim(1) == store.dead_letters() == []
+    assert store.depths().dead["jobs"] == 0
+    clock.now += 1001
+    store.tidy(1000)
+    with pytest.raises(JobNotFound):
+        store.jobs.report(identity, "alice")
+
+
+def test_a_job_reports_the_kinds_that_cannot_be_created_and_delivers_the_others(store):
+    identity = expanded(store, found("1.5"))
+    (pending,) = store.inbox.claim(1)
+    store.inbox.analysed(pending, ANALYSIS.order, "1.2", [result()], [FAILED])
+    assert store.jobs.report(identity, "alice").state == "running"
+    store.outbox.delivered(store.outbox.claim("pacs", 5, 1000))
+    report = store.jobs.report(identity, "alice")
+    assert report.state == "done_with_problems"
+    (instance,) = report.instances
+    assert (instance.state, instance.failed) == ("dead", (FAILED,))
+    assert [item.state for item in instance.objects] == ["delivered"]

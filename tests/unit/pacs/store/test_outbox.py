@@ -10,7 +10,7 @@ from app.errors import (
 )
 from app.pacs.store.schema import objects
 from app.pacs.values import Problem
-from tests.unit.pacs.store.conftest import ARRIVAL, AWAY, analyse, result, stored
+from tests.unit.pacs.store.conftest import ARRIVAL, AWAY, FAILED, ORDER, analyse, result, stored
 
 
 def test_a_permanent_failure_is_dead_at_once_and_can_be_retried(store):
@@ -67,3 +67,38 @@ def test_objects_are_claimed_by_target_and_by_size(store):
     assert store.outbox.claim("elsewhere", 5, 1000) == []
     assert len(store.outbox.claim("pacs", 5, 500)) == 2
     assert len(store.outbox.claim("pacs", 5, 500)) == 1
+
+
+def test_a_kind_that_cannot_be_created_is_a_dead_letter_and_the_others_are_sent(store):
+    store.inbox.accept(ARRIVAL)
+    (pending,) = store.inbox.claim(1)
+    store.inbox.analysed(pending, ORDER, "1.2", [result()], [FAILED])
+    (delivery,) = store.outbox.claim("pacs", 5, 1000)
+    store.outbox.delivered([delivery])
+    (letter,) = store.dead_letters()
+    assert (letter.queue, letter.problem) == ("instances", "object_not_created")
+    assert letter.detail == "sr: cannot be created (ValueError)"
+
+
+def test_an_incomplete_instance_can_be_retried_until_it_is_complete(store):
+    store.inbox.accept(ARRIVAL)
+    (pending,) = store.inbox.claim(1)
+    store.inbox.analysed(pending, ORDER, "1.2", [result()], [FAILED])
+    store.outbox.delivered(store.outbox.claim("pacs", 5, 1000))
+    assert store.retry() == 1
+    (again,) = store.inbox.claim(1)
+    assert store.inbox.content(again) == ARRIVAL.content
+    store.inbox.analysed(again, ORDER, "1.2", [result(), result("1.10")])
+    store.outbox.delivered(store.outbox.claim("pacs", 5, 1000))
+    assert stored(store) == 0
+    assert store.dead_letters() == []
+
+
+def test_a_discarded_incomplete_instance_still_delivers_its_objects(store):
+    store.inbox.accept(ARRIVAL)
+    (pending,) = store.inbox.claim(1)
+    store.inbox.analysed(pending, ORDER, "1.2", [result()], [FAILED])
+    assert store.discard([pending.claim.id]) == 1
+    assert store.dead_letters() == []
+    store.outbox.delivered(store.outbox.claim("pacs", 5, 1000))
+    assert stored(store) == 0

@@ -16,6 +16,7 @@ from pydicom import dcmread, uid
 from pynetdicom.ae import ApplicationEntity
 
 from app.errors import SpoolFull, StoreUnavailable
+from app.imaging.dicom_file import silence
 from app.pacs.nodes import Listener
 from app.pacs.transport.listener import TRANSFER_SYNTAXES, StorageListener
 from app.telemetry import Metrics, PacsMetrics
@@ -325,3 +326,14 @@ def pdv(content, *, command, last) -> bytes:
     control = (1 if command else 0) | (2 if last else 0)
     value = struct.pack(">LBB", len(content) + 2, 1, control) + content
     return struct.pack(">BBL", 0x04, 0, len(value)) + value
+
+
+def test_leading_zeros_of_a_uid_are_kept_and_not_logged(scp, tmp_path, caplog):
+    with silence():
+        film = chest_dicom(SOPInstanceUID="1.2.03.004")
+    (tmp_path / "film.dcm").write_bytes(film)
+    command = [installed("storescu"), "-aet", CALLING, "-aec", CALLED, "127.0.0.1", str(scp.port)]
+    assert subprocess.run([*command, str(tmp_path / "film.dcm")], check=False).returncode == 0
+    (arrival,) = scp.accepted
+    assert arrival.sop_instance_uid == "1.2.03.004"
+    assert not [record for record in caplog.records if record.name.startswith("pydicom")]

@@ -8,16 +8,16 @@ import pytest
 from app.errors import (
     DecoderCrashed,
     InferenceFailed,
-    MedPatchNetError,
     NodeRefused,
     NodeUnavailable,
     StoreUnavailable,
+    StudyNotFound,
     UnreadableImage,
 )
 from app.pacs.store.inbox import Order
 from app.pacs.store.jobs import Analysis
 from app.pacs.store.work_queue import RetryPolicy
-from app.pacs.values import Arrival, FoundInstance, Problem, Result
+from app.pacs.values import Arrival, FailedOutput, FoundInstance, FoundStudy, Problem, Result
 from app.pacs.work.delivery_worker import DeliveryWorker
 from app.pacs.work.instance_analysis import Analysed
 from app.pacs.work.instance_worker import InstanceWorker
@@ -27,7 +27,7 @@ from tests.unit.pacs.store.conftest import Clock, make_store
 
 FILM = Arrival("MODALITY", "1.2.1", "1.2.3", b"film")
 ORDER = Order("pacs", ("sr",), "chest", "rule")
-FOUND = FoundInstance("1.2", "1.2.5", "1.2.1", "1.2.3")
+FOUND = FoundStudy((FoundInstance("1.2", "1.2.5", "1.2.1", "1.2.3"),))
 MADE = Analysed(ORDER, "1.2", "1.2.3", (Result("1.2", "1.2.88", "1.9", b"report"),))
 SHORT_S, LONG_S = 0.05, 30.0
 UNEXPECTED = RuntimeError("DOE^JANE")
@@ -98,6 +98,10 @@ def instance_worker(store, metrics, analyzer, source=None, timeout_s=LONG_S, tar
     return InstanceWorker(store.inbox, {"archive": source}, frozenset(targets), analyzer, metrics, None, timeout_s)
 
 
+def study_worker(store, metrics, source, timeout_s=LONG_S):
+    return StudyWorker(store.jobs, {"archive": source}, metrics, timeout_s)
+
+
 def delivery_worker(store, metrics, node, timeout_s=LONG_S):
     return DeliveryWorker("pacs", store.outbox, node, RetryPolicy(jitter=lambda: 1.0), metrics, timeout_s)
 
@@ -123,15 +127,9 @@ def test_an_instance_without_a_matching_rule_is_ignored(store, metrics):
 
 
 @pytest.mark.parametrize(
-    ("answer", "problem"),
-    [
-        (InferenceFailed("the device is gone"), "inference_failed"),
-        (UNEXPECTED, MedPatchNetError.code),
-        (None, "node_unavailable"),
-    ],
-    ids=["domain error", "unexpected", "too slow"],
+    "answer", [InferenceFailed("the device is gone"), UNEXPECTED, None], ids=["domain error", "unexpected", "too slow"]
 )
-def test_a_failed_analysis_is_retried(store, metrics, clock, capsys, answer, problem):
+def test_a_failed_analysis_is_retried(store, metrics, clock, capsys, answer):
     store.inbox.accept(FILM)
     worker = instance_worker(store, metrics, Node(answer, MADE), timeout_s=SHORT_S if answer is None else LONG_S)
     assert step(worker)
@@ -160,6 +158,31 @@ def test_an_instance_that_crashes_its_decoder_is_refused_at_the_third_attempt(st
     assert counted(metrics.films, "refused") == 1
 
 
+def test_an_instance_that_always_causes_an_unexpected_error_is_a_dead_letter_at_the_third_attempt(
+    store, metrics, clock, capsys
+):
+    store.inbox.accept(FILM)
+    worker = instance_worker(store, metrics, Node(*[UNEXPECTED] * 3))
+    for _ in range(3):
+        assert step(worker)
+        clock.now += 10
+    assert (counted(metrics.films, "retried"), counted(metrics.films, "dead")) == (2, 1)
+    (letter,) = store.dead_letters()
+    assert letter.problem == "analysis_failed"
+    assert letter.detail == "the analysis ended with an unexpected error (RuntimeError)"
+    assert "DOE" not in "".join(capsys.readouterr())
+
+
+def test_a_kind_that_cannot_be_created_is_a_dead_letter_at_once_and_the_others_are_sent(store, metrics):
+    problem = Problem("object_not_created", "cannot be created (ValueError)", permanent=True)
+    store.inbox.accept(FILM)
+    assert step(instance_worker(store, metrics, Node(replace(MADE, failed=(FailedOutput("sc", problem),)))))
+    assert counted(metrics.films, "incomplete") == 1
+    assert [item.result for item in store.outbox.claim("pacs", 9, 99)] == list(MADE.results)
+    (letter,) = store.dead_letters()
+    assert (letter.problem, letter.detail) == ("object_not_created", "sc: cannot be created (ValueError)")
+
+
 def test_different_bytes_under_the_uid_of_a_result_are_refused_and_the_first_are_kept(store, metrics):
     queue_result(store)
     store.inbox.accept(replace(FILM, source="OTHER"))
@@ -186,10 +209,27 @@ def test_a_target_missing_from_the_configuration_is_a_dead_letter(store, metrics
 
 def test_the_instances_of_a_job_are_retrieved_and_analysed(store, metrics):
     store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
-    node = Node([FOUND], FILM.content, MADE)
-    assert step(StudyWorker(store.jobs, {"archive": node}, LONG_S))
+    node = Node(FOUND, FILM.content, MADE)
+    assert step(study_worker(store, metrics, node))
     assert step(instance_worker(store, metrics, node, source=node))
     assert counted(metrics.films, "analysed") == 1
+
+
+def test_the_job_of_an_unknown_study_is_not_found_and_not_a_dead_letter(store, metrics):
+    identity = store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
+    assert step(study_worker(store, metrics, Node(StudyNotFound("no such study"))))
+    assert store.jobs.report(identity, "owner").state == "not_found"
+    assert counted(metrics.jobs, "not_found") == 1
+    assert store.dead_letters() == []
+
+
+def test_skipped_rows_of_a_query_are_reported_by_the_job(store, metrics):
+    skipped = Problem("invalid_query_response", "an instance without a valid SOP Instance UID (1)")
+    identity = store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
+    assert step(study_worker(store, metrics, Node(replace(FOUND, skipped=skipped))))
+    report = store.jobs.report(identity, "owner")
+    assert (report.problem, len(report.instances)) == (skipped, 1)
+    assert counted(metrics.jobs, "expanded") == 1
 
 
 @pytest.mark.parametrize(
@@ -197,17 +237,18 @@ def test_the_instances_of_a_job_are_retrieved_and_analysed(store, metrics):
     [(NodeUnavailable("away"), False), (None, False), (UNEXPECTED, False), (NodeRefused("status 404"), True)],
     ids=["away", "too slow", "unexpected", "refused"],
 )
-def test_a_failed_query_is_retried_or_given_up(store, answer, is_dead):
+def test_a_failed_query_is_retried_or_given_up(store, metrics, answer, is_dead):
     store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
-    worker = StudyWorker(store.jobs, {"archive": Node(answer)}, SHORT_S if answer is None else LONG_S)
+    worker = study_worker(store, metrics, Node(answer), SHORT_S if answer is None else LONG_S)
     assert step(worker)
     assert store.depths().dead["jobs"] == is_dead
+    assert counted(metrics.jobs, "dead" if is_dead else "retried") == 1
     assert store.depths().waiting["jobs"] == (not is_dead)
 
 
-def test_a_source_missing_from_the_configuration_is_a_dead_letter(store):
+def test_a_source_missing_from_the_configuration_is_a_dead_letter(store, metrics):
     store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
-    assert step(StudyWorker(store.jobs, {}, LONG_S))
+    assert step(StudyWorker(store.jobs, {}, metrics, LONG_S))
     assert store.dead_letters()[0].problem == "unknown_node"
 
 
