@@ -1,18 +1,30 @@
 """Training on the command line: parsing only; ``python -m training --help`` lists the commands."""
 
 import json
+import os
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from app.errors import MedPatchNetError
 from training import commands
+from training.measure.findings import Decided
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 DataRoot = Annotated[Path, typer.Option("--data", help="Folder that the recipe's CSV paths are relative to.")]
-Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+
+
+def _available(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=_available)]
 
 
 @app.command()
@@ -27,6 +39,7 @@ def prepare(
     """Write square 8-bit radiographs and CSV files of a data set; an interrupted run continues."""
     done = commands.prepare(layout, source, labels, out, image_size, workers)
     typer.echo(f"{done.films} radiographs, {len(done.refused)} rejected; wrote {', '.join(map(str, done.csv_files))}")
+    typer.echo(f"description of the data set, to check and correct: {done.description}")
 
 
 @app.command()
@@ -34,10 +47,15 @@ def train(
     config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)],
     data: DataRoot,
     work: Annotated[Path, typer.Option(help="Folder of checkpoints and logs; an unfinished run there continues.")],
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Train by a recipe; resumes from the last checkpoint."""
     commands.train(config, data, work, device)
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"wrote {work / 'best.pt'}; curves: tensorboard --logdir {work / 'logs'}")
+        typer.echo(
+            f"next: python -m training publish --config {config} --data {data} --work {work} --out models/NAME …"
+        )
 
 
 @app.command()
@@ -46,7 +64,7 @@ def measure(
     data: DataRoot,
     work: Annotated[Path, typer.Option(help="Folder of the finished run.", exists=True)],
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Measure a run's best weights on its validation data, for any classes; prints JSON."""
     typer.echo(json.dumps(commands.measure_run(config, data, work, resamples, device), indent=1))
@@ -58,7 +76,7 @@ def leave_out(
     data: DataRoot,
     work: Annotated[Path, typer.Option(help="Folder of the runs; finished runs are not repeated.")],
     column: Annotated[str, typer.Option(help="Column of the CSV files with the origin of a radiograph.")],
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Train once without each value of a column, and measure on the validation radiographs of that value."""
     typer.echo(json.dumps(commands.leave_out(config, data, work, column, device), indent=1))
@@ -71,10 +89,35 @@ def publish(
     work: Annotated[Path, typer.Option(help="Folder of the finished run.", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder of the artifact, such as models/NAME.")],
     version: Annotated[str, typer.Option(help="Version of the artifact.")],
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Calibrate, tune thresholds, measure on test radiographs, and write the artifact."""
-    commands.publish(config, data, work, out, version, device)
+    done = commands.publish(config, data, work, out, version, device)
+    typer.echo(f"wrote {done.directory}: mean AUROC {done.test.mean_auroc:.3f} on test, {_statuses(done.decided)}")
+    typer.echo(f"next: python -m training reference --artifact {out} --data VALID.csv; medpatchnet serve --model {out}")
+
+
+@app.command("operating-points")
+def operating_points(
+    artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="CSV of validation radiographs, the first with natural prevalence; repeatable.", exists=True),
+    ],
+    test: Annotated[
+        list[Path] | None, typer.Option(help="CSV of held-out radiographs for the statuses; repeatable.", exists=True)
+    ] = None,
+    description: Annotated[
+        list[Path] | None, typer.Option(help="Description (YAML) of a data set; default: dataset.yaml beside the CSV.")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder that caches logits.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Measure operating points and statuses, and write them into an artifact's manifest and card."""
+    decided = commands.operating_points(artifact, data, test or (), description or (), work, device)
+    typer.echo(f"default operating point: {decided.default}; {_statuses(decided)}")
+    for name, value in decided.metrics.items():
+        typer.echo(f"{name}: {value:.2f}")
 
 
 @app.command()
@@ -87,7 +130,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Measure an artifact on radiographs with labels."""
     figures = commands.evaluate(artifact, data, boxes, resamples, device).as_json()
@@ -100,7 +143,7 @@ def reference(
     data: Annotated[
         Path, typer.Option(help="CSV file of radiographs on which the model is known to work.", exists=True)
     ],
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Measure the distribution of an artifact's outputs, and write it into its manifest for drift monitoring."""
     typer.echo(commands.reference(artifact, data, device).model_dump_json(indent=1))
@@ -115,7 +158,7 @@ def serving(
         int, typer.Option(help="Radiographs for strided maps, p² passes each; 0 keeps the existing figures.", min=0)
     ] = 10,
     window: Annotated[int | None, typer.Option(help="Compare a central square of the maps, px; default: all.")] = None,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Measure reduced precision and strided maps, and write both into the artifact's manifest and card."""
     manifest = commands.serving(artifact, data, films, window, work, device)
@@ -168,6 +211,11 @@ def import_(
 ) -> None:
     """Convert a checkpoint of the paper's authors into an artifact."""
     commands.import_checkpoint(weights, out, backbone, patch_size)
+
+
+def _statuses(decided: Decided) -> str:
+    counts = Counter(record.status for record in decided.records)
+    return ", ".join(f"{count} {status}" for status, count in counts.items())
 
 
 def main() -> None:

@@ -1,9 +1,11 @@
 """The commands: they read recipes and data, run one part of ``training``, and write results."""
 
 import csv
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,21 +20,33 @@ from training.compare.measured import localize
 from training.compare.report import write_comparison
 from training.compare.setting import Setting, Split
 from training.data.datasets import FilmDataset, Films, read_films
+from training.data.description import (
+    BY_LAYOUT,
+    DatasetDescription,
+    descriptions_beside,
+    read_description,
+    write_description,
+)
 from training.data.layouts import WITH_LABELS, dicom
 from training.data.prepare import Prepared
 from training.data.prepare import prepare as write_films
+from training.files import cached
 from training.fit.experiment import Experiment, run, trained_network, validation_films
 from training.fit.leave_out import leave_one_out, overall, read_figures
 from training.measure import served_precision as measured
 from training.measure.drift_reference import reference_of, served_columns
 from training.measure.evaluation import Evaluation, by_class
-from training.measure.evaluation import evaluate as measure
-from training.measure.inference import predict_logits
+from training.measure.evaluation import evaluate as evaluate_logits
+from training.measure.findings import Decided, decide_findings, held_out_qualities
+from training.measure.inference import Predicted, predict_logits
 from training.measure.subgroups import subgroups
+from training.publish.artifact import Published, Release, trained_findings
 from training.publish.artifact import publish as write_artifact
 from training.publish.comparison_section import cite as write_section
-from training.publish.model_card import INTENDED_USE, with_serving
-from training.recipe import read_recipe
+from training.publish.decisions_section import with_decisions
+from training.publish.provenance import DISCLAIMER, provenance
+from training.publish.serving_section import with_serving
+from training.recipe import Recipe, read_recipe
 from training.saliency_methods import PatchEvidence
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -51,7 +65,8 @@ def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_siz
         raise ConfigurationError(f"the layout '{layout}' needs --labels")
     else:
         films = WITH_LABELS[layout](source, labels)
-    return write_films(films, out, image_size, workers)
+    done = write_films(films, out, image_size, workers)
+    return replace(done, description=write_description(BY_LAYOUT[layout], out))
 
 
 def read_experiment(config: Path, root: Path, work: Path, device: str) -> Experiment:
@@ -86,7 +101,7 @@ def measure_run(config: Path, root: Path, work: Path, resamples: int, device: st
     return by_class(logits, films, resamples)
 
 
-def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:
+def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> Published:
     """Write an artifact with the best weights in ``work``."""
     experiment = read_experiment(config, root, work, device)
     recipe = experiment.recipe
@@ -94,22 +109,54 @@ def publish(config: Path, root: Path, work: Path, out: Path, version: str, devic
         raise ConfigurationError(f"{config} learns other classes than the 14 findings; an artifact has those")
     if recipe.data.test is None:
         raise ConfigurationError(f"{config} names no test films; an artifact is published with measured quality")
-    network = trained_network(experiment)
     valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size)
     test = FilmDataset(read_films(root / recipe.data.test), recipe.image_size)
-    films = sum(len(read_films(root / name)) for name in recipe.data.train)
-    write_artifact(
-        network,
-        recipe,
-        valid,
-        test,
-        out,
+    train = [read_films(root / name) for name in recipe.data.train]
+    release = Release(
         version=version,
+        provenance=provenance(recipe, sum(len(films) for films in train), _descriptions(config, recipe, root)),
+        trained=trained_findings(train),
         left_out=read_figures(work),
         experiments=_experiments(config.with_suffix(".csv")),
-        training_data=f"{films:,} frontal films of NIH ChestX-ray14, split by patient: {', '.join(recipe.data.train)}.",
-        device=device,
     )
+    return write_artifact(trained_network(experiment), recipe, valid, test, out, release, device=device)
+
+
+def operating_points(
+    name_or_dir: str,
+    valid: Sequence[Path],
+    test: Sequence[Path],
+    descriptions: Sequence[Path],
+    work: Path | None,
+    device: str,
+    resamples: int = 10_000,
+) -> Decided:
+    """Measure operating points on ``valid``, quality and statuses on ``test``, and amend manifest and card.
+
+    The first file of each kind has natural prevalence: it chooses the default operating point. A finding uses the first
+    file with enough radiographs of both classes; without one in ``test`` the manifest's quality stays. Derived findings
+    are those of ``descriptions``, by default the ones beside the files. ``work`` caches logits.
+    """
+    loaded = artifact.load(artifact.find(name_or_dir, MODELS))
+    on_valid, on_test = ([_predict(loaded, path, work, device) for path in paths] for paths in (valid, test))
+    figures = [evaluate_logits(part.dataset, part.logits, part.labels, {}, resamples=resamples) for part in on_test]
+    described = [read_description(path) for path in descriptions] or descriptions_beside([*valid, *test])
+    manifest = artifact.read_manifest(loaded.directory)
+    before = {record.name: record for record in manifest.findings}
+    earlier = {name: record.quality for name, record in before.items() if record.quality is not None}
+    decided = decide_findings(
+        on_valid,
+        on_test,
+        held_out_qualities(figures, earlier),
+        {name: record.status for name, record in before.items() if record.status in {"untrained", "imported"}},
+        {name for part in described for name in part.derived}
+        | {name for name, record in before.items() if record.status == "derived"},
+    )
+    update = {"findings": decided.records, "default_operating_point": decided.default}
+    manifest = manifest.model_copy(update={**update, "metrics": manifest.metrics | decided.metrics})
+    card = loaded.directory / artifact.CARD
+    artifact.amend(loaded.directory, manifest, with_decisions(card.read_text(encoding="utf-8"), decided))
+    return decided
 
 
 def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: int, device: str) -> Evaluation:
@@ -121,7 +168,9 @@ def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: in
     films = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
     logits = predict_logits(loaded.network.to(device), films, _BATCH_IMAGES, device)
     thresholds = loaded.manifest.thresholds
-    figures = measure(csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples)
+    figures = evaluate_logits(
+        csv_file.stem, logits, films.films.labels.double().numpy(), thresholds, resamples=resamples
+    )
     figures = replace(figures, subgroups=subgroups(logits, films.films))
     if boxes is None:
         return figures
@@ -207,7 +256,7 @@ def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) 
         patch_size=patch_size,
         findings=tuple(FindingRecord(name=name, status="imported") for name in FINDING_NAMES),
         display_limit=_IMPORTED_LIMIT,
-        intended_use=INTENDED_USE,
+        intended_use=f"As its authors state. {DISCLAIMER}",
         training_data="As its authors state; nothing was measured here.",
         attribution="Weights: Wienholt et al., MedicalPatchNet, Scientific Reports 2026.",
         licence="as its authors state",
@@ -215,6 +264,27 @@ def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) 
     )
     network = artifact.network_from(artifact.read_checkpoint(weights), description)
     artifact.save(out, network, description, f"# {description.name}\n\nImported weights; quality not measured here.\n")
+
+
+def _predict(loaded: artifact.Artifact, csv_file: Path, work: Path | None, device: str) -> Predicted:
+    """Logits of an artifact on a CSV file, from the cache where it has them."""
+    data = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
+    dataset = "/".join((csv_file.resolve().parent.name, csv_file.stem))
+    measure_logits = partial(predict_logits, loaded.network.to(device), data, _BATCH_IMAGES, device)
+    if work is None:
+        logits = measure_logits()
+    else:
+        weights, rows = loaded.manifest.weights_sha256[:12], zlib.crc32(csv_file.read_bytes())
+        logits = cached(work / f"logits-{weights}-{rows:08x}.pt", measure_logits)
+    return Predicted(dataset, logits, data.films.labels.double().numpy())
+
+
+def _descriptions(config: Path, recipe: Recipe, root: Path) -> tuple[DatasetDescription, ...]:
+    """The descriptions that a recipe names, else those beside its CSV files."""
+    if recipe.data.descriptions:
+        return tuple(read_description(config.parent / name) for name in recipe.data.descriptions)
+    names = [*recipe.data.train, recipe.data.valid, *([recipe.data.test] if recipe.data.test else [])]
+    return descriptions_beside(root / name for name in names)
 
 
 def _experiments(path: Path) -> list[list[str]]:

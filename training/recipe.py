@@ -25,6 +25,15 @@ class Data(StrictModel):
     )
     valid: str
     test: str | None = None
+    descriptions: list[str] = Field(
+        default_factory=list[str],
+        description="Descriptions of the data sets (YAML), relative to the recipe; empty: dataset.yaml beside CSVs.",
+    )
+    sharp: list[str] = Field(
+        default_factory=list[str],
+        description="Training files whose images alone are blurred (augmentation.blur_probability), so that sharpness "
+        "does not reveal the file; empty: all files.",
+    )
     unknown: Literal["mask", "zeros", "ones"] = Field(
         default="mask", description="Use of unknown labels: excluded from the loss, 0 or 1."
     )
@@ -32,9 +41,11 @@ class Data(StrictModel):
     workers: int = Field(default=8, ge=0, description="Decoding processes for radiographs that are not in memory.")
 
     @model_validator(mode="after")
-    def _one_weight_a_file(self) -> Self:
+    def _fits_the_training_files(self) -> Self:
         if self.weights and len(self.weights) != len(self.train):
             raise ValueError("weights must be empty or have one share for each training file")
+        if not set(self.sharp) <= set(self.train):
+            raise ValueError("sharp must name training files")
         return self
 
 
@@ -97,6 +108,9 @@ class Recipe(StrictModel):
     )
     warmup_share: Fraction = 0.05
     weight_decay: float = Field(default=0.01, ge=0)
+    loss: Literal["bce", "asymmetric"] = Field(
+        default="bce", description="Binary cross-entropy, or the asymmetric loss, which down-weights easy negatives."
+    )
     average_decay: Fraction = Field(
         default=0.0, description="Decay of the exponential moving average of the weights; 0: none."
     )

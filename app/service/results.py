@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from app.imaging.radiograph import ImageWarning, Radiograph
+from app.patchnet.decisions import NO_FINDING, contradicting
 from app.patchnet.evidence import EvidenceSummary, RemovalRule
 from app.patchnet.manifest import FindingRecord, FindingStatus
 from app.patchnet.preprocessing import CropGeometry
 from app.patchnet.saliency import Border, MapKind
 from app.service.models import ServedModel
-
-NO_FINDING = "No Finding"
-_NO_DISEASE = frozenset({NO_FINDING, "Support Devices"})
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def scores(model: ServedModel, logits: Tensor) -> tuple[Score, ...]:
 
 def consistent(found: tuple[Score, ...]) -> tuple[Score, ...]:
     """The decisions with *No Finding* negative where another finding but Support Devices is positive."""
-    positives = tuple(item.name for item in found if item.positive and item.name not in _NO_DISEASE)
+    positives = contradicting(item.name for item in found if item.positive)
     return tuple(
         replace(item, positive=False, contradicted_by=positives)
         if item.name == NO_FINDING and item.positive and positives

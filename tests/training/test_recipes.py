@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from app.patchnet.backbones import BACKBONES
 from training import recipe as config
@@ -44,3 +45,8 @@ def test_comparisons_differ_from_the_papers_recipe_in_one_thing(name, changed):
     paper, other = read_recipe(RUNS / "medicalpatchnet.yaml"), read_recipe(RUNS / f"{name}.yaml")
     assert other == paper.model_copy(update={"name": other.name, **changed})
     assert other.name != paper.name
+
+
+def test_sharp_files_are_training_files():
+    with pytest.raises(ValidationError, match="sharp must name training files"):
+        config.Data(train=["a.csv"], sharp=["b.csv"], valid="v.csv")

@@ -16,8 +16,9 @@ from training.compare.compiled import compiled
 from training.compare.fidelity import Faithfulness, faithfulness
 from training.compare.measured import AnnotatedFilms, Localization, mean_samples, measure, summarize
 from training.compare.predicted import write_predicted
-from training.compare.setting import FAMILIES, TRIVIAL, Family, Setting, kept
+from training.compare.setting import FAMILIES, TRIVIAL, Family, Setting
 from training.data.datasets import FilmDataset, Films, read_films
+from training.files import cached
 from training.measure.evaluation import Evaluation, evaluate
 from training.measure.metrics import Estimate
 from training.saliency_methods import SMOOTHED
@@ -156,5 +157,5 @@ def _shortcuts(setting: Setting) -> Iterator[tuple[str, shortcut.Shortcut]]:
                 return np.array([astuple(found) for found in shortcut.measure(taught, shown, family.make).values()])
 
             methods = family.make(artifact.network).names
-            figures = kept(setting.place("shortcut", family, methods) / f"{len(showing)}.pt", measured)
+            figures = cached(setting.place("shortcut", family, methods) / f"{len(showing)}.pt", measured)
             yield from zip(methods, (shortcut.Shortcut(*row) for row in figures.tolist()), strict=True)

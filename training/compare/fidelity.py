@@ -11,8 +11,9 @@ from tqdm import tqdm
 from app.patchnet.findings import FINDING_NAMES
 from training.compare.faithfulness import STEPS, correlation, curves, stability
 from training.compare.measured import AnnotatedFilms
-from training.compare.setting import Family, Setting, kept
+from training.compare.setting import Family, Setting
 from training.data.datasets import read_film
+from training.files import cached
 from training.measure.metrics import Estimate, bootstrap_means
 from training.saliency_methods import Explainer, Maps
 
@@ -57,7 +58,7 @@ def faithfulness(setting: Setting, data: AnnotatedFilms) -> Iterator[tuple[str, 
             steady = number < len(pairs) // _STEADY_SHARE
             path = folder / f"{data.keys[pair[0]].replace('/', '_')}-{pair[1]}{'-steady' if steady else ''}.pt"
             make = partial(_pair, family, setting, explainer, data, pair, steady=steady)
-            values = kept(path, make).copy()
+            values = cached(path, make).copy()
             values[:, _LOGITS] /= spread[pair[1]]
             rows.append(values)
         for method, name in enumerate(explainer.names):

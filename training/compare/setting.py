@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from app.errors import ConfigurationError
@@ -19,7 +18,7 @@ from training.compare.annotations import read_annotations
 from training.compare.measured import AnnotatedFilms
 from training.compare.subjects import Subject, prototype_networks, shipped
 from training.data.datasets import read_films
-from training.files import save_atomically
+from training.files import cached
 from training.saliency_methods import (
     ActivationMaps,
     Explainer,
@@ -118,20 +117,11 @@ class Setting:
         subject = self.subjects[network]
         shown = "patch" if network == TRIVIAL else network
         path = self.work / f"logits-{shown}-{subject.key}-{named(films.keys)}.pt"
-        return kept(path, lambda: subject.logits(films.films))
+        return cached(path, lambda: subject.logits(films.films))
 
     def place(self, what: str, family: Family, methods: Sequence[str]) -> Path:
         """The cache folder of a family's results, named by all that they depend on."""
         return self.work / f"{what}-{family.label}-{self.subjects[family.network].key}-{named(methods)}"
-
-
-def kept(path: Path, measure: Callable[[], Array]) -> Array:
-    """An array from its file, which is measured and written if it is missing."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_atomically({"figures": torch.from_numpy(measure())}, path)
-    figures: Array = torch.load(path, weights_only=True)["figures"].numpy()
-    return figures
 
 
 def named(words: Sequence[str]) -> str:

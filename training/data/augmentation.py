@@ -5,7 +5,6 @@ depend on the number of processes.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
@@ -13,18 +12,22 @@ from torch.nn import functional
 
 from training.recipe import Augmentation
 
-Draw = Callable[[float, float], Tensor]
 WHOLE = slice(None)
 
 
 def augment(
-    images: Tensor, config: Augmentation, generator: Generator, whole: int | None = None, share: slice = WHOLE
+    images: Tensor,
+    config: Augmentation,
+    generator: Generator,
+    whole: int | None = None,
+    share: slice = WHOLE,
+    sharp: Tensor | None = None,
 ) -> Tensor:
     """Random square crop, rotation, brightness, blur and flip, drawn for each image.
 
     [B, 1, S, S] float in [0, 1] → the same shape and range; pixels from outside the image are 0. ``images`` are the
-    ``share`` of a batch of ``whole`` images. Source: paper, training: crop of 50-100 % of the area, ±5°, brightness
-    0.7-1.3.
+    ``share`` of a batch of ``whole`` images; only ``sharp`` ones, [B] bool, can be blurred, all by default. Source:
+    paper, training: crop of 50-100 % of the area, ±5°, brightness 0.7-1.3.
     """
     batch = whole or len(images)
 
@@ -43,12 +46,12 @@ def augment(
     places = functional.affine_grid(theta, list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, places, align_corners=False)
     bright = moved * draw(*config.brightness).to(images.device)[:, None, None, None]
-    return _blur_some(bright.clamp(0, 1), config.blur_probability, draw)
+    chosen, factor = draw(0, 1) < config.blur_probability, draw(2, 8)
+    return _blur(bright.clamp(0, 1), chosen if sharp is None else chosen & sharp, factor)
 
 
-def _blur_some(images: Tensor, probability: float, draw: Draw) -> Tensor:
-    """Remove fine detail from some images: shrink them to between an eighth and a half, then enlarge them."""
-    chosen, factor = draw(0, 1) < probability, draw(2, 8)
+def _blur(images: Tensor, chosen: Tensor, factor: Tensor) -> Tensor:
+    """Remove fine detail from the ``chosen`` images [B] bool: shrink them by ``factor`` [B], then enlarge them."""
     blurred = images.clone()
     for index in chosen.nonzero().flatten().tolist():
         size = round(images.shape[-1] / float(factor[index]))

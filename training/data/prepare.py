@@ -22,11 +22,12 @@ from training.data.layouts import SourceFilm
 
 @dataclass(frozen=True)
 class Prepared:
-    """The result of a preparation: CSV files, number of usable radiographs, reasons of rejection by file."""
+    """The result of a preparation: CSV files, usable radiographs, reasons of rejection by file, description file."""
 
     csv_files: tuple[Path, ...]
     films: int
     refused: dict[str, str]
+    description: Path | None = None
 
 
 def prepare(films: Iterable[SourceFilm], out: Path, image_size: int, workers: int) -> Prepared:

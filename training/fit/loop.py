@@ -67,6 +67,7 @@ def _train_epoch(
     """The steps of one epoch that are still to do."""
     per_epoch = steps_per_epoch(recipe, data)
     batches = list(epoch_batches(recipe, data, epoch))[state.step % per_epoch :]  # [(data set, index)] per step
+    can_blur = [not recipe.data.sharp or name in recipe.data.sharp for name in recipe.data.train]
     films = loader(recipe, data, [film for batch in batches for film in batch[world.share]], world)
     bar = tqdm(
         zip(batches, films, strict=True),
@@ -80,7 +81,8 @@ def _train_epoch(
         known = sum(int((~data[which].films.labels[index].isnan()).sum()) for which, index in batch)
         generator = Generator().manual_seed(step_seed(recipe.seed, epoch, state.step))
         torch.manual_seed(step_seed(recipe.seed, epoch, state.step, world.rank))  # dropout
-        figures = stepper.run(Batch(images, labels, len(batch), known), generator)
+        sharp = torch.tensor([can_blur[which] for which, _ in batch[world.share]])
+        figures = stepper.run(Batch(images, labels, sharp, len(batch), known), generator)
         if writer is not None:
             _log(writer, state, figures)
         bar.set_postfix(loss=f"{figures.loss:.3f}", refresh=False)

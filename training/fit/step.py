@@ -15,16 +15,20 @@ from training.fit.distributed import World
 from training.fit.state import State
 from training.recipe import Recipe
 
+_MARGIN, _FOCUS = 0.05, 4  # the paper's
+
 
 @dataclass(frozen=True)
 class Batch:
     """This process's share of a batch: ``images`` [B, 1, S, S] uint8 and ``labels`` [B, C], NaN where unknown.
 
-    ``whole`` counts the images of the batch over all processes, ``known`` its known labels.
+    ``sharp`` [B] bool are the images that can be blurred; ``whole`` counts the images of the batch over all processes,
+    ``known`` its known labels.
     """
 
     images: Tensor
     labels: Tensor
+    sharp: Tensor
     whole: int
     known: int
 
@@ -52,7 +56,9 @@ class Stepper:
         """One step in place, with the random changes that ``generator`` draws."""
         state, recipe, world = self._state, self._recipe, self._world
         images = batch.images.to(world.device).float() / 255
-        patches = changed_patches(images, recipe, generator, batch.whole, world.share)  # [B, K, 1, p, p]
+        changed = augment(images, recipe.augmentation, generator, batch.whole, world.share, batch.sharp)
+        patches = split_patches(changed, recipe.patch_size).unflatten(0, (len(images), -1))  # [B, P², 1, p, p]
+        patches = choose_patches(patches, recipe.patch_share, generator, batch.whole, world.share)  # [B, K, 1, p, p]
         truth = batch.labels.to(world.device)
 
         state.optimizer.zero_grad(set_to_none=True)
@@ -73,14 +79,8 @@ class Stepper:
     def _loss(self, patches: Tensor, truth: Tensor) -> Tensor:
         with torch.autocast("cuda", torch.bfloat16, enabled=self._mixed):
             patch_logits = self._forward(stack(patches, self._recipe)).unflatten(0, (len(patches), -1))  # [b, K, C]
-        return masked_loss(patch_logits.float().mean(dim=1), truth)
-
-
-def changed_patches(images: Tensor, recipe: Recipe, generator: Generator, whole: int, share: slice) -> Tensor:
-    """Augmented images cut into the patches that this step sees: [B, 1, S, S] → [B, K, 1, p, p]."""
-    changed = augment(images, recipe.augmentation, generator, whole, share)
-    patches = split_patches(changed, recipe.patch_size).unflatten(0, (len(images), -1))  # [B, P², 1, p, p]
-    return choose_patches(patches, recipe.patch_share, generator, whole, share)
+        loss = asymmetric_loss if self._recipe.loss == "asymmetric" else masked_loss
+        return loss(patch_logits.float().mean(dim=1), truth)
 
 
 def stack(patches: Tensor, recipe: Recipe) -> Tensor:
@@ -93,6 +93,20 @@ def masked_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy on global logits, summed over the known labels: [B, C], [B, C] → scalar."""
     terms = functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(), reduction="none")
     return terms[~labels.isnan()].sum()
+
+
+def asymmetric_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Asymmetric loss on global logits, summed over the known labels: [B, C], [B, C] → scalar.
+
+    Negatives with a probability below 0.05 count nothing, others by the fourth power of what is above; labels between 0
+    and 1 weigh both terms. Source: Ridnik et al., "Asymmetric Loss for Multi-Label Classification", ICCV 2021.
+    """
+    known = ~labels.isnan()
+    truth, positive = labels[known], logits[known].sigmoid()
+    shifted = (positive - _MARGIN).clamp(min=0)
+    for_positives = truth * functional.logsigmoid(logits[known])
+    for_negatives = (1 - truth) * shifted**_FOCUS * (1 - shifted).log()
+    return -(for_positives + for_negatives).sum()
 
 
 def freeze_norms(network: PatchNet) -> None:

@@ -97,14 +97,13 @@ def evaluate(
         )
     measured = [name for name in ELEVEN if name in findings]
     columns = [FINDING_NAMES.index(name) for name in measured]
-    errors = [findings[name].calibration_error or 0.0 for name in measured]
     return Evaluation(
         dataset=dataset,
         films=len(labels),
         findings=findings,
-        mean_auroc=float(np.mean([findings[name].auroc for name in measured])),
-        mean_auroc_interval=interval(samples[:, columns].mean(axis=1)),
-        mean_calibration_error=float(np.mean(errors)),
+        mean_auroc=_mean({name: findings[name].auroc for name in measured}, measured),
+        mean_auroc_interval=interval(samples[:, columns].mean(axis=1)) if measured else (float("nan"), float("nan")),
+        mean_calibration_error=_mean({name: findings[name].calibration_error or 0.0 for name in measured}, measured),
         accuracies=accuracies,
     )
 
@@ -129,7 +128,7 @@ def by_class(logits: Array, films: Films, resamples: int = 10_000, seed: int = 0
 
 
 def _mean(figures: dict[str, float], names: list[str]) -> float:
-    return float(np.mean([figures[name] for name in names]))
+    return float(np.mean([figures[name] for name in names])) if names else float("nan")
 
 
 def _plain(localization: Localization) -> dict[str, object]:

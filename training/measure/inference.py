@@ -1,9 +1,12 @@
 """Predictions of a model on a data set."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -12,6 +15,20 @@ from training.data.datasets import FilmDataset, Films
 from training.measure.subgroups import mean_auroc as mean_auroc_of
 
 Logits = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A model's logits [N, 14] on the radiographs of a named set, with their labels [N, 14], NaN where unknown."""
+
+    dataset: str
+    logits: Logits
+    labels: Logits
+
+    @cached_property
+    def probabilities(self) -> Logits:
+        """[N, 14] in [0, 1]."""
+        return expit(self.logits)
 
 
 @torch.inference_mode()

@@ -1,45 +1,69 @@
-"""From trained weights to an artifact: calibrate and tune on validation films, measure on test films, save."""
+"""From trained weights to an artifact: calibrate and decide on validation data, measure on test data, write."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.special import expit
 from torch.utils.data import DataLoader
 
 from app.errors import ConfigurationError
 from app.patchnet import artifact
 from app.patchnet.backbones import head_of
 from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord, OperatingPoint
+from app.patchnet.manifest import Description
 from app.patchnet.model import PatchNet
-from training.data.datasets import FilmDataset
+from training.data.datasets import FilmDataset, Films
 from training.measure.drift_reference import reference_of, served_columns
-from training.measure.evaluation import Evaluation, evaluate, tune_thresholds
-from training.measure.inference import predict_logits
+from training.measure.evaluation import Evaluation, evaluate
+from training.measure.findings import Decided, decide_findings, held_out_qualities, with_qualities
+from training.measure.inference import Predicted, predict_logits
 from training.measure.subgroups import Subgroup, subgroups
 from training.publish.calibration import fit_platt, fold
-from training.publish.figures import examples, reliability_plot
-from training.publish.model_card import ATTRIBUTION, INTENDED_USE, RELIABILITY, Measured, model_card, picture_name
+from training.publish.figures import Example, examples, reliability_plot
+from training.publish.model_card import RELIABILITY, Measured, model_card, picture_name
+from training.publish.provenance import Provenance
 from training.recipe import Recipe
 
-LEAST_POSITIVES = 5
-"""Fewer positive films than this on validation: the finding is called untrained."""
+LEAST_LABELS = 5
+"""Positive and negative training radiographs that a finding needs; with fewer it is untrained."""
 
 _LIMIT_QUANTILE = 0.99
 _EXAMPLE_FINDING = "Lung Lesion"
 
 
 @dataclass(frozen=True)
+class Release:
+    """What a publication states beside the measured figures.
+
+    ``trained`` are the findings with training labels, ``left_out`` the leave-one-out figures of the recipe,
+    ``experiments`` a table of its experiments, header first.
+    """
+
+    version: str
+    provenance: Provenance
+    trained: Collection[str]
+    left_out: dict[str, Subgroup]
+    experiments: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Published:
-    """An artifact that was written, and its figures."""
+    """A written artifact and its figures."""
 
     directory: Path
     valid: Evaluation
     test: Evaluation
+    decided: Decided
+
+
+def trained_findings(parts: Sequence[Films]) -> list[str]:
+    """The findings with enough labels of both classes in the training radiographs."""
+    labels = torch.cat([films.labels for films in parts])
+    counts = torch.stack([(labels == value).sum(dim=0) for value in (0, 1)]).amin(dim=0)  # [14]
+    return [name for name, count in zip(FINDING_NAMES, counts.tolist(), strict=True) if count >= LEAST_LABELS]
 
 
 def publish(
@@ -48,73 +72,50 @@ def publish(
     valid: FilmDataset,
     test: FilmDataset,
     directory: Path,
+    release: Release,
     *,
-    version: str,
-    training_data: str,
-    left_out: dict[str, Subgroup],
-    experiments: Sequence[Sequence[str]],
     device: str,
     resamples: int = 10_000,
 ) -> Published:
-    """Write the artifact for a trained network, which is calibrated in place.
+    """Write the artifact of a trained model, which is calibrated in place.
 
-    ``left_out`` holds the figures of the same recipe on kinds of films it was not shown, ``experiments`` a table of
-    what was tried, its header first; both go into the card.
-
-    Raises ConfigurationError where the validation films lack labels, ArtifactError where writing fails.
+    Raises ConfigurationError where the data lack labels, ArtifactError where writing fails.
     """
+    if not release.trained:
+        raise ConfigurationError("no finding has enough training labels to be published")
     network.to(device)
-    truth = valid.films.labels.double().numpy()
-    trained = [name for index, name in enumerate(FINDING_NAMES) if (truth[:, index] == 1).sum() >= LEAST_POSITIVES]
-    if not trained:
-        raise ConfigurationError("no finding has enough validation films to be published")
-    slopes, intercepts = fit_platt(predict_logits(network, valid, recipe.batch_images, device), truth)
-    fold(head_of(recipe.backbone, network.backbone), slopes, intercepts)
-
-    calibrated = predict_logits(network, valid, recipe.batch_images, device)
-    thresholds = tune_thresholds(calibrated, truth, trained)
-    on_valid = evaluate("validation", calibrated, truth, thresholds, resamples=resamples)
-    test_logits = predict_logits(network, test, recipe.batch_images, device)
-    test_truth = test.films.labels.double().numpy()
-    on_test = replace(
-        evaluate("test", test_logits, test_truth, thresholds, resamples=resamples),
-        subgroups=subgroups(test_logits, test.films),
+    _calibrate(network, recipe, valid, device)
+    on_valid = _predicted("validation", network, valid, recipe, device)
+    on_test = _predicted("test", network, test, recipe, device)
+    figures = [
+        evaluate(part.dataset, part.logits, part.labels, {}, resamples=resamples) for part in (on_valid, on_test)
+    ]
+    decided = decide_findings(
+        [on_valid],
+        [on_test],
+        held_out_qualities(figures[1:]),
+        {name: "untrained" for name in FINDING_NAMES if name not in release.trained},
+        release.provenance.derived,
     )
+    on_valid_figures, on_test_figures = figures[0], with_qualities(figures[1], decided.records)
+    on_test_figures = replace(on_test_figures, subgroups=subgroups(on_test.logits, test.films))
 
-    description = Description(
-        name=recipe.name,
-        version=version,
-        backbone=recipe.backbone,
-        image_size=recipe.image_size,
-        patch_size=recipe.patch_size,
-        findings=tuple(_record(name, thresholds, on_test) for name in FINDING_NAMES),
-        display_limit=display_limit(network, valid, recipe.batch_images, device),
-        intended_use=INTENDED_USE,
-        training_data=training_data,
-        attribution=ATTRIBUTION,
-        licence="Apache-2.0",
-        created=datetime.now(UTC).replace(microsecond=0),
-        recipe=recipe.model_dump(mode="json"),
-        metrics={
-            "valid.auroc.mean": on_valid.mean_auroc,
-            "test.auroc.mean": on_test.mean_auroc,
-            "test.calibration_error.mean": on_test.mean_calibration_error,
-        },
+    limit = display_limit(network, valid, recipe.batch_images, device)
+    cases = examples(network.cpu(), _EXAMPLE_FINDING, limit)
+    description = _description(recipe, release, decided, (on_valid_figures, on_test_figures), limit)
+    reference = reference_of(network, valid, "validation", served_columns(description), device)
+    description = description.model_copy(update={"reference": reference})
+    measured = Measured(
+        on_valid_figures, on_test_figures, decided, resamples, release.left_out, cases, release.experiments
     )
-    cases = examples(network.cpu(), _EXAMPLE_FINDING, description.display_limit)
-    served = served_columns(description)
-    seen = reference_of(network, valid, "validation", served, device)
-    description = description.model_copy(update={"reference": seen})
-    card = model_card(description, Measured(on_valid, on_test, resamples, left_out, cases, experiments))
-    pictures = {picture_name(case): case.picture for case in cases}
-    pictures[RELIABILITY] = reliability_plot(expit(test_logits), test_truth)
-    artifact.save(directory, network, description, card, pictures)
-    return Published(directory, on_valid, on_test)
+    card = model_card(description, release.provenance, measured)
+    artifact.save(directory, network, description, card, _pictures(cases, on_test))
+    return Published(directory, on_valid_figures, on_test_figures, decided)
 
 
 @torch.inference_mode()
 def display_limit(network: PatchNet, data: FilmDataset, batch_images: int, device: str) -> float:
-    """Symmetric limit of the overlay's colours, in logits: 99 % of all patch logits of the films lie within."""
+    """Symmetric limit of the overlay's colour scale, in logits: the 99th percentile of the size of patch logits."""
     network.eval()
     sizes = [
         network.patch_logits(images.to(device).float() / 255).abs().cpu().numpy()
@@ -123,8 +124,45 @@ def display_limit(network: PatchNet, data: FilmDataset, batch_images: int, devic
     return round(float(np.quantile(np.concatenate(sizes), _LIMIT_QUANTILE)), 1)
 
 
-def _record(name: str, thresholds: dict[str, float], test: Evaluation) -> FindingRecord:
-    if name not in thresholds or name not in test.findings:
-        return FindingRecord(name=name, status="untrained")
-    points = {"balanced": OperatingPoint(threshold=thresholds[name])}
-    return FindingRecord(name=name, status="validated", operating_points=points, quality=test.findings[name])
+def _calibrate(network: PatchNet, recipe: Recipe, valid: FilmDataset, device: str) -> None:
+    logits = predict_logits(network, valid, recipe.batch_images, device)
+    slopes, intercepts = fit_platt(logits, valid.films.labels.double().numpy())
+    fold(head_of(recipe.backbone, network.backbone), slopes, intercepts)
+
+
+def _predicted(dataset: str, network: PatchNet, data: FilmDataset, recipe: Recipe, device: str) -> Predicted:
+    logits = predict_logits(network, data, recipe.batch_images, device)
+    return Predicted(dataset, logits, data.films.labels.double().numpy())
+
+
+def _description(
+    recipe: Recipe, release: Release, decided: Decided, figures: tuple[Evaluation, Evaluation], limit: float
+) -> Description:
+    valid, test = figures
+    metrics = {
+        "valid.auroc.mean": valid.mean_auroc,
+        "test.auroc.mean": test.mean_auroc,
+        "test.calibration_error.mean": test.mean_calibration_error,
+    }
+    return Description(
+        name=recipe.name,
+        version=release.version,
+        backbone=recipe.backbone,
+        image_size=recipe.image_size,
+        patch_size=recipe.patch_size,
+        findings=decided.records,
+        default_operating_point=decided.default,
+        display_limit=limit,
+        intended_use=release.provenance.intended_use,
+        training_data=release.provenance.training_data,
+        attribution=release.provenance.attribution,
+        licence=release.provenance.licence,
+        created=datetime.now(UTC).replace(microsecond=0),
+        recipe=recipe.model_dump(mode="json"),
+        metrics={name: value for name, value in metrics.items() if not np.isnan(value)} | decided.metrics,
+    )
+
+
+def _pictures(cases: Sequence[Example], test: Predicted) -> dict[str, bytes]:
+    pictures = {picture_name(case): case.picture for case in cases}
+    return pictures | {RELIABILITY: reliability_plot(test.probabilities, test.labels)}

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import ConfigurationError
 from app.files import write_atomically
-from training.publish.model_card import markdown_table
+from training.publish.markdown import markdown_table, with_marked
 
-BEGIN, END = "<!-- comparison:begin -->", "<!-- comparison:end -->"
-_BEFORE = "## On a film that anyone can install"
+_NAME = "comparison"
+_BEFORE = ("## On a public radiograph", "## On a film that anyone can install")
 _TARGET_RATIO = 1.25
 
 _SECTION = """\
@@ -153,14 +153,9 @@ def section(report: Report) -> str:
 
 
 def _with_section(text: str, content: str, card: Path) -> str:
-    block = f"{BEGIN}\n{content}{END}\n\n"
-    if BEGIN in text and END in text:
-        before, rest = text.split(BEGIN, 1)
-        return before + block + rest.split(END, 1)[1].lstrip("\n")
-    if _BEFORE not in text:
-        raise ConfigurationError(f"{card} is not a model card of `training publish`: it has no '{_BEFORE}'")
-    before, rest = text.split(_BEFORE, 1)
-    return before + block + _BEFORE + rest
+    if not any(f"\n{heading}\n" in text for heading in _BEFORE):
+        raise ConfigurationError(f"{card} is not a model card of `training publish`: it has no '{_BEFORE[0]}'")
+    return with_marked(text, _NAME, content, _BEFORE)
 
 
 def _classification(report: Report) -> str:

@@ -68,3 +68,11 @@ def test_half_of_the_patches_are_drawn_without_repeats():
         assert set(values) <= set(patches[image, :, 0, 0, 0].tolist())
     assert choose_patches(patches, 1.0, seeded()) is patches
     assert choose_patches(patches, 0.01, seeded()).shape[1] == 1
+
+
+def test_only_sharp_images_are_blurred_and_others_stay_as_they_are():
+    images = torch.rand(4, 1, 64, 64)
+    config, sharp = NOTHING.model_copy(update={"blur_probability": 1.0}), torch.tensor([True, False, True, False])
+    changed = augment(images, config, seeded(), sharp=sharp)
+    torch.testing.assert_close(changed[~sharp], images[~sharp], atol=1e-5, rtol=0)
+    assert changed[sharp].std() < 0.6 * images[sharp].std()

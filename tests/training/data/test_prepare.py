@@ -11,6 +11,7 @@ from app.errors import ConfigurationError
 from app.patchnet.findings import FINDING_NAMES
 from training import commands
 from training.data.datasets import read_film, read_films
+from training.data.description import BY_LAYOUT, read_description
 from training.data.layouts import SourceFilm, chexpert
 from training.data.prepare import make_film, prepare
 
@@ -53,6 +54,7 @@ def test_a_folder_of_dicom_films_becomes_films_of_unknown_labels(tmp_path):
     done = commands.prepare("dicom", tmp_path / "source", None, tmp_path / "out", 64, 1)
     films = read_films(tmp_path / "out/films.csv")
     assert (done.films, len(films)) == (1, 1)
+    assert read_description(done.description) == BY_LAYOUT["dicom"]
     assert films.labels.isnan().all()
     assert (read_film(films.paths[0], 64) - read_film(chest, 64)).abs().max() <= 0.5 / 255 + 1e-6
 

@@ -16,7 +16,7 @@ from tests.factories import film_8bit, jpeg_file
 from training import commands
 from training.data.datasets import FilmDataset, Films
 from training.measure import served_precision as serving
-from training.publish.model_card import with_serving
+from training.publish.serving_section import with_serving
 
 
 @pytest.fixture(scope="module")

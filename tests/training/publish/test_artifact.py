@@ -1,0 +1,137 @@
+"""What a published artifact states: measured figures, and provenance from the data sets' descriptions alone."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from app.patchnet import artifact, backbones
+from app.patchnet.model import PatchNet
+from tests.training.conftest import make_films
+from training import commands
+from training.data.datasets import FilmDataset, read_films
+from training.data.description import BY_LAYOUT, DatasetDescription, write_description
+from training.fit.head import fit_head
+from training.measure.inference import predict_logits
+from training.measure.subgroups import Subgroup
+from training.publish.artifact import Release, publish, trained_findings
+from training.publish.provenance import provenance
+
+DESCRIPTION = DatasetDescription(
+    name="Made radiographs",
+    licence="public domain",
+    weights_licence="MIT",
+    attribution="Radiographs: nobody.",
+    caveats=("They are noise.",),
+    derived={"Enlarged Cardiomediastinum": "Cardiomegaly"},
+    intended_use="Tests.",
+)
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("held-out")
+    make_films(folder, "test", 48, seed=9)
+    return read_films(folder / "test.csv")
+
+
+@pytest.fixture
+def published(recipe, small_data, held_out, tmp_path):
+    torch.manual_seed(0)
+    network = PatchNet(backbones.build_pretrained(recipe.backbone, 14), recipe.image_size, recipe.patch_size)
+    train = read_films(small_data / "train.csv")
+    fit_head(network, recipe.backbone, FilmDataset(train, recipe.image_size), penalty=0.001)
+    release = Release(
+        version="1",
+        provenance=provenance(recipe, len(train), [DESCRIPTION]),
+        trained=trained_findings([train]),
+        left_out={"B": Subgroup(40, 9, 0.612)},
+        experiments=[("what", "valid"), ("nothing", "0.500")],
+    )
+    valid, test = (FilmDataset(films, recipe.image_size) for films in (read_films(small_data / "valid.csv"), held_out))
+    result = publish(network, recipe, valid, test, tmp_path / "small", release, device="cpu", resamples=50)
+    return result, network, test
+
+
+def test_a_published_artifact_is_calibrated_measured_and_loads(published):
+    result, network, test = published
+    loaded = artifact.load(result.directory)
+    manifest = loaded.manifest
+    by_name = {record.name: record for record in manifest.findings}
+    assert by_name["Fracture"].status == "untrained"
+    assert by_name["Edema"].status == "validated"
+    assert by_name["Edema"].quality == result.test.findings["Edema"]
+    assert by_name["Enlarged Cardiomediastinum"].status == "derived"
+    assert set(by_name["Edema"].operating_points) == {"balanced", "sensitive", "specific"}
+    assert manifest.default_operating_point == result.decided.default
+    assert manifest.metrics["test.auroc.mean"] == result.test.mean_auroc
+    assert manifest.metrics["test.positives_per_radiograph"] == result.decided.test[0].all
+    assert (manifest.licence, manifest.display_limit > 0) == ("MIT", True)
+    np.testing.assert_allclose(
+        predict_logits(loaded.network, test, 4, "cpu"), predict_logits(network, test, 4, "cpu"), atol=1e-5
+    )
+    card = (result.directory / artifact.CARD).read_text()
+    assert "| Edema | 24 / 24 |" in card
+    assert "They are noise." in card
+    assert "is made from the label of Cardiomegaly" in card
+    assert "AUROC is 0.612 (B: 0.612 (40 radiographs, 9 findings))" in card
+    assert "| nothing | 0.500 |" in card
+    assert "| Sex: Female |" in card
+    assert "| Edema | validated | test | 24 / 24 |" in card
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", card)
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert (result.directory / picture).stat().st_size > 1000
+
+
+def make_data(folder, description):
+    for name in ("train", "valid", "test"):
+        make_films(folder, name, 18, seed=len(name))
+    if description is not None:
+        write_description(description, folder)
+    return folder
+
+
+def publish_one_step(folder, recipe, tmp_path):
+    """One optimiser step on 18 radiographs, from random weights."""
+    one_step = {"epochs": 1, "batch_images": 18, "head_penalty": None, "initial": "random", "micro_batch_images": 6}
+    (tmp_path / "recipe.yaml").write_text(recipe.model_copy(update=one_step).model_dump_json())
+    arguments = tmp_path / "recipe.yaml", folder, tmp_path / "work"
+    commands.train(*arguments, "cpu")
+    commands.publish(*arguments, tmp_path / "published", "1", "cpu")
+    return tmp_path / "published"
+
+
+@pytest.mark.parametrize("description", [BY_LAYOUT["chexpert"], None], ids=["chexpert", "none"])
+def test_other_data_get_their_own_provenance_and_one_step_validates_nothing(recipe, tmp_path, description):
+    (tmp_path / "chexpert").mkdir()
+    folder = publish_one_step(make_data(tmp_path / "chexpert", description), recipe, tmp_path)
+    manifest, card = artifact.read_manifest(folder), (folder / artifact.CARD).read_text()
+    texts = [path.read_text() for path in folder.iterdir() if path.suffix in {".json", ".md", ".svg"}]
+    everything = "\n".join([*texts, *(path.name for path in folder.iterdir())]).casefold()
+    for foreign in ("nih", "chestx-ray14", "visual review"):
+        assert foreign not in everything
+    assert manifest.licence == "not stated"
+    assert manifest.intended_use.startswith("Not stated.")
+    assert ("Stanford" in card) == (description is not None)
+    assert ("- Caveats: not stated" in card) == (description is None)
+    assert "validated" not in {record.status for record in manifest.findings}
+
+
+def test_operating_points_of_an_artifact_are_measured_again(published, small_data, held_out, tmp_path):
+    directory = published[0].directory
+    csv_file = held_out.paths[0].parent.parent / "test.csv"
+    (tmp_path / "description.yaml").write_text("name: made\nderived: {Edema: Consolidation}\n")
+    options = [tmp_path / "description.yaml"], tmp_path / "cache", "cpu", 50
+    before = (directory / artifact.WEIGHTS).read_bytes()
+    decided = commands.operating_points(str(directory), [csv_file], [csv_file], *options)
+    manifest, card = artifact.read_manifest(directory), (directory / artifact.CARD).read_text()
+    assert manifest.findings == decided.records
+    by_name = {record.name: record for record in manifest.findings}
+    assert by_name["Edema"].status == "derived"
+    assert by_name["Pneumonia"].operating_points["balanced"].dataset == f"{csv_file.parent.name}/test"
+    assert card.count("## Decisions") == 1
+    assert f"{csv_file.parent.name}/test" in card
+    assert (directory / artifact.WEIGHTS).read_bytes() == before
+    assert len(list((tmp_path / "cache").iterdir())) == 1
