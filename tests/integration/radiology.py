@@ -80,7 +80,7 @@ def storescu(port: int, *files: Path, called="MEDPATCHNET", calling=WEB_SENDER, 
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-def store(port: int, films, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout=60.0) -> list[int | None]:
+def store(port: int, radiographs, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout=60.0) -> list[int | None]:
     """Send radiographs with pynetdicom over one association; returns each status, None without a response."""
     entity = ApplicationEntity(calling)
     entity.dimse_timeout = entity.network_timeout = timeout
@@ -91,7 +91,7 @@ def store(port: int, films, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout
     statuses: list[int | None] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for content in films:
+        for content in radiographs:
             try:
                 statuses.append(association.send_c_store(dcmread(BytesIO(content))).get("Status"))
             except RuntimeError:  # the association ended

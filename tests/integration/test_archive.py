@@ -18,7 +18,7 @@ def results(client, rg1) -> list[bytes]:
 
 
 def test_objects_are_returned_byte_for_byte_in_the_study_of_the_radiograph(orthanc, rg1, results):
-    film = dcmread(BytesIO(rg1), stop_before_pixels=True)
+    radiograph = dcmread(BytesIO(rg1), stop_before_pixels=True)
     answer = stow(orthanc, [rg1, *results])
     assert answer.status_code == 200, answer.text
     for content in results:
@@ -27,9 +27,9 @@ def test_objects_are_returned_byte_for_byte_in_the_study_of_the_radiograph(ortha
         assert orthanc.file(made.SOPInstanceUID) == content
     with orthanc.client() as client:
         (study,) = client.get("/dicom-web/studies").json()
-        assert study["0020000D"]["Value"] == [film.StudyInstanceUID]
-        modalities = client.get(f"/dicom-web/studies/{film.StudyInstanceUID}/series").json()
-    assert {series["00080060"]["Value"][0] for series in modalities} == {film.Modality, "SR", "OT", "PR"}
+        assert study["0020000D"]["Value"] == [radiograph.StudyInstanceUID]
+        modalities = client.get(f"/dicom-web/studies/{radiograph.StudyInstanceUID}/series").json()
+    assert {series["00080060"]["Value"][0] for series in modalities} == {radiograph.Modality, "SR", "OT", "PR"}
 
 
 def test_storing_twice_changes_nothing(orthanc, rg1, results):

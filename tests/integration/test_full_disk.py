@@ -12,7 +12,7 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.integration
 
 OUT_OF_RESOURCES = 0xA700
-FILMS = 12
+RADIOGRAPHS = 12
 
 
 class Volume:
@@ -50,9 +50,9 @@ def pacs(volume, tmp_path, start_orthanc):
     return archive, settings, port
 
 
-def send(port, films):
+def send(port, radiographs):
     """Indices of accepted radiographs, and the statuses of the others."""
-    statuses = store(port, films)
+    statuses = store(port, radiographs)
     return {index for index, status in enumerate(statuses) if status == 0}, set(statuses) - {0}
 
 
@@ -64,10 +64,10 @@ def metrics(service):
 def test_a_full_disk_refuses_new_work_and_loses_no_accepted_work(pacs, volume, start_service, rg1):
     archive, settings, port = pacs
     service, study = start_service(**settings), new_study()
-    films = [radiograph_as(rg1, study, number) for number in range(FILMS)]
+    radiographs = [radiograph_as(rg1, study, number) for number in range(RADIOGRAPHS)]
     archive.kill()  # results cannot be delivered
-    accepted, others = send(port, films)
-    assert 0 < len(accepted) < FILMS
+    accepted, others = send(port, radiographs)
+    assert 0 < len(accepted) < RADIOGRAPHS
     assert others == {OUT_OF_RESOURCES}
     with service.client() as client:
         eventually(lambda: client.get("/readyz").status_code == 503)
@@ -78,9 +78,9 @@ def test_a_full_disk_refuses_new_work_and_loses_no_accepted_work(pacs, volume, s
         volume.remount("size=512m")
         eventually(lambda: client.get("/readyz").status_code == 200)
     archive.start()
-    missing = [film for index, film in enumerate(films) if index not in accepted]
+    missing = [radiograph for index, radiograph in enumerate(radiographs) if index not in accepted]
     assert send(port, missing) == (set(range(len(missing))), set())
-    eventually(lambda: len(archive.instances()) == FILMS)
+    eventually(lambda: len(archive.instances()) == RADIOGRAPHS)
     eventually(lambda: "pacs_spool_bytes 0.0" in metrics(service))
     assert service.stop() == 0
 

@@ -50,8 +50,8 @@ def web(pacs):
         yield client
 
 
-def expected(client, film) -> dict[str, bytes]:
-    made = [content for kind in KINDS for content in objects(client, film, kind)]
+def expected(client, radiograph) -> dict[str, bytes]:
+    made = [content for kind in KINDS for content in objects(client, radiograph, kind)]
     return {dcmread(BytesIO(content)).SOPInstanceUID: content for content in made}
 
 
@@ -83,10 +83,10 @@ def finished(client, job):
 @pytest.mark.parametrize("sender", [WEB_SENDER, DIMSE_SENDER])
 def test_a_radiograph_sent_to_the_listener_has_its_results_in_the_archive(pacs, web, archive, rg1, tmp_path, sender):
     service, port = pacs
-    film = radiograph_as(rg1, study := new_study(), 1)
-    path = tmp_path / "film.dcm"
-    path.write_bytes(film)
-    made = expected(web, film)
+    radiograph = radiograph_as(rg1, study := new_study(), 1)
+    path = tmp_path / "radiograph.dcm"
+    path.write_bytes(radiograph)
+    made = expected(web, radiograph)
     assert len(made) >= 3
     for _ in range(2):  # the second time changes nothing
         sent = storescu(port, path, calling=sender)
@@ -102,9 +102,9 @@ def test_a_radiograph_sent_to_the_listener_has_its_results_in_the_archive(pacs, 
 
 def test_a_study_of_the_archive_is_analysed_and_reported_by_its_job(web, archive, rg1):
     study = new_study()
-    films = [radiograph_as(rg1, study, number) for number in (1, 2)]
-    assert stow(archive, films).status_code == 200
-    made = expected(web, films[0]) | expected(web, films[1])
+    radiographs = [radiograph_as(rg1, study, number) for number in (1, 2)]
+    assert stow(archive, radiographs).status_code == 200
+    made = expected(web, radiographs[0]) | expected(web, radiographs[1])
     path = f"/studies/{study}/analyze?source=archive&target=archive"
     answer = web.post(path, headers={"Idempotency-Key": "once"})
     assert answer.status_code == 202, answer.text

@@ -35,22 +35,22 @@ pytestmark = [
 ]
 
 
-def sender(port, films, done):
+def sender(port, radiographs, done):
     """Send every radiograph until it is accepted once, across restarts of the listener."""
-    waiting = list(films)
+    waiting = list(radiographs)
     while waiting:
         try:
             statuses = store(port, waiting, timeout=30)
         except OSError:
             statuses = []
         accepted = {index for index, status in enumerate(statuses) if status == 0}
-        waiting = [film for index, film in enumerate(waiting) if index not in accepted]
+        waiting = [radiograph for index, radiograph in enumerate(waiting) if index not in accepted]
         sleep(0.2)
     gc.collect()
     done.set()
 
 
-def killed_and_complete(start_service, start_orthanc, folder, film, *, films, kills, seed):
+def killed_and_complete(start_service, start_orthanc, folder, radiograph, *, radiographs, kills, seed):
     """Kill the service and the archive at random moments, and wait for all results."""
     archive: Orthanc = start_orthanc()
     config = write_config(folder, archive, outputs=("sr", "gsps"), port=(port := free_port()))
@@ -58,7 +58,7 @@ def killed_and_complete(start_service, start_orthanc, folder, film, *, films, ki
     moments, study = random.Random(seed), new_study()
     service = start_service(**settings)
     done = threading.Event()
-    sent = [radiograph_as(film, study, number) for number in range(films)]
+    sent = [radiograph_as(radiograph, study, number) for number in range(radiographs)]
     thread = threading.Thread(target=sender, args=(port, sent, done), daemon=True)
     thread.start()
     for number in range(kills):
@@ -71,7 +71,7 @@ def killed_and_complete(start_service, start_orthanc, folder, film, *, films, ki
         service = start_service(**settings)
     eventually(done.is_set, timeout_s=1800)
     thread.join(60)
-    expected = 2 * films
+    expected = 2 * radiographs
     eventually(lambda: len(archive.instances()) >= expected, timeout_s=1800, every_s=1)
     with service.client() as client:
         eventually(lambda: 'pacs_waiting{queue="instances"} 0.0' in client.get("/metrics").text, timeout_s=60)
@@ -93,14 +93,14 @@ def complete(archive, study, expected):
 
 @pytest.mark.thorough
 def test_every_radiograph_has_one_set_of_results_after_kills(start_service, start_orthanc, tmp_path, rg1):
-    result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=6, kills=1, seed=1)
+    result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, radiographs=6, kills=1, seed=1)
     complete(*result)
 
 
 @pytest.mark.slow
 def test_many_radiographs_have_one_set_of_results_each_after_twenty_kills(start_service, start_orthanc, tmp_path, rg1):
     begin = monotonic()
-    result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=200, kills=20, seed=2)
+    result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, radiographs=200, kills=20, seed=2)
     complete(*result)
     print(f"\n200 radiographs, 20 kills: complete after {monotonic() - begin:.0f} s")
 
@@ -112,7 +112,7 @@ def test_a_thousand_radiographs_over_four_associations(start_service, start_orth
     Sender and archive share the processors with the service, so its processor time is printed separately.
     """
     archive = start_orthanc()
-    port, study, films = free_port(), new_study(), 1000
+    port, study, radiographs = free_port(), new_study(), 1000
     config = write_config(tmp_path, archive, outputs=("sr",), port=port, max_associations=4)
     spool = 50 * len(rg1)
     service = start_service(**pacs_settings(tmp_path, config, max_spool_bytes=spool))
@@ -126,29 +126,29 @@ def test_a_thousand_radiographs_over_four_associations(start_service, start_orth
     begin, spent = monotonic(), processor_seconds(service.process.pid)
     done = [threading.Event() for _ in range(4)]
     for part, event in enumerate(done):
-        sent = (radiograph_as(rg1, study, number) for number in range(part, films, 4))
+        sent = (radiograph_as(rg1, study, number) for number in range(part, radiographs, 4))
         threading.Thread(target=sender, args=(port, sent, event), daemon=True).start()
-    eventually(lambda: len(archive.instances()) >= films, timeout_s=3600, every_s=1)
+    eventually(lambda: len(archive.instances()) >= radiographs, timeout_s=3600, every_s=1)
     seconds = monotonic() - begin
-    each = (processor_seconds(service.process.pid) - spent) / films
+    each = (processor_seconds(service.process.pid) - spent) / radiographs
     assert all(event.wait(60) for event in done)
     peak.set()
     watcher.join()
-    assert len(archive.instances()) == films
+    assert len(archive.instances()) == radiographs
     with service.client() as client:
         text = client.get("/metrics").text
     refused = re.search(r'pacs_received_total{outcome="spool_full"} (\S+)', text)
-    print(f"\n/predict alone {bare:.2f}/s, PACS {films / seconds:.2f}/s ({films / seconds / bare:.0%})")
+    print(f"\n/predict alone {bare:.2f}/s, PACS {radiographs / seconds:.2f}/s ({radiographs / seconds / bare:.0%})")
     print(f"processor time of the service: {each_bare:.2f} s and {each:.2f} s per radiograph ({each_bare / each:.0%})")
     print(f"answered 0xA700: {refused[1] if refused else '?'}; peak memory {highest['kB'] / 1024:.0f} MiB")
     assert highest["kB"] < 4 * 1024 * 1024
 
 
-def rate_of_predictions(client, film, count):
+def rate_of_predictions(client, radiograph, count):
     """Responses of /predict per second, four requests at a time."""
     with ThreadPoolExecutor(4) as pool:
         begin = monotonic()
-        answers = list(pool.map(lambda _: client.post("/predict", content=film).status_code, range(count)))
+        answers = list(pool.map(lambda _: client.post("/predict", content=radiograph).status_code, range(count)))
     assert set(answers) == {200}
     return count / (monotonic() - begin)
 

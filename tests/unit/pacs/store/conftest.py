@@ -34,7 +34,7 @@ def postgres() -> Iterator[str]:
     initdb = installed("initdb", *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
     folder = Path(
         tempfile.mkdtemp(prefix="postgres", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-    )  # not pytest's, which lets nobody else in
+    )  # not the user postgres cannot enter the folder of pytest
     as_user = []
     if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         shutil.chown(folder, "postgres", "postgres")

@@ -112,10 +112,10 @@ def is_closed(connection) -> bool:
 
 
 def test_echo_and_store_with_dcmtk(scp, tmp_path):
-    (tmp_path / "film.dcm").write_bytes(chest_dicom())
+    (tmp_path / "image.dcm").write_bytes(chest_dicom())
     titles = ["-aet", CALLING, "-aec", CALLED, "127.0.0.1", str(scp.port)]
     assert subprocess.run([installed("echoscu"), *titles], check=False).returncode == 0
-    assert subprocess.run([installed("storescu"), *titles, str(tmp_path / "film.dcm")], check=False).returncode == 0
+    assert subprocess.run([installed("storescu"), *titles, str(tmp_path / "image.dcm")], check=False).returncode == 0
     (arrival,) = scp.accepted
     assert (arrival.source, arrival.sop_class_uid) == (CALLING, DX)
     dataset = dcmread(BytesIO(arrival.content))
@@ -330,10 +330,10 @@ def pdv(content, *, command, last) -> bytes:
 
 def test_leading_zeros_of_a_uid_are_kept_and_not_logged(scp, tmp_path, caplog):
     with silence():
-        film = chest_dicom(SOPInstanceUID="1.2.03.004")
-    (tmp_path / "film.dcm").write_bytes(film)
+        radiograph = chest_dicom(SOPInstanceUID="1.2.03.004")
+    (tmp_path / "image.dcm").write_bytes(radiograph)
     command = [installed("storescu"), "-aet", CALLING, "-aec", CALLED, "127.0.0.1", str(scp.port)]
-    assert subprocess.run([*command, str(tmp_path / "film.dcm")], check=False).returncode == 0
+    assert subprocess.run([*command, str(tmp_path / "image.dcm")], check=False).returncode == 0
     (arrival,) = scp.accepted
     assert arrival.sop_instance_uid == "1.2.03.004"
     assert not [record for record in caplog.records if record.name.startswith("pydicom")]

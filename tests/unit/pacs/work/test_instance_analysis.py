@@ -40,7 +40,7 @@ def analyse(reporter):
     models = SimpleNamespace(get=lambda name: MODEL)
     limits = DecodeLimits(pixels=10_000_000, inflated_bytes=10_000_000)
     analyzer = InstanceAnalyzer(models, Predictor(), reporter, Metrics(), (), limits, 60.0)
-    return asyncio.run(analyzer.analyse(b"film", ORDER))
+    return asyncio.run(analyzer.analyse(b"image", ORDER))
 
 
 def test_a_kind_that_a_library_cannot_create_leaves_the_others(capsys):

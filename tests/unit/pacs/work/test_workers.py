@@ -25,7 +25,7 @@ from app.pacs.work.study_worker import StudyWorker
 from app.telemetry import Metrics, PacsMetrics
 from tests.unit.pacs.store.conftest import Clock, make_store
 
-FILM = Arrival("MODALITY", "1.2.1", "1.2.3", b"film")
+ARRIVAL = Arrival("MODALITY", "1.2.1", "1.2.3", b"image")
 ORDER = Order("pacs", ("sr",), "chest", "rule")
 FOUND = FoundStudy((FoundInstance("1.2", "1.2.5", "1.2.1", "1.2.3"),))
 MADE = Analysed(ORDER, "1.2", "1.2.3", (Result("1.2", "1.2.88", "1.9", b"report"),))
@@ -62,7 +62,7 @@ class Node:
         return await self._next()
 
     def decide(self, content, source):
-        return ORDER if content == FILM.content else None
+        return ORDER if content == ARRIVAL.content else None
 
 
 @pytest.fixture
@@ -107,20 +107,20 @@ def delivery_worker(store, metrics, node, timeout_s=LONG_S):
 
 
 def queue_result(store):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     (pending,) = store.inbox.claim(1)
     store.inbox.analysed(pending, ORDER, "1.2", MADE.results)
 
 
 def test_an_analysed_instance_has_results_in_the_outbox(store, metrics):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     assert step(instance_worker(store, metrics, Node(MADE)))
     assert counted(metrics.films, "analysed") == 1
     assert [item.result for item in store.outbox.claim("pacs", 9, 99)] == list(MADE.results)
 
 
 def test_an_instance_without_a_matching_rule_is_ignored(store, metrics):
-    store.inbox.accept(replace(FILM, content=b"other"))
+    store.inbox.accept(replace(ARRIVAL, content=b"other"))
     assert step(instance_worker(store, metrics, Node()))
     assert counted(metrics.films, "ignored") == 1
     assert store.depths().waiting["instances"] == store.depths().spool_bytes == 0
@@ -130,7 +130,7 @@ def test_an_instance_without_a_matching_rule_is_ignored(store, metrics):
     "answer", [InferenceFailed("the device is gone"), UNEXPECTED, None], ids=["domain error", "unexpected", "too slow"]
 )
 def test_a_failed_analysis_is_retried(store, metrics, clock, capsys, answer):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     worker = instance_worker(store, metrics, Node(answer, MADE), timeout_s=SHORT_S if answer is None else LONG_S)
     assert step(worker)
     assert counted(metrics.films, "retried") == 1
@@ -142,14 +142,14 @@ def test_a_failed_analysis_is_retried(store, metrics, clock, capsys, answer):
 
 
 def test_an_unreadable_instance_is_refused_at_once_and_its_bytes_are_deleted(store, metrics):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     assert step(instance_worker(store, metrics, Node(UnreadableImage("not an image"))))
     assert counted(metrics.films, "refused") == 1
     assert store.depths().spool_bytes == 0
 
 
 def test_an_instance_that_crashes_its_decoder_is_refused_at_the_third_attempt(store, metrics, clock):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     worker = instance_worker(store, metrics, Node(*[DecoderCrashed("died")] * 3))
     for _ in range(3):
         assert step(worker)
@@ -161,7 +161,7 @@ def test_an_instance_that_crashes_its_decoder_is_refused_at_the_third_attempt(st
 def test_an_instance_that_always_causes_an_unexpected_error_is_a_dead_letter_at_the_third_attempt(
     store, metrics, clock, capsys
 ):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     worker = instance_worker(store, metrics, Node(*[UNEXPECTED] * 3))
     for _ in range(3):
         assert step(worker)
@@ -175,7 +175,7 @@ def test_an_instance_that_always_causes_an_unexpected_error_is_a_dead_letter_at_
 
 def test_a_kind_that_cannot_be_created_is_a_dead_letter_at_once_and_the_others_are_sent(store, metrics):
     problem = Problem("object_not_created", "cannot be created (ValueError)", permanent=True)
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     assert step(instance_worker(store, metrics, Node(replace(MADE, failed=(FailedOutput("sc", problem),)))))
     assert counted(metrics.films, "incomplete") == 1
     assert [item.result for item in store.outbox.claim("pacs", 9, 99)] == list(MADE.results)
@@ -185,7 +185,7 @@ def test_a_kind_that_cannot_be_created_is_a_dead_letter_at_once_and_the_others_a
 
 def test_different_bytes_under_the_uid_of_a_result_are_refused_and_the_first_are_kept(store, metrics):
     queue_result(store)
-    store.inbox.accept(replace(FILM, source="OTHER"))
+    store.inbox.accept(replace(ARRIVAL, source="OTHER"))
     other = replace(MADE, results=(replace(MADE.results[0], content=b"forged"),))
     assert step(instance_worker(store, metrics, Node(other)))
     assert counted(metrics.films, "refused") == 1
@@ -194,13 +194,13 @@ def test_different_bytes_under_the_uid_of_a_result_are_refused_and_the_first_are
 
 
 def test_an_instance_with_another_uid_than_announced_is_refused(store, metrics):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     assert step(instance_worker(store, metrics, Node(replace(MADE, sop_instance_uid="1.2.4"))))
     assert counted(metrics.films, "refused") == 1
 
 
 def test_a_target_missing_from_the_configuration_is_a_dead_letter(store, metrics):
-    store.inbox.accept(FILM)
+    store.inbox.accept(ARRIVAL)
     assert step(instance_worker(store, metrics, Node(MADE), targets=()))
     assert counted(metrics.films, "dead") == 1
     (letter,) = store.dead_letters()
@@ -209,7 +209,7 @@ def test_a_target_missing_from_the_configuration_is_a_dead_letter(store, metrics
 
 def test_the_instances_of_a_job_are_retrieved_and_analysed(store, metrics):
     store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
-    node = Node(FOUND, FILM.content, MADE)
+    node = Node(FOUND, ARRIVAL.content, MADE)
     assert step(study_worker(store, metrics, node))
     assert step(instance_worker(store, metrics, node, source=node))
     assert counted(metrics.films, "analysed") == 1
