@@ -30,11 +30,12 @@ export function bindings(act) {
 
 export function handleKey(event, table) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const isArrow = event.key.startsWith("Arrow");
-  const row = table.find(({ keys, needsShift }) => keys[event.key] && (!isArrow || Boolean(needsShift) === event.shiftKey));
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // with Caps Lock too
+  const isArrow = key.startsWith("Arrow");
+  const row = table.find(({ keys, needsShift }) => keys[key] && (!isArrow || Boolean(needsShift) === event.shiftKey));
   if (!row) return;
   event.preventDefault();
-  row.keys[event.key](event);
+  row.keys[key](event);
 }
 
 const signs = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", PageDown: "PgDn", PageUp: "PgUp", Escape: "Esc", Delete: "Del" };

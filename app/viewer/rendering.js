@@ -67,8 +67,8 @@ function showPane(pane, workspace) {
   pane.mode.hidden = workspace.tool !== "patches" || !reading;
   pane.empty.hidden = Boolean(reading);
   pane.empty.textContent = pane.problem || translate(pane.name ? "analysing" : "drop");
-  const [first] = workspace.panes;
-  const interval = pane === first ? "" : intervalText(reading?.header, first.reading?.header);
+  const other = workspace.panes[0].reading;
+  const interval = reading === other ? "" : intervalText(reading?.header, other?.header);
   pane.caption.textContent = [captionOf(pane, workspace.rule), interval].filter(Boolean).join(" · ");
   Object.assign(viewport.look, { opacity: workspace.opacity, palette: workspace.palette, isHidden: workspace.isHidden });
   showCorners(pane);

@@ -205,7 +205,7 @@ function hide(event) {
 }
 
 function releaseHide(event) {
-  if (event.key === "h" && event.timeStamp - hiddenSince > HOLD_MS) workspace.set("isHidden", !workspace.isHidden);
+  if (event.key.toLowerCase() === "h" && event.timeStamp - hiddenSince > HOLD_MS) workspace.set("isHidden", !workspace.isHidden);
 }
 
 const zoom = (factor, x, y) => workspace.look(({ view }) => view.zoom(factor, x, y));

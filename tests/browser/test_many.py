@@ -22,7 +22,7 @@ def test_two_findings_of_one_film_with_a_linked_cursor(opened):
     opened.click("#compare")
     captions = opened.locator(".caption").all_inner_texts()
     assert len(set(captions)) == 2
-    assert all(text.startswith("RG1.dcm") for text in captions)
+    assert all(text.startswith("RG1.dcm") and text.endswith("%") for text in captions)
     opened.mouse.move(5, 5)
     before = cursor(opened, 1)
     opened.mouse.move(*centre(opened, 0))
@@ -153,6 +153,6 @@ def test_a_refused_prior_leaves_the_radiograph_beside_it(opened):
     expect(opened.locator("#problem")).to_contain_text("leg.dcm")
     expect(opened.locator(".finding")).to_have_count(0)
     expect(opened.locator(".caption").first).to_contain_text("RG1.dcm")
-    frame(opened, 0).focus()
+    opened.mouse.click(*centre(opened, 0))
     expect(opened.locator("#problem")).to_be_empty()
     expect(opened.locator(".finding")).to_have_count(14)

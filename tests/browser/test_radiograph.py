@@ -200,12 +200,12 @@ def test_the_page_fits_the_screen(new_page, rg1, size):
     assert min(width, height) > 0.35 * min(size)
 
 
-def test_a_lateral_film_and_no_film_at_all_are_warned_about(page):
+def test_a_lateral_view_and_an_image_of_no_chest_are_warned_about(page):
     open_radiograph(page, chest_dicom(ViewPosition="LL"))
     expect(page.locator("#warnings")).to_contain_text("Lateral view")
     expect(page.locator("#warnings")).to_contain_text("Not recognised as an upright frontal")
     page.click("#language")
-    expect(page.locator("#warnings")).to_contain_text("seitliche Aufnahme")
+    expect(page.locator("#warnings")).to_contain_text("Seitliche Aufnahme")
 
 
 def test_a_large_radiograph_is_shown_and_zoomed(page):
