@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.dicom_objects.content import ReportKind
 from app.patchnet.saliency import Border, MapKind
-from app.rendering.overlay import FilmDepth, Palette
+from app.rendering.overlay import ColourScale, FilmDepth, Palette
 
 
 class ImageQuery(BaseModel):
@@ -64,6 +64,12 @@ class ExplainQuery(ImageQuery):
     border: Border = Field("coverage", description="How a shift-averaged map treats pixels near the border.")
     format: Literal["json", "png"] | None = Field(None, description="Overrides the Accept header.")
     opacity: float | None = Field(None, ge=0, le=1, description="PNG: opacity of the evidence over the film.")
-    size: int | None = Field(None, ge=64, le=4096, description="PNG: longest side in pixels (default: the film's).")
-    legend: bool = Field(False, description="PNG: draw the scale.")
+    size: int | None = Field(
+        None, ge=64, le=4096, description="PNG: longest side of the radiograph in pixels (default: its own)."
+    )
+    legend: bool = Field(True, description="PNG: caption and colour scale in a band below the radiograph.")
+    scale: ColourScale = Field(
+        "fixed",
+        description="PNG: fixed: colours comparable between all images of the model; display: the range of this map.",
+    )
     palette: Palette = Field("red-blue", description="PNG: colours for and against.")

@@ -78,7 +78,7 @@ def _ask(client: httpx.Client, url: str, film: bytes) -> DemoResult:
         raise InferenceFailed(f"/predict answered {answer.status_code}")
     prediction = PredictBody.model_validate_json(answer.content)
     striking = _most_striking(prediction)
-    query = {"class": striking, "format": "png", "legend": "true"}
+    query = {"class": striking, "format": "png"}
     overlay = client.post("/explain", params=query, content=film, headers=headers)
     if overlay.status_code != HTTPStatus.OK:
         raise InferenceFailed(f"/explain answered {overlay.status_code}")

@@ -139,7 +139,7 @@ def explain(
     map_kind: Annotated[Literal["raw", "scaled"], typer.Option("--map", help="Patch logits, or scaled.")] = "raw",
     offset: Annotated[int | None, typer.Option(help="Pixels between shifted grids; default: the exact grid.")] = None,
     stride: Annotated[int | None, typer.Option(help="Odd: the map of offset 1, interpolated every so many px.")] = None,
-    legend: Annotated[bool, typer.Option(help="Draw the scale.")] = False,
+    legend: Annotated[bool, typer.Option(help="Caption and colour scale below the picture.")] = True,
     model: Model = None,
     device: Device = None,
 ) -> None:
