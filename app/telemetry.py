@@ -157,19 +157,25 @@ class Metrics:
 
 
 class PacsMetrics:
-    """The metrics of the radiology network, beside those of ``metrics``."""
+    """The metrics of the PACS, in the registry of ``metrics``."""
 
     def __init__(self, metrics: Metrics) -> None:
         registry, prefix = metrics.registry, "medpatchnet_pacs"
-        self.films = Counter(f"{prefix}_films", "Films worked on, tries counted.", ("outcome",), registry=registry)
-        self.objects = Counter(f"{prefix}_objects", "Results sent, tries counted.", ("outcome",), registry=registry)
-        self.received = Counter(f"{prefix}_received", "Objects sent by C-STORE.", ("outcome",), registry=registry)
-        self.associations = Counter(
-            f"{prefix}_associations", "Associations that were asked for.", ("outcome",), registry=registry
+        self.films = Counter(
+            f"{prefix}_films", "Attempts to analyse an instance, by outcome.", ("outcome",), registry=registry
         )
-        self.waiting = Gauge(f"{prefix}_waiting", "Work that waits, by queue.", ("queue",), registry=registry)
-        self.dead = Gauge(f"{prefix}_dead", "Work that was given up, by queue.", ("queue",), registry=registry)
-        self.spool_bytes = Gauge(f"{prefix}_spool_bytes", "Images and results kept.", registry=registry)
+        self.objects = Counter(
+            f"{prefix}_objects", "Attempts to deliver a result, by outcome.", ("outcome",), registry=registry
+        )
+        self.received = Counter(
+            f"{prefix}_received", "Objects received by C-STORE, by outcome.", ("outcome",), registry=registry
+        )
+        self.associations = Counter(
+            f"{prefix}_associations", "Requested associations, by outcome.", ("outcome",), registry=registry
+        )
+        self.waiting = Gauge(f"{prefix}_waiting", "Waiting work, by queue.", ("queue",), registry=registry)
+        self.dead = Gauge(f"{prefix}_dead", "Dead letters, by queue.", ("queue",), registry=registry)
+        self.spool_bytes = Gauge(f"{prefix}_spool_bytes", "Stored bytes of images and results.", registry=registry)
         for counter, outcomes in (
             (self.films, FilmOutcome),
             (self.objects, ObjectOutcome),

@@ -1,7 +1,7 @@
-"""The pool of processes that decode, so that a codec can hang, crash or bloat without the service noticing.
+"""A pool of decode processes, so that a codec that hangs, crashes or exhausts memory does not affect the service.
 
-The processes are started as plain modules, not through ``multiprocessing``: its children import the parent's main
-module, which would pull the network and the web framework into each of them, and its exit handlers wait for them.
+The processes are plain modules, not children of ``multiprocessing``: those import the parent's main module, which would
+load the model and the web framework into each of them, and its exit handlers wait for them.
 """
 
 import asyncio
@@ -28,20 +28,20 @@ _READY_LENGTH = 16
 
 
 class DecodePool:
-    """Decodes images in worker processes. ``decode`` is for one event loop; everything else is safe from any thread.
+    """Decodes images in worker processes. ``decode`` belongs to one event loop; all other methods are thread-safe.
 
-    As many threads as workers wait for answers, so a thread always finds a worker idle. A worker that timed out or died
-    is replaced at once; its successor imports the codecs while the others work on. An image whose worker was killed
-    from outside is tried once more.
+    There are as many threads as workers, so a thread always finds an idle worker. A worker that timed out or died is
+    replaced at once; the new one imports the codecs while the others continue. An image whose worker was killed from
+    outside is decoded once more.
     """
 
     def __init__(self, workers: int, timeout_s: float, memory_bytes: int, limits: DecodeLimits) -> None:
-        """Make a pool, without starting it.
+        """Create a pool without starting it.
 
         Args:
             workers: number of processes.
-            timeout_s: longest decode of one image, from when a worker takes it.
-            memory_bytes: address space of one worker on top of what it has when idle.
+            timeout_s: maximum time for one image, seconds, from when a worker takes it.
+            memory_bytes: address space of one worker in addition to that of an idle one.
             limits: bounds of one decode.
         """
         self._size = workers
@@ -57,18 +57,18 @@ class DecodePool:
 
     @property
     def live_workers(self) -> int:
-        """Number of worker processes that run now."""
+        """Number of running worker processes."""
         with self._lock:
             return sum(worker.is_alive for worker in self._workers)
 
     @property
     def restarts(self) -> int:
-        """Number of workers that were replaced since the start."""
+        """Number of workers replaced since the start."""
         with self._lock:
             return self._restarts
 
     def start(self) -> None:
-        """Start the workers and wait until they are ready. Raises ConfigurationError where one does not get ready."""
+        """Start the workers and wait until they are ready. Raises ConfigurationError where one fails to start."""
         with self._lock:
             self._workers = [_Worker(self._arguments) for _ in range(self._size)]
         deadline = monotonic() + _START_TIMEOUT_S
@@ -78,26 +78,26 @@ class DecodePool:
             except (EOFError, OSError):
                 self.close()
                 raise ConfigurationError(
-                    "a decode worker does not start; it may be allowed too little memory"
+                    "a decode worker does not start; possibly its memory limit is too low"
                 ) from None
             self._idle.put(worker)
 
     async def decode(self, data: bytes) -> Radiograph:
-        """Decode one image in a worker; what ``decode_image`` raises is raised here.
+        """Decode one image in a worker.
 
-        Also raises DecodeTimeout, DecoderCrashed, NotReady before the start and Draining once closed. Being cancelled
-        leaves the worker to finish; its answer is dropped.
+        Raises the errors of ``decode_image``, DecodeTimeout, DecoderCrashed, NotReady before the start and Draining
+        after ``close``. After a cancellation the worker finishes the image and its answer is dropped.
         """
         with self._lock:
             if self._closed:
                 raise _draining()
             if not self._workers:
-                raise NotReady("the decode workers are not started")
+                raise NotReady("the decode workers have not been started")
             outcome = self._threads.submit(self._decode, data)
         return await asyncio.wrap_future(outcome)
 
     def replace_dead(self) -> None:
-        """Replace workers that died while idle. Those at work are the business of who waits for them."""
+        """Replace workers that died while idle. A busy worker is replaced by the thread that waits for it."""
         for _ in range(self._size):
             try:
                 worker = self._idle.get_nowait()
@@ -112,7 +112,7 @@ class DecodePool:
                 self._idle.put(worker)
 
     def close(self) -> None:
-        """End all workers; what waits or is being decoded is answered with Draining. May be called twice."""
+        """Stop all workers; waiting and running images get Draining. Idempotent."""
         with self._lock:
             self._closed = True
             workers, self._workers = self._workers, []
@@ -123,17 +123,17 @@ class DecodePool:
             worker.discard()
 
     def _decode(self, data: bytes) -> Radiograph:
-        """In a thread: one job with one worker, which is idle again, or replaced, before the outcome is known."""
+        """Decode one image in a thread. The worker is idle again, or replaced, before the outcome is returned."""
         worker = self._idle.get()
         try:
-            if not worker.is_alive:  # by our close, or killed while idle: not the fault of this image
+            if not worker.is_alive:  # closed, or killed while idle: not caused by this image
                 worker = self._replace(worker)
             try:
                 return worker.decode(data, self._timeout_s, self._limits)
             except DecoderCrashed:
                 if not worker.was_killed:
                     raise
-            worker = self._replace(worker)  # no codec kills its process: not the fault of this image either
+            worker = self._replace(worker)  # no codec sends SIGKILL: not caused by this image
             return worker.decode(data, self._timeout_s, self._limits)
         except (DecodeTimeout, DecoderCrashed, NotReady):
             worker = self._replace(worker)
@@ -142,7 +142,7 @@ class DecodePool:
             self._idle.put(worker)
 
     def _replace(self, worker: "_Worker") -> "_Worker":
-        """Kill a worker and start its successor. Raises Draining once closed."""
+        """Kill a worker and start a new one in its place. Raises Draining after ``close``."""
         with self._lock:
             if self._closed:
                 raise _draining() from None
@@ -155,23 +155,23 @@ class DecodePool:
 
 
 class _Worker:
-    """One worker process and the channel to it. Used by one thread at a time, but for ``kill`` and ``is_alive``."""
+    """One worker process and its channel. Used by one thread at a time, except ``kill`` and ``is_alive``."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
-        # -P: the working directory is the operator's and may hold modules of any name.
+        # -P: the working directory belongs to the operator and can hold modules of any name.
         command = [sys.executable, "-P", "-m", "app.decoding.worker", str(theirs.fileno()), *arguments]
         paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        # One thread each: the workers are the parallelism, and every thread costs address space.
+        # One thread each: several workers run in parallel, and every thread costs address space.
         threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # codecs print what they dislike about a file
+                stderr=subprocess.DEVNULL,  # codecs print complaints about a file
                 pass_fds=[theirs.fileno()],
-                process_group=0,  # Ctrl-C is for the service, which ends its workers itself
+                process_group=0,  # Ctrl-C reaches the service only, which stops its workers itself
                 env={**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)},
             )
         self._channel = Channel(ours)
@@ -183,13 +183,13 @@ class _Worker:
 
     @property
     def was_killed(self) -> bool:
-        """Whether someone else ended it: an operator, or the kernel for want of memory."""
+        """Whether it was killed from outside: by an operator, or by the kernel when memory runs out."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         return self._process.returncode == -signal.SIGKILL
 
     def wait_until_ready(self, deadline: float) -> None:
-        """Raises EOFError or OSError (TimeoutError with it) where the process does not come up."""
+        """Wait for the ready message. Raises EOFError or OSError (including TimeoutError) where it does not arrive."""
         if not self._ready:
             self._channel.receive(_READY_LENGTH, deadline)
             self._ready = True
@@ -197,25 +197,25 @@ class _Worker:
     def decode(self, data: bytes, timeout_s: float, limits: DecodeLimits) -> Radiograph:
         try:
             self.wait_until_ready(monotonic() + _START_TIMEOUT_S)
-        except (EOFError, OSError):  # not the fault of these bytes: it has not seen them
+        except (EOFError, OSError):  # not caused by these bytes: they were not sent yet
             raise NotReady("a decode worker does not start") from None
         try:
             deadline = monotonic() + timeout_s
             self._channel.send(data, deadline)
             return receive_radiograph(self._channel, limits, deadline)
         except TimeoutError:
-            raise DecodeTimeout(f"decoding took longer than {timeout_s:g} s and was stopped") from None
+            raise DecodeTimeout(f"decoding exceeded {timeout_s:g} s and was stopped") from None
         except (EOFError, OSError):
-            raise DecoderCrashed("the decoder died on these bytes; it was replaced") from None
+            raise DecoderCrashed("the decoder crashed on this file and was replaced") from None
 
     def kill(self) -> None:
         self._process.kill()
 
     def discard(self) -> None:
-        """Reap a killed process and hang up."""
+        """Reap a killed process and close the channel."""
         self._process.wait()
         self._channel.close()
 
 
 def _draining() -> Draining:
-    return Draining("the service is shutting down and decodes no more images")
+    return Draining("the service is shutting down; no further images are decoded")

@@ -1,6 +1,6 @@
-"""How a decode worker and its pool talk: length-prefixed messages over a socket, pixels as raw bytes.
+"""The protocol between decode pool and decode worker: length-prefixed messages over a socket, pixels as raw bytes.
 
-Answers are JSON, not pickles, so that a worker taken over by a hostile file cannot run code in the service.
+Answers are JSON, not pickle, so that a worker compromised by a hostile file cannot run code in the service.
 """
 
 import json
@@ -32,32 +32,32 @@ _ERRORS: dict[str, type[ImageError]] = {
 
 
 class Channel:
-    """One end of the conversation. Deadlines are on the ``time.monotonic`` clock; beyond one is a TimeoutError."""
+    """One end of a connection. Deadlines are on the ``time.monotonic`` clock; a missed one raises TimeoutError."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
 
     def send(self, message: bytes | memoryview, deadline: float | None = None) -> None:
-        """Send one message. Raises OSError where the other end is gone."""
+        """Send one message. Raises OSError where the peer has closed the connection."""
         self._limit(deadline)
         self._socket.sendall(_LENGTH.pack(len(message)))
         self._limit(deadline)
         self._socket.sendall(message)
 
     def receive(self, largest: int, deadline: float | None = None) -> bytes:
-        """Receive one message of at most ``largest`` bytes. Raises EOFError where the other end is gone."""
+        """Receive a message of at most ``largest`` bytes. Raises EOFError where the peer has closed the connection."""
         message = bytearray(self._receive_length(largest, deadline))
         self._fill(memoryview(message), deadline)
         return bytes(message)
 
     def receive_into(self, buffer: memoryview, deadline: float | None = None) -> None:
-        """Receive one message of exactly the length of ``buffer``. Raises EOFError where the other end is gone."""
+        """Receive one message of exactly the length of ``buffer``. Raises EOFError for another length or at the end."""
         if self._receive_length(len(buffer), deadline) != len(buffer):
             raise EOFError
         self._fill(buffer, deadline)
 
     def close(self) -> None:
-        """Hang up: the other end reads an end of file."""
+        """Close the connection: the peer reads an end of file."""
         self._socket.close()
 
     def _receive_length(self, largest: int, deadline: float | None) -> int:
@@ -87,20 +87,20 @@ class Channel:
 
 
 def send_radiograph(channel: Channel, radiograph: Radiograph) -> None:
-    """Answer with a radiograph: a header, then its pixels [H, W] float32 as they lie in memory."""
+    """Answer with a radiograph: a header, then its pixels [H, W] float32 in row-major order."""
     header = {"facts": asdict(radiograph.facts), "warnings": [asdict(warning) for warning in radiograph.warnings]}
     channel.send(json.dumps(header).encode())
     channel.send(np.ascontiguousarray(radiograph.pixels).data.cast("B"))
 
 
 def send_error(channel: Channel, error: ImageError) -> None:
-    """Answer with a refusal."""
+    """Answer with an error."""
     answer = {"error": error.code, "detail": error.detail, "transfer_syntax": error.transfer_syntax}
     channel.send(json.dumps(answer).encode())
 
 
 def receive_radiograph(channel: Channel, limits: DecodeLimits, deadline: float) -> Radiograph:
-    """The radiograph of an answer; raises the ImageError it holds, EOFError where it is not well-formed."""
+    """Receive a radiograph. Raises the ImageError of the answer, or EOFError where the answer is malformed."""
     try:
         header: dict[str, Any] = json.loads(channel.receive(_LARGEST_HEADER, deadline))
         if "error" in header:

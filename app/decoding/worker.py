@@ -1,4 +1,4 @@
-"""The process that decodes: started as a module by ``app.decoding.pool``, and allowed to die."""
+"""A decode worker: a process that ``app.decoding.pool`` starts as a module and replaces when it dies."""
 
 import os
 import resource
@@ -12,16 +12,16 @@ from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
 
 READY = b"ready"
-_LARGEST_BODY = 1 << 40  # the service bounds bodies; a bound here only keeps lengths sane
+_LARGEST_BODY = 1 << 40  # the service limits bodies; this limit only rejects absurd lengths
 _ORPHAN_GRACE_S = 5.0
 _NICENESS = 5
 
 
 def serve(channel: Channel, limits: DecodeLimits, orphan_limit_s: float = 0.0) -> None:
-    """Decode message by message until the other end hangs up.
+    """Decode one message after the other until the peer closes the connection.
 
-    ``orphan_limit_s``: the kernel kills this process when one image takes longer, for the case that no parent is left
-    to do so; 0 means no such limit.
+    ``orphan_limit_s``: the kernel kills this process when one image takes longer, in case the parent no longer exists;
+    0 means no limit.
     """
     channel.send(READY)
     while True:
@@ -42,18 +42,17 @@ def _answer(channel: Channel, data: bytes, limits: DecodeLimits) -> None:
         radiograph = decode_image(data, limits)
     except ImageError as error:
         send_error(channel, error)
-    except Exception as error:  # noqa: BLE001 - the last boundary of this process; the class alone is safe to tell
+    except Exception as error:  # noqa: BLE001 - last boundary of the process; only the class name is free of data
         send_error(channel, DecoderCrashed(f"the decoder failed with {type(error).__name__}"))
     else:
         send_radiograph(channel, radiograph)
 
 
 def confine(memory_bytes: int) -> None:
-    """Bound the address space to what is mapped now and ``memory_bytes`` more; leave no core dumps, obey no signals.
+    """Limit the address space to the current one plus ``memory_bytes``, disable core dumps, ignore signals.
 
-    SIGINT and SIGTERM to the whole group mean that the service drains: it still needs this process and ends it by
-    hanging up. A core dump would hold the pixels of a patient. Where cores are short, the process that answers clients
-    and probes goes before this one.
+    On SIGINT or SIGTERM to the process group the service drains: it still needs this process and stops it by closing
+    the connection. A core dump would hold the pixels of a patient. The niceness gives the service precedence.
     """
     os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -64,7 +63,7 @@ def confine(memory_bytes: int) -> None:
 
 
 def mapped_bytes() -> int:
-    """The address space of this process in bytes; 0 where the system does not tell."""
+    """The address space of this process in bytes; 0 where the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[0]) * resource.getpagesize()

@@ -1,1 +1,1 @@
-"""Bytes → Radiograph, and saliency → picture. Knows neither torch nor HTTP."""
+"""From the bytes of an image file to display-ready pixels. Independent of torch and of HTTP."""

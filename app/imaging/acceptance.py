@@ -1,4 +1,4 @@
-"""What is accepted as a chest radiograph, judged by the attributes of a data set: facts, refusals and warnings."""
+"""Acceptance of chest radiographs by the attributes of a data set: facts, refusals and warnings."""
 
 import re
 from typing import cast
@@ -16,9 +16,9 @@ _SOP_CLASS_MODALITIES = {
     uid.DigitalXRayImageStorageForPresentation: "DX",
     uid.DigitalXRayImageStorageForProcessing: "DX",
 }
-# CHEST is the Defined Term of PS3.16 Annex L; the others are what scanners write in free or local wording.
+# CHEST is the Defined Term of PS3.16 Annex L; the others are free or local words that devices write.
 BODY_PARTS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "TORAX", "TORACE", "PULMON"})
-# What a refusal may repeat. Defined Terms of Modality, PS3.3 C.7.3.1.1.1, and the commoner ones of Body Part Examined.
+# Values that a refusal can quote: Defined Terms of Modality (PS3.3 C.7.3.1.1.1), common ones of Body Part Examined.
 _OTHER_MODALITIES = frozenset(
     {"ANN", "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "ECG", "EEG", "EMG", "EOG"}
     | {"EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "M3D", "MG", "MR"}
@@ -68,17 +68,17 @@ def known_transfer_syntax(transfer_syntax: uid.UID) -> str | None:
 
 
 def modality_of(dataset: Dataset) -> str | None:
-    """The modality as the object says, or as its SOP class does."""
+    """The Modality of a data set, else the modality of its SOP class."""
     return _code(dataset, "Modality") or _SOP_CLASS_MODALITIES.get(dataset.get("SOPClassUID"))
 
 
 def body_part_of(dataset: Dataset) -> str | None:
-    """The body part as the object says."""
+    """The Body Part Examined of a data set."""
     return _code(dataset, "BodyPartExamined")
 
 
 def read_facts(dataset: Dataset, transfer_syntax: uid.UID) -> ImageFacts:
-    """The attributes a client may rely on, each reduced to the characters of its value representation."""
+    """The facts of a data set, each value reduced to the characters of its value representation."""
     return ImageFacts(
         format="dicom",
         rows=_number(dataset, "Rows"),
@@ -95,44 +95,48 @@ def read_facts(dataset: Dataset, transfer_syntax: uid.UID) -> ImageFacts:
 
 
 def require_chest_radiograph(dataset: Dataset, facts: ImageFacts) -> None:
-    """Raise NoPixels without an image, NotAChestRadiograph unless it is one frame of a chest from CR or DX."""
+    """Raise NoPixels without an image, NotAChestRadiograph unless it is one CR or DX frame of a chest."""
     _require_pixels(dataset, facts)
     if facts.modality not in MODALITIES:
-        found = _told_modality(facts.modality)
+        found = _quotable_modality(facts.modality)
         raise NotAChestRadiograph(f"{found} is not accepted; accepted are {', '.join(MODALITIES)}")
     if not is_chest(facts.body_part):
-        found = facts.body_part if facts.body_part in _OTHER_BODY_PARTS else "another than the chest"
+        found = facts.body_part if facts.body_part in _OTHER_BODY_PARTS else "other than the chest"
         raise NotAChestRadiograph(f"body part {found} is not accepted; accepted are CHEST, THORAX or none")
     frames = _number(dataset, "NumberOfFrames")
     if frames > 1:
-        raise NotAChestRadiograph(f"an object of {frames} frames is not accepted; accepted is a single frame")
+        raise NotAChestRadiograph(
+            f"an object of {frames} frames is not accepted; accepted are objects of a single frame"
+        )
     if facts.photometric_interpretation == "PALETTE COLOR":
         raise NotAChestRadiograph("palette colour is not accepted; accepted are MONOCHROME1 and MONOCHROME2")
 
 
 def require_size(rows: int, columns: int, limits: DecodeLimits) -> None:
-    """Raise UnreadableImage for an image without extent, ImageTooLarge for one over ``limits.pixels``."""
+    """Raise UnreadableImage for an empty image, ImageTooLarge for more than ``limits.pixels``."""
     if rows < 1 or columns < 1:
         raise UnreadableImage(f"an image of {rows} × {columns} pixels has no extent")
     if rows * columns > limits.pixels:
-        raise ImageTooLarge(f"{rows} × {columns} pixels are more than the limit of {limits.pixels}")
+        raise ImageTooLarge(f"{rows} × {columns} pixels exceed the limit of {limits.pixels}")
 
 
 def is_chest(body_part: str | None) -> bool:
-    """Whether a Body Part Examined names the chest and nothing else, or nothing at all; words of views may stand by."""
+    """Whether a Body Part Examined is empty or names only the chest; words for views are allowed beside it."""
     words = {word for word in re.split(r"[^A-Z]+", body_part or "") if word}
     return words - _VIEW_WORDS <= BODY_PARTS
 
 
 def read_warnings(dataset: Dataset, facts: ImageFacts) -> tuple[ImageWarning, ...]:
-    """What a reader of the result should know: a lateral view, a secondary capture."""
+    """Warnings that follow from the attributes: a lateral view, a secondary capture."""
     warnings: list[ImageWarning] = []
     codes = {str(item.get("CodeValue")) for item in dataset.get("ViewCodeSequence") or ()}
     if facts.view in _LATERAL_VIEWS or (facts.view is None and codes & _LATERAL_CODES):
-        detail = "this is a lateral view; the measured quality may not hold for it"
+        detail = "this is a lateral view; the model was validated on frontal views only"
         warnings.append(ImageWarning("lateral_view", detail))
     if str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
-        detail = "this is a secondary capture: a screenshot or a digitised film, maybe with annotations in its pixels"
+        detail = (
+            "this is a secondary capture, such as a screenshot or a digitised film; its pixels can hold annotations"
+        )
         warnings.append(ImageWarning("secondary_capture", detail))
     return tuple(warnings)
 
@@ -141,20 +145,20 @@ def _require_pixels(dataset: Dataset, facts: ImageFacts) -> None:
     if any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
         return
     if facts.rows:
-        raise NoPixels("the object describes an image but holds no pixel data; it may be truncated")
-    found = _told_modality(facts.modality)
+        raise NoPixels("the object describes an image but holds no pixel data; it is possibly truncated")
+    found = _quotable_modality(facts.modality)
     raise NoPixels(f"{found} holds no image; accepted are images of {', '.join(MODALITIES)}")
 
 
-def _told_modality(modality: str | None) -> str:
-    """A modality as refusals name it: only Defined Terms, since damage can shift a patient's name into any value."""
+def _quotable_modality(modality: str | None) -> str:
+    """A modality as quoted in refusals: Defined Terms only, since damage can shift patient data into any value."""
     if modality is None:
         return "an object without modality"
     return f"modality {modality}" if modality in MODALITIES or modality in _OTHER_MODALITIES else "an unknown modality"
 
 
 def _code(dataset: Dataset, keyword: str) -> str | None:
-    """A value of VR CS, upper case, cut to its 16 characters, everything else removed: it is shown to clients."""
+    """A value of VR CS in upper case, reduced to its permitted characters and 16 of them."""
     text = _NOT_CODE.sub("", _first_text(dataset, keyword).upper())
     return text.strip()[:_CODE_LENGTH] or None
 
@@ -171,6 +175,6 @@ def _number(dataset: Dataset, keyword: str) -> int:
 
 def _first_text(dataset: Dataset, keyword: str) -> str:
     value = cast(object, dataset.get(keyword))
-    if isinstance(value, MultiValue):  # where one value is allowed
+    if isinstance(value, MultiValue):  # where a single value is permitted
         value = next(iter(cast("MultiValue[object]", value)), None)
     return "" if value is None else str(value).strip("\0 ")

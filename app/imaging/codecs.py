@@ -1,7 +1,7 @@
-"""Two decoders that pydicom lacks, in the form of its plugins: OpenJPEG without pylibjpeg, and 12-bit JPEG by GDCM.
+"""Two decoder plugins that pydicom lacks: OpenJPEG without pylibjpeg, and 12-bit JPEG Extended through GDCM.
 
-OpenJPEG decodes JPEG 2000 faster than GDCM and is the only one here for HTJ2K. pydicom refuses 12-bit JPEG Extended on
-behalf of GDCM, which decodes it when told the precision.
+OpenJPEG decodes JPEG 2000 faster than GDCM and is the only installed decoder for HTJ2K. pydicom does not pass 12-bit
+JPEG Extended to GDCM, although GDCM decodes it when the precision is given.
 """
 
 from typing import Any, cast
@@ -15,7 +15,7 @@ OPENJPEG = "medpatchnet-openjpeg"
 GDCM_12_BIT = "medpatchnet-gdcm-12-bit"
 _OPENJPEG_SYNTAXES = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 
-# pydicom asks a plugin module for these two names.
+# pydicom requires both names in a plugin module.
 DECODER_DEPENDENCIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_OPENJPEG_SYNTAXES, ("openjpeg>=2.4",)),
     uid.JPEGExtended12Bit: ("gdcm>=3.0.10",),
@@ -23,12 +23,12 @@ DECODER_DEPENDENCIES: dict[str, tuple[str, ...]] = {
 
 
 def is_available(syntax: str) -> bool:
-    """Whether a decoder of this module reads the transfer syntax."""
+    """Whether this module has a decoder for the transfer syntax."""
     return syntax in DECODER_DEPENDENCIES
 
 
 def register() -> None:
-    """Make both decoders known to pydicom; a second call changes nothing."""
+    """Register both decoders with pydicom. Idempotent."""
     for syntax in _OPENJPEG_SYNTAXES:
         _add(syntax, OPENJPEG, "decode_j2k")
     _add(uid.JPEGExtended12Bit, GDCM_12_BIT, "decode_12_bit_jpeg")
@@ -41,7 +41,7 @@ def _add(syntax: uid.UID, label: str, function: str) -> None:
 
 
 def decode_j2k(frame: bytes, runner: DecodeRunner) -> bytearray:
-    """One JPEG 2000 or HTJ2K frame as little endian samples; tells ``runner`` their width. Raises RuntimeError."""
+    """Decode one JPEG 2000 or HTJ2K frame to little endian samples; sets their width. Raises RuntimeError."""
     decoded = decode_pixel_data(frame, version=2)
     precision = int(runner.get_option("j2k_precision", runner.bits_stored))
     runner.set_option("bits_allocated", 8 if precision <= 8 else 16)
@@ -51,7 +51,7 @@ def decode_j2k(frame: bytes, runner: DecodeRunner) -> bytearray:
 
 
 def decode_12_bit_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
-    """One grayscale JPEG Extended frame of 12-bit samples as little endian 16-bit samples."""
+    """Decode one grayscale JPEG Extended frame of 12-bit samples to little endian 16-bit samples."""
     library = cast(Any, gdcm)  # SWIG bindings without types
     fragment = library.Fragment()
     fragment.SetByteStringValue(frame)
@@ -67,4 +67,4 @@ def decode_12_bit_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
     image.SetPixelFormat(library.PixelFormat(1, 16, 12, 11, 0))
     image.SetDataElement(element)
     runner.set_option("bits_allocated", 16)
-    return cast(str, image.GetBuffer()).encode("utf-8", "surrogateescape")  # SWIG hands bytes over as a string
+    return cast(str, image.GetBuffer()).encode("utf-8", "surrogateescape")  # SWIG returns bytes as a string

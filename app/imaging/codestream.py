@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, read from its header without decoding it."""
+"""Size and end of a compressed frame, read from its header without decoding it."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 
 @dataclass(frozen=True)
 class FrameSize:
-    """Rows, columns and samples per pixel that a frame's own header claims."""
+    """Rows, columns and samples per pixel in a frame's own header."""
 
     rows: int
     columns: int
@@ -49,10 +49,10 @@ def j2k_size(data: bytes) -> FrameSize | None:
 
 
 def frame_size(data: bytes) -> FrameSize | None:
-    """The size that a JPEG, JPEG-LS or JPEG 2000 frame claims; None where the bytes are none of these."""
+    """The size in the header of a JPEG, JPEG-LS or JPEG 2000 frame; None for other bytes."""
     return jpeg_size(data) if data.startswith(_JPEG_START) else j2k_size(data)
 
 
 def has_end(data: bytes) -> bool:
-    """Whether the frame's end marker is there: decoders fill what is missing of a truncated frame without a word."""
+    """Whether the frame ends with its end marker: decoders fill the missing part of a truncated frame silently."""
     return _END in data[-_TRAILER_SEARCHED:]

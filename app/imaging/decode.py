@@ -1,4 +1,4 @@
-"""Bytes → Radiograph: the one entry to all readers."""
+"""Decode an image file of any accepted format."""
 
 from app.errors import NotAChestRadiograph
 from app.imaging.dicom import decode_dicom
@@ -8,15 +8,15 @@ from app.imaging.sniffing import sniff
 
 
 def decode_image(data: bytes, limits: DecodeLimits) -> Radiograph:
-    """Decode a DICOM, PNG or JPEG file, told apart by its bytes, into display-ready pixels.
+    """Decode a DICOM, PNG or JPEG file into display-ready pixels. The format is detected from the bytes.
 
-    Raises the ``ImageError`` that says why it is no single-frame grayscale chest radiograph; no other exception.
+    Raises an ``ImageError`` unless the file is a single-frame grayscale chest radiograph; no other exception.
     """
     kind = sniff(data)
     radiograph = decode_dicom(data, limits) if kind == "dicom" else decode_raster(data, kind, limits)
     if radiograph.pixels.min() == radiograph.pixels.max():
         raise NotAChestRadiograph(
-            "all pixels have the same value once displayed; accepted is an exposed film",
+            "all displayed pixels have the same value; only exposed radiographs are accepted",
             radiograph.facts.transfer_syntax,
         )
     return radiograph

@@ -1,4 +1,4 @@
-"""The DICOM reader: data set → display-ready pixels. All that pydicom raises ends here as a domain error."""
+"""The DICOM reader: from a data set to display-ready pixels. Exceptions of pydicom become domain errors here."""
 
 import struct
 import zlib
@@ -19,8 +19,8 @@ from app.imaging.dicom_file import DicomFile, read_file, read_transfer_syntax, s
 from app.imaging.grayscale import FullRange, apply_modality, apply_polarity, apply_voi, gray_of_rgb
 from app.imaging.radiograph import DecodeLimits, ImageWarning, Radiograph
 
-# What pydicom and its plugins raise on damaged input. An error of our own could hide among them: the tests of good
-# files show that none does, and answering 500 to a damaged file would be worse.
+# What pydicom and its plugins raise on damaged input. This could mask a bug of this package; tests of intact files
+# guard against that, and a damaged file must not end as an internal error.
 _FAILURES = (
     ArithmeticError,
     AssertionError,
@@ -77,7 +77,7 @@ class _PixelLayout:
 def decode_dicom(data: bytes, limits: DecodeLimits) -> Radiograph:
     """Decode a DICOM file (PS3.10, with or without preamble) into display-ready pixels.
 
-    Raises the ``ImageError`` that fits, with the transfer syntax where it is known; nothing else but for a bug.
+    Raises an ``ImageError``, with the transfer syntax where it is known.
     """
     known: str | None = None
     with silence():
@@ -90,8 +90,8 @@ def decode_dicom(data: bytes, limits: DecodeLimits) -> Radiograph:
             raise
         except MemoryError:
             raise ImageTooLarge("decoding the DICOM object needs more memory than is allowed", known) from None
-        except _FAILURES:  # their text may quote attribute values: dropped
-            raise UnreadableImage("the DICOM object is damaged: it cannot be parsed or decoded", known) from None
+        except _FAILURES:  # their texts can quote attribute values, so they are dropped
+            raise UnreadableImage("the DICOM object is damaged and cannot be parsed or decoded", known) from None
 
 
 def _radiograph(file: DicomFile, limits: DecodeLimits) -> Radiograph:
@@ -138,7 +138,7 @@ def _layout(dataset: Dataset) -> _PixelLayout:
     if layout.bits_allocated not in _BITS_ALLOCATED or not 1 <= layout.bits_stored <= layout.bits_allocated:
         raise UnreadableImage(
             f"{layout.bits_stored} of {layout.bits_allocated} bits per sample are not accepted; "
-            "accepted are up to 8 of 8 and up to 16 of 16"
+            "accepted are 1 to 8 of 8 bits and 1 to 16 of 16 bits"
         )
     return layout
 
@@ -148,14 +148,14 @@ def _require_native_length(dataset: Dataset, layout: _PixelLayout) -> None:
     if actual < layout.length:
         raise UnreadableImage(
             f"the pixel data are truncated: {layout.rows} × {layout.columns} pixels need {layout.length} bytes, "
-            f"{actual} are there"
+            f"but only {actual} are present"
         )
     if dataset.get("HighBit", layout.bits_stored - 1) != layout.bits_stored - 1:
-        raise UnreadableImage("stored bits that are not the lowest of their word (High Bit) are not accepted")
+        raise UnreadableImage("a High Bit other than Bits Stored - 1 is not accepted")
 
 
 def _checked_plugin(file: DicomFile, layout: _PixelLayout) -> str:
-    """The decoder for a compressed frame, once its own header is known to fit: codecs allocate what the header says."""
+    """The decoder plugin for a compressed frame whose header matches: codecs allocate memory by that header."""
     syntax = file.transfer_syntax
     if syntax not in TRANSFER_SYNTAXES:
         raise UnreadableImage(
@@ -170,7 +170,7 @@ def _checked_plugin(file: DicomFile, layout: _PixelLayout) -> str:
     if (claimed.rows, claimed.columns, claimed.samples) != (layout.rows, layout.columns, layout.samples):
         raise UnreadableImage(
             f"the compressed frame holds {claimed.rows} × {claimed.columns} pixels of {claimed.samples} samples, "
-            f"the object says {layout.rows} × {layout.columns} of {layout.samples}"
+            f"but the data set declares {layout.rows} × {layout.columns} of {layout.samples}"
         )
     if not has_end(frame):
         raise UnreadableImage("the compressed frame is truncated: its end marker is missing")
@@ -180,10 +180,10 @@ def _checked_plugin(file: DicomFile, layout: _PixelLayout) -> str:
 
 
 def _display(stored: NDArray[np.integer], dataset: Dataset) -> tuple[NDArray[np.float32], tuple[ImageWarning, ...]]:
-    """Stored values → displayed [H, W] in [0, 1], and warnings.
+    """Displayed values [H, W] in [0, 1] of stored values, and warnings.
 
-    A table of all stored values is transformed instead of the film, which is several times as large. Padding is left
-    out of the range and shown black, so that it looks the same in both polarities.
+    The transformations are applied to a table of all stored values, which is several times smaller than the image.
+    Padding does not count for the range and is displayed black in both polarities.
     """
     padding = transforms.padding_range(dataset)
     real = stored
@@ -191,7 +191,7 @@ def _display(stored: NDArray[np.integer], dataset: Dataset) -> tuple[NDArray[np.
         real = stored[(stored < padding[0]) | (stored > padding[1])]
     low, high = (int(real.min()), int(real.max())) if real.size else (0, 0)
     if low == high:
-        raise NotAChestRadiograph("all pixels have the same value; accepted is an exposed film")
+        raise NotAChestRadiograph("all pixels have the same value; only exposed radiographs are accepted")
     start, stop = int(stored.min()), int(stored.max()) + 1
     values = np.arange(start, stop, dtype=np.float64)
     modality = apply_modality(values, transforms.modality_transform(dataset))
@@ -200,7 +200,7 @@ def _display(stored: NDArray[np.integer], dataset: Dataset) -> tuple[NDArray[np.
     if voi is not None and not getattr(voi, "is_valid", True):
         notes = (
             ImageWarning(
-                "window_ignored", "the display window has a width that is not allowed; the full range is shown"
+                "window_ignored", "the display window has an invalid width; the full range of values is displayed"
             ),
         )
         voi = None

@@ -1,4 +1,4 @@
-"""Bytes → data set: the file layer of DICOM (PS3.10), with a bound on what a deflated data set may become."""
+"""The file layer of DICOM (PS3.10): from bytes to a data set, with a bound on the size of an inflated data set."""
 
 import logging
 import warnings
@@ -23,7 +23,7 @@ _RAW_DEFLATE = -zlib.MAX_WBITS
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A parsed file: ``dataset`` without its meta group, and the transfer syntax it was sent in."""
+    """A parsed file: ``dataset`` without the file meta information, and its transfer syntax."""
 
     dataset: Dataset
     transfer_syntax: uid.UID
@@ -31,8 +31,8 @@ class DicomFile:
 
 @contextmanager
 def silence() -> Generator[None]:
-    """Keep pydicom and highdicom quiet: their warnings and log records quote attribute values, maybe a patient's."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]  # parents, without handlers of their own
+    """Suppress warnings and log records of pydicom and highdicom: they can quote patient data."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]  # parent loggers without handlers
     propagated = [logger.propagate for logger in loggers]
     for logger in loggers:
         logger.propagate = False
@@ -46,9 +46,9 @@ def silence() -> Generator[None]:
 
 
 def read_transfer_syntax(data: bytes) -> tuple[uid.UID, int]:
-    """The transfer syntax of a file, and where its data set starts.
+    """The transfer syntax of a file and the offset of its data set.
 
-    Taken from the meta group (PS3.10 section 7.1); where that is missing or silent, from the look of the first element.
+    Read from the file meta information (PS3.10 section 7.1); where that is missing, guessed from the first element.
     """
     stream = BytesIO(data)
     stream.seek(PREAMBLE_LENGTH + 4 if has_preamble(data) else 0)
@@ -61,8 +61,8 @@ def read_transfer_syntax(data: bytes) -> tuple[uid.UID, int]:
 def read_file(data: bytes, transfer_syntax: uid.UID, start: int, limits: DecodeLimits) -> DicomFile:
     """Parse the data set that starts at ``start``.
 
-    Raises UnreadableImage where it is truncated, and ImageTooLarge where it inflates beyond ``limits.inflated_bytes``;
-    what pydicom raises on damaged bytes passes through.
+    Raises UnreadableImage where it is truncated, ImageTooLarge where it inflates beyond ``limits.inflated_bytes``, and
+    any exception of pydicom on damaged bytes.
     """
     if transfer_syntax == uid.DeflatedExplicitVRLittleEndian:
         stream = BytesIO(_inflate(data[start:], limits.inflated_bytes))
@@ -72,8 +72,8 @@ def read_file(data: bytes, transfer_syntax: uid.UID, start: int, limits: DecodeL
     implicit = transfer_syntax == uid.ImplicitVRLittleEndian
     little = transfer_syntax != uid.ExplicitVRBigEndian
     dataset = read_dataset(stream, is_implicit_VR=implicit, is_little_endian=little)
-    if not dataset:  # pydicom drops all elements when the bytes end within one
-        raise UnreadableImage("the DICOM object is truncated or damaged: it ends within an attribute")
+    if not dataset:  # pydicom drops all elements when the bytes end inside an element
+        raise UnreadableImage("the DICOM object is truncated or damaged: it ends inside an attribute")
     return DicomFile(dataset, transfer_syntax)
 
 
@@ -82,7 +82,7 @@ def _is_past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: A
 
 
 def _guess_transfer_syntax(head: bytes) -> uid.UID:
-    """The transfer syntax of an undeclared data set: endianness by its low first group, VR by its two letters."""
+    """Guess an undeclared transfer syntax: byte order from the low first group number, VR from two capital letters."""
     if head[:1] == b"\0":
         return uid.ExplicitVRBigEndian
     value_representation = head[4:6]
@@ -91,7 +91,7 @@ def _guess_transfer_syntax(head: bytes) -> uid.UID:
 
 
 def _inflate(deflated: bytes, limit: int) -> bytes:
-    """Inflate a data set (PS3.5 section A.5) to at most ``limit`` bytes, whatever it claims or hides."""
+    """Inflate a data set (PS3.5 section A.5) to at most ``limit`` bytes."""
     inflater = zlib.decompressobj(_RAW_DEFLATE)
     inflated = inflater.decompress(deflated, limit + 1)
     if len(inflated) > limit:

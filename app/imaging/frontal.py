@@ -1,7 +1,7 @@
-"""Whether pixels look like an upright frontal chest film: a linear score of a thumbnail, to warn and never to refuse.
+"""A linear score of a thumbnail: does it look like an upright frontal chest radiograph? Warns, never refuses.
 
-It knows polarity and orientation, and what is no chest at all; a lateral view it may well miss. The weights are made by
-``python -m training.frontal``, which prints how often it is wrong.
+It detects wrong polarity, wrong orientation and other body parts; it can miss a lateral view. ``python -m
+training.frontal`` makes the weights and prints the error rates.
 """
 
 import json
@@ -17,28 +17,28 @@ from app.imaging.radiograph import ImageWarning
 
 SIDE = 32
 WEIGHTS = Path(__file__).with_name("frontal.json")
-CAUTION = ImageWarning(
+NOT_FRONTAL = ImageWarning(
     "not_frontal",
-    "this does not look like an upright frontal chest film (inverted, turned, another part or no film at all?); "
-    "the findings may mean nothing",
+    "this does not look like an upright frontal chest radiograph (inverted, rotated, another body part or not a "
+    "radiograph at all?); the findings can be meaningless",
 )
 
 
 @dataclass(frozen=True)
 class FrontalModel:
-    """``weights`` [SIDE²] over a standardised thumbnail; a score below ``threshold`` is warned about."""
+    """``weights`` [SIDE²] over a standardised thumbnail; a score below ``threshold`` causes a warning."""
 
     weights: NDArray[np.float64]
     bias: float
     threshold: float
 
     def score(self, pixels: NDArray[np.float32]) -> float:
-        """Log odds of a frontal film, for display-ready pixels [H, W]."""
+        """Log odds that display-ready pixels [H, W] are a frontal radiograph."""
         return float(thumbnail(pixels) @ self.weights + self.bias)
 
 
 def thumbnail(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The centred square of [H, W] as [SIDE²] with mean 0 and deviation 1: brightness and contrast do not count."""
+    """The centred square of [H, W] as [SIDE²] with mean 0 and standard deviation 1."""
     rows, columns = pixels.shape
     side = min(rows, columns)
     top, left = (rows - side) // 2, (columns - side) // 2
@@ -55,6 +55,6 @@ def frontal_model() -> FrontalModel:
 
 
 def frontal_warnings(pixels: NDArray[np.float32]) -> tuple[ImageWarning, ...]:
-    """A warning where the film does not look frontal and upright."""
+    """A warning unless the radiograph looks frontal and upright."""
     model = frontal_model()
-    return (CAUTION,) if model.score(pixels) < model.threshold else ()
+    return (NOT_FRONTAL,) if model.score(pixels) < model.threshold else ()

@@ -1,6 +1,6 @@
-"""Stored values → displayed values: the grayscale transformations of PS3.3 and PS3.4 Annex N, each a pure function.
+"""The grayscale transformations of PS3.3 and PS3.4 Annex N as pure functions, from stored to displayed values.
 
-The order is fixed by PS3.4 section N.2: modality, then values of interest, then presentation (polarity).
+PS3.4 section N.2 defines the order: modality, then values of interest, then presentation (polarity).
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class LookupTable:
 
 @dataclass(frozen=True)
 class Window:
-    """Window Center, Width and the function they enter (PS3.3 C.11.2.1.2, C.11.2.1.3)."""
+    """Window Center, Window Width and the VOI LUT Function (PS3.3 C.11.2.1.2, C.11.2.1.3)."""
 
     center: float
     width: float
@@ -40,14 +40,14 @@ class Window:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the width is allowed: at least 1 for LINEAR, above 0 for others (PS3.3 C.11.2.1.2, C.11.2.1.3)."""
+        """Whether both are finite and the width is at least 1 for LINEAR, above 0 otherwise (PS3.3 C.11.2.1)."""
         finite = bool(np.isfinite(self.center) and np.isfinite(self.width))
         return finite and (self.width >= 1 if self.function == "LINEAR" else self.width > 0)
 
 
 @dataclass(frozen=True)
 class FullRange:
-    """No VOI transformation: ``low`` … ``high``, the range of the values that occur, is shown."""
+    """No VOI transformation: the range of the values present, ``low`` … ``high``, is displayed."""
 
     low: float
     high: float
@@ -88,15 +88,15 @@ def apply_polarity(displayed: NDArray[np.float64], *, inverted: bool) -> NDArray
 
 
 def _look_up(values: NDArray[np.float64], table: LookupTable) -> NDArray[np.float64]:
-    """Entries of values; those outside the table take its first or last entry (PS3.3 C.11.1.1.1, C.11.2.1.1)."""
+    """Table entries of values; values outside the table take the first or last entry (PS3.3 C.11.1.1.1, C.11.2.1.1)."""
     index = np.clip(np.rint(values - table.first), 0, len(table.entries) - 1).astype(np.intp)
     return table.entries[index]
 
 
 def gray_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """Luminance [H, W] of an image [H, W, 3] that holds only greys; None where it has real colour.
+    """Gray levels [H, W] of an RGB image [H, W, 3] without colour; None for a colour image.
 
-    Up to 8 of 255 levels between the channels are taken for rounding of a lossy codec.
+    A difference of up to 8 of 255 levels between channels is attributed to lossy compression.
     """
     spread = rgb.max(axis=2) - rgb.min(axis=2)
     return None if int(spread.max(initial=0)) > 8 else rgb[:, :, 1]

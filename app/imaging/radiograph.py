@@ -1,4 +1,4 @@
-"""What decoding yields: display-ready pixels and the facts a client may rely on."""
+"""The result of decoding: display-ready pixels, facts about the image, and warnings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ ImageFormat = Literal["dicom", "png", "jpeg"]
 
 @dataclass(frozen=True)
 class ImageWarning:
-    """Something a reader of the result should know. ``code`` is stable, ``detail`` holds no patient data."""
+    """A warning to the reader of a result. ``code`` is stable; ``detail`` holds no patient data."""
 
     code: str
     detail: str
@@ -19,10 +19,10 @@ class ImageWarning:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """Where the pixels came from. DICOM attributes are None for other formats and where the object lacks them.
+    """Facts about the source image. DICOM attributes are None for other formats and where the data set lacks them.
 
-    ``rows`` and ``columns`` are those of the pixels. UIDs identify objects, not patients; they are answered to the
-    caller who sent the object and written nowhere else.
+    ``rows`` and ``columns`` are the size of the pixels. UIDs are returned to the caller who sent the object and stored
+    nowhere else.
     """
 
     format: ImageFormat
@@ -49,7 +49,7 @@ class Radiograph:
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Bounds of one decode: ``pixels`` = rows × columns, ``inflated_bytes`` = a deflated data set once inflated."""
+    """Bounds of one decode: ``pixels`` is rows × columns, ``inflated_bytes`` the size of an inflated data set."""
 
     pixels: int = 64_000_000
     inflated_bytes: int = 256 * 1024 * 1024

@@ -1,8 +1,8 @@
-"""PNG and JPEG → display-ready pixels. The header decides on size and kind before any pixel is decoded.
+"""The PNG and JPEG reader. Size and colour type are checked in the header before any pixel is decoded.
 
-Decisions: 8-bit files span 0 … 255; 16-bit files show the range of values that occurs, because most hold 12 unscaled
-bits. Transparent pixels are blended over black, like a film's surroundings. The EXIF orientation is applied, as viewers
-do.
+Gray levels: 8-bit files span 0 … 255; 16-bit files are displayed with the range of their values, because most hold 12
+unscaled bits. Transparent pixels are blended over black, the background of a radiograph. The EXIF orientation is
+applied, as viewers do.
 """
 
 import struct
@@ -34,13 +34,13 @@ _EXIF_ORIENTATION = 0x0112  # Exif 2.32 section 4.6.4
 _UPRIGHT = 1
 _PNG_HEADER_END = 24
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
-_COLOUR_REFUSAL = "a colour image is not accepted; accepted is grayscale, also where it is stored as equal channels"
+_COLOUR_REFUSAL = "a colour image is not accepted; accepted are gray images, also stored as equal colour channels"
 
 
 def decode_raster(data: bytes, kind: ImageFormat, limits: DecodeLimits) -> Radiograph:
-    """Decode a PNG or JPEG file of 8- or 16-bit grays into display-ready pixels.
+    """Decode a PNG or JPEG file of 8- or 16-bit gray levels into display-ready pixels.
 
-    Raises UnreadableImage, ImageTooLarge (by the header alone) or NotAChestRadiograph (colour, CMYK, animation).
+    Raises UnreadableImage, ImageTooLarge (from the header alone) or NotAChestRadiograph (colour, CMYK, animation).
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,7 +60,7 @@ def _decode(data: bytes, kind: ImageFormat, limits: DecodeLimits) -> Radiograph:
     with Image.open(BytesIO(data), formats=[kind]) as image:
         require_size(image.height, image.width, limits)
         if getattr(image, "n_frames", 1) > 1:
-            raise NotAChestRadiograph("an animated image is not accepted; accepted is a single frame")
+            raise NotAChestRadiograph("an animated image is not accepted; accepted are images of a single frame")
         orientation = int(image.getexif().get(_EXIF_ORIENTATION, _UPRIGHT))
         gray = _gray(image)
     pixels = np.ascontiguousarray(turn_upright(gray, orientation))
@@ -77,9 +77,9 @@ def _png_size(data: bytes) -> FrameSize | None:
 
 
 def _gray(image: Image.Image) -> NDArray[np.float32]:
-    """Displayed values [H, W] in [0, 1] of an image of any mode that PNG and JPEG yield; colour is refused."""
+    """Displayed values [H, W] in [0, 1] of an image of any mode of PNG and JPEG; colour is refused."""
     if image.mode == "CMYK":
-        raise NotAChestRadiograph("a CMYK image is not accepted; accepted is grayscale")
+        raise NotAChestRadiograph("a CMYK image is not accepted; accepted are gray images")
     if image.mode in _SIXTEEN_BIT_MODES:
         return _full_range(np.asarray(image).astype(np.float32))
     has_alpha = image.mode in {"LA", "RGBA"} or "transparency" in image.info
@@ -99,7 +99,7 @@ def _full_range(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def turn_upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
-    """Pixels [H, W] as a viewer shows them; an orientation outside 1 … 8 counts as 1 (Exif 2.32 section 4.6.4)."""
+    """Pixels [H, W] turned by an EXIF orientation; values outside 1 … 8 count as 1 (Exif 2.32 section 4.6.4)."""
     if orientation in {5, 6, 7, 8}:
         pixels = pixels.T
     if orientation in {2, 3, 6, 7}:
@@ -111,5 +111,7 @@ def turn_upright(pixels: NDArray[np.float32], orientation: int) -> NDArray[np.fl
 
 def _warnings(orientation: int) -> tuple[ImageWarning, ...]:
     if orientation in range(2, 9):
-        return (ImageWarning("orientation_applied", "the image was turned or mirrored as its EXIF orientation asks"),)
+        return (
+            ImageWarning("orientation_applied", "the image was rotated or mirrored according to its EXIF orientation"),
+        )
     return ()

@@ -1,4 +1,4 @@
-"""Which format bytes are in, judged by the bytes alone: what a caller declares is never trusted."""
+"""Detect the format of an image file from its bytes alone: a declared content type is never trusted."""
 
 from app.errors import UnreadableImage
 from app.imaging.radiograph import ImageFormat
@@ -8,16 +8,16 @@ _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _DICOM_PREFIX = b"DICM"
 PREAMBLE_LENGTH = 128
 
-# What a data set without preamble starts with: group 0002 or 0008, a low element number. Big endian has no group 0002,
-# because PS3.10 section 7.1 fixes the meta group to little endian.
+# First bytes of a data set without preamble: group 0002 or 0008 and a low element number. Big endian has no group 0002,
+# because PS3.10 section 7.1 fixes the file meta information to little endian.
 _BARE_STARTS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 _BARE_MINIMUM = 12
 
 
 def sniff(data: bytes) -> ImageFormat:
-    """The format of an image file. Raises UnreadableImage where it is neither DICOM, PNG nor JPEG.
+    """The format of an image file. Raises UnreadableImage unless it is DICOM, PNG or JPEG.
 
-    DICOM is tried first, because its preamble may hold the start of another format (PS3.10 section 7.1).
+    DICOM is checked first, because its preamble can hold the start of another format (PS3.10 section 7.1).
     """
     if has_preamble(data):
         return "dicom"
@@ -27,11 +27,11 @@ def sniff(data: bytes) -> ImageFormat:
         return "jpeg"
     if _starts_like_bare_data_set(data):
         return "dicom"
-    raise UnreadableImage("the bytes are neither DICOM, PNG nor JPEG; one of these is accepted")
+    raise UnreadableImage("the file is neither DICOM, PNG nor JPEG; only these are accepted")
 
 
 def has_preamble(data: bytes) -> bool:
-    """Whether the 128 bytes of preamble and the prefix DICM come first (PS3.10 section 7.1)."""
+    """Whether the file starts with a preamble of 128 bytes and the prefix DICM (PS3.10 section 7.1)."""
     return data[PREAMBLE_LENGTH : PREAMBLE_LENGTH + len(_DICOM_PREFIX)] == _DICOM_PREFIX
 
 

@@ -1,4 +1,4 @@
-"""Which grayscale transformations a data set asks for: attributes → values of ``app.imaging.grayscale``."""
+"""The grayscale transformations of a data set: from its attributes to the types of ``app.imaging.grayscale``."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -25,18 +25,18 @@ def modality_transform(dataset: Dataset) -> Rescale | LookupTable:
         return _lookup_table(table, signed=_is_signed(dataset))
     slope = _first_number(dataset, "RescaleSlope")
     intercept = _first_number(dataset, "RescaleIntercept")
-    # A slope of 0 would erase the image: scanners write it for "none".
+    # A slope of 0 would erase the image; some devices write 0 for "none".
     return Rescale(slope or 1.0, intercept or 0.0)
 
 
 def voi_transform(dataset: Dataset) -> Window | LookupTable | None:
-    """The first VOI LUT, else the first window, else None (PS3.3 C.11.2.1.1: alternatives, the first is the default).
+    """The first VOI LUT, else the first window, else None (PS3.3 C.11.2.1.1: alternatives; the first is the default).
 
-    The window may have a width that is not allowed; ``Window.is_valid`` tells.
+    The window can be invalid; see ``Window.is_valid``.
     """
     table = _first_item(dataset, "VOILUTSequence")
     if table is not None:
-        # Its input is the output of the modality step, which a negative intercept makes signed.
+        # Its input is the output of the modality step, which is signed with a negative intercept.
         negative = (_first_number(dataset, "RescaleIntercept") or 0.0) < 0
         return _lookup_table(table, signed=_is_signed(dataset) or negative)
     center = _first_number(dataset, "WindowCenter")
@@ -50,7 +50,7 @@ def voi_transform(dataset: Dataset) -> Window | LookupTable | None:
 def is_inverted(dataset: Dataset) -> bool:
     """Whether low values are displayed bright: MONOCHROME1 or Presentation LUT Shape INVERSE.
 
-    The two say the same and come together in DX objects (PS3.3 C.8.11.3.1.2), so both at once still invert once.
+    Both mean the same and occur together in DX objects (PS3.3 C.8.11.3.1.2), so both at once invert once.
     """
     shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
@@ -58,7 +58,7 @@ def is_inverted(dataset: Dataset) -> bool:
 
 
 def padding_range(dataset: Dataset) -> tuple[int, int] | None:
-    """Lowest and highest stored value that mark "no image here" (PS3.3 C.7.5.1.1.2); None where nothing does."""
+    """Lowest and highest stored value of padding (PS3.3 C.7.5.1.1.2); None without padding."""
     value = _integer(dataset, "PixelPaddingValue")
     if value is None:
         return None
@@ -75,7 +75,7 @@ def _lookup_table(item: Dataset, *, signed: bool) -> LookupTable:
     count = (count & 0xFFFF) or 2 * _HALF_OF_16_BIT
     entries = _lut_data(item["LUTData"].value, count, little_endian=bool(item.original_encoding[1]))
     if not 1 <= bits <= 16 or len(entries) != count:
-        raise ValueError("the descriptor of a lookup table does not fit its data")
+        raise ValueError("the descriptor of a lookup table does not match its data")
     return LookupTable(first, bits, entries.astype(np.float64))
 
 

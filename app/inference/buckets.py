@@ -1,4 +1,4 @@
-"""Batch sizes that a device prepares for once, and how any number of patches is cut to fit them."""
+"""Fixed batch sizes of a device, and the division of any number of patches into them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """Patches ``begin`` … ``end`` of a batch, run as ``size`` rows: the rest are filled up."""
+    """Patches ``begin`` … ``end`` of a batch, run as a batch of ``size``; the remaining rows are padding."""
 
     begin: int
     end: int
@@ -14,7 +14,7 @@ class Part:
 
 
 def bucket_sizes(smallest: int, largest: int) -> list[int]:
-    """Doubling sizes from ``smallest`` up, the last one at least ``largest``; ascending. Both are at least 1."""
+    """Sizes that double from ``smallest`` until one is at least ``largest``, ascending. Both are at least 1."""
     sizes = [max(1, smallest)]
     while sizes[-1] < largest:
         sizes.append(sizes[-1] * 2)
@@ -22,7 +22,7 @@ def bucket_sizes(smallest: int, largest: int) -> list[int]:
 
 
 def parts(count: int, sizes: Sequence[int]) -> list[Part]:
-    """``count`` patches as full batches of the largest size, and the rest in the smallest size that holds it."""
+    """Divide ``count`` patches into full batches of the largest size and a rest in the smallest size that holds it."""
     largest = max(sizes)
     cut: list[Part] = []
     for begin in range(0, count, largest):

@@ -1,4 +1,4 @@
-"""Which engines serve a network: what was asked for, or what is fastest with the same answers."""
+"""Choose the engines of a model: the configured ones, or the fastest whose results match those of torch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from app.inference.openvino_engine import OpenVinoEngine, chunk_of
 from app.settings import DevicePreference, EnginePreference
 from app.telemetry import get_logger
 
-# Largest difference of logits, on patches of noise, that rounding may explain; another network is far beyond it.
+# Largest difference of logits, on patches of noise, that rounding explains; another model differs far more.
 _TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16": 0.1}
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How a network is to be run.
+    """Options of the engines of a model.
 
-    ``threads`` 0 takes all cores. ``smallest`` and ``largest`` are the patches of one image and of the largest batch.
+    ``threads`` 0 uses all cores. ``smallest`` and ``largest`` are the patches of one image and of the largest batch.
     ``key`` and ``cache`` are those of ``exported``.
     """
 
@@ -38,24 +38,24 @@ class EngineOptions:
 
 
 def choose_device(preference: DevicePreference) -> str:
-    """``cpu`` or ``cuda``. Raises ConfigurationError where CUDA is asked for and there is none."""
+    """``cpu`` or ``cuda``. Raises ConfigurationError where CUDA is requested but not available."""
     if preference == "cpu":
         return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     if preference == "cuda":
-        raise ConfigurationError("device 'cuda' was asked for, but no CUDA device is usable; use 'auto' or 'cpu'")
+        raise ConfigurationError("device 'cuda' is configured, but no CUDA device is available; use 'auto' or 'cpu'")
     return "cpu"
 
 
 def make_engines(backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOptions) -> list[Engine]:
-    """Engines with the answers of the backbone: one on every visible CUDA device; on the CPU one, or two of OpenVINO.
+    """Make one engine on every visible CUDA device; on the CPU one engine, or two of OpenVINO.
 
-    Those two share the network: while one waits for its last chunk, or hands out answers, the other's chunks run.
-    ``backbone`` builds it; where a kept export serves, it is not called.
-    ``auto`` takes OpenVINO on the CPU and captured graphs on CUDA, unless they cannot take the network or their answers
-    on a test pattern are not torch's: then torch as it is. Raises ConfigurationError where the engine or the precision
-    that is asked for cannot serve.
+    Those two share the compiled model: while one waits for its last chunk or returns results, the chunks of the other
+    run. ``backbone`` builds the backbone; it is not called where a cached export is usable. ``auto`` takes OpenVINO on
+    the CPU and captured graphs on CUDA; it falls back to plain torch where these do not support the model or their
+    logits of a test pattern differ from torch's. Raises ConfigurationError where the configured engine or precision is
+    not usable.
     """
     if wanted.device == "cpu":
         engine = _on_cpu(backbone, patch_size, wanted)
@@ -73,8 +73,8 @@ def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOp
         export = exported(backbone, patch_size, chunk_of(patch_size), wanted.key, wanted.cache)
         engine = OpenVinoEngine(export.model, wanted.threads, wanted.precision)
         reason = _mismatch(engine, torch.from_numpy(export.answers), patch_size)
-    except RuntimeError as error:  # what torch.export and OpenVINO raise for a network they cannot take
-        engine, reason = None, f"it cannot take this network ({type(error).__name__})"
+    except RuntimeError as error:  # what torch.export and OpenVINO raise for an unsupported model
+        engine, reason = None, f"it does not support this model ({type(error).__name__})"
     if engine is not None and reason is None:
         return engine
     if wanted.engine == "openvino":
@@ -96,8 +96,8 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: EngineOptions, index:
             )
             answers = TorchEngine(backbone, "cpu").patch_logits(probe_patches(patch_size))
             reason = _mismatch(engine, answers, patch_size)
-        except RuntimeError as error:  # a network that cannot be captured, or too little memory
-            engine, reason = None, f"it cannot take this network ({type(error).__name__})"
+        except RuntimeError as error:  # the model cannot be captured, or memory is too small
+            engine, reason = None, f"it does not support this model ({type(error).__name__})"
         if engine is not None and reason is None:
             return engine
         get_logger().warning("cuda_graphs_not_used", reason=reason)
@@ -105,10 +105,10 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: EngineOptions, index:
 
 
 def _mismatch(engine: Engine, answers: Tensor, patch_size: int) -> str | None:
-    """Why an engine's logits of ``probe_patches`` are not torch's ``answers``, [4, C]; None where they are."""
+    """How an engine's logits of ``probe_patches`` differ from torch's ``answers``, [4, C]; None within tolerance."""
     difference = _difference(engine.patch_logits(probe_patches(patch_size)), answers)
     fits = difference <= _TOLERANCE[engine.precision]
-    return None if fits else f"its answers differ from torch's by {difference:.3g}"
+    return None if fits else f"its logits differ from torch's by {difference:.3g}"
 
 
 def _difference(one: Tensor, other: Tensor) -> float:

@@ -1,6 +1,6 @@
-"""The CUDA implementation of an engine: one graph for each batch size, captured at the start and replayed since.
+"""The CUDA engine: one graph for each batch size, captured at the start and replayed for every call.
 
-Called as it is, a network of a hundred layers waits for its kernels to be launched one by one; a graph launches them
+Without graphs, a model of a hundred layers launches its kernels one by one, and the device idles; a graph launches them
 all at once.
 """
 
@@ -16,11 +16,11 @@ from app.inference.engine import DTYPES, Precision, placed
 if TYPE_CHECKING:
     from torch.cuda import _POOL_HANDLE  # pyright: ignore[reportPrivateUsage] - what graph_pool_handle() returns
 
-_WARM_UP_CALLS = 3  # before a capture, so that libraries have chosen their kernels and made their workspaces
+_WARM_UP_CALLS = 3  # before a capture, so that libraries have chosen kernels and allocated workspaces
 
 
 class CudaEngine:
-    """A backbone on one CUDA device, captured for doubling batch sizes; batches in between are filled up."""
+    """A backbone on one CUDA device, captured for doubling batch sizes; batches in between are padded."""
 
     device = "cuda"
 
@@ -33,9 +33,9 @@ class CudaEngine:
             backbone: [N, 1, p, p] → [N, C].
             patch_size: p, pixels.
             index: which CUDA device.
-            smallest: patches of the smallest batch: those of one image.
-            largest: the largest batch; one that the memory does not hold is left out.
-            precision: arithmetic of the network. float32 is IEEE's, never TF32.
+            smallest: patches of the smallest batch, those of one image.
+            largest: the largest batch; batches that exceed the memory are left out.
+            precision: arithmetic of the model. float32 is IEEE float32, never TF32.
 
         Raises:
             RuntimeError: nothing could be captured; ``torch.OutOfMemoryError`` where not even ``smallest`` fits.
@@ -61,7 +61,7 @@ class CudaEngine:
 
 
 class _Batch:
-    """One captured batch size, with page-locked memory on the host for what goes in and comes out."""
+    """One captured batch size, with page-locked host memory for input and output."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class _Batch:
         stream: torch.cuda.Stream,
         pool: "_POOL_HANDLE",
     ) -> None:
-        """Capture the network on ``shape`` [n, 1, p, p]; graphs that never run at once share the memory ``pool``."""
+        """Capture the model for ``shape`` [n, 1, p, p]; graphs never run at once, so they share the memory ``pool``."""
         self._sent = torch.zeros(*shape, pin_memory=True)
         self._input = torch.zeros(*shape, device=stream.device)
 
@@ -89,7 +89,7 @@ class _Batch:
         self.findings = int(self._output.shape[1])
 
     def run(self, patches: Tensor, stream: torch.cuda.Stream) -> Tensor:
-        """[n or fewer, 1, p, p] → logits of as many. Rows that are not filled hold earlier patches, to no effect."""
+        """[up to n, 1, p, p] → their logits. The remaining rows hold earlier patches, whose logits are discarded."""
         count = len(patches)
         self._sent[:count].copy_(patches)
         self._input[:count].copy_(self._sent[:count], non_blocking=True)
@@ -102,7 +102,7 @@ class _Batch:
 def _captured(
     network: nn.Module, patch_size: int, sizes: list[int], precision: Precision, stream: torch.cuda.Stream
 ) -> dict[int, _Batch]:
-    """Batches by size. The largest comes first, so that the smaller ones fit into the memory it has pooled."""
+    """Capture all batch sizes. The largest comes first, so that the smaller ones reuse its memory pool."""
     batches: dict[int, _Batch] = {}
     pool = torch.cuda.graph_pool_handle()
     with torch.cuda.stream(stream), torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What the scheduler needs of a network, and the torch implementation."""
+"""The engine interface of the scheduler, and its implementation in torch."""
 
 from typing import Literal, Protocol
 
@@ -17,16 +17,16 @@ DTYPES: dict[Precision, torch.dtype] = {
 
 
 class Engine(Protocol):
-    """A network behind one call. ``patch_logits`` runs on one thread at a time and may raise anything."""
+    """Runs a model. ``patch_logits`` runs on one thread at a time and can raise any exception."""
 
     @property
     def device(self) -> str:
-        """Where it runs, ``cpu`` or ``cuda``."""
+        """The type of its device, ``cpu`` or ``cuda``."""
         ...
 
     @property
     def precision(self) -> Precision:
-        """Arithmetic of the network."""
+        """Arithmetic of the model."""
         ...
 
     def patch_logits(self, patches: Tensor) -> Tensor:
@@ -35,9 +35,9 @@ class Engine(Protocol):
 
 
 def placed(backbone: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
-    """A copy of a backbone as an engine runs it: batch norms folded (in float32), channels last, on its device.
+    """Copy a backbone for an engine: batch norms folded (in float32), channels last, on its device.
 
-    On CUDA, float32 is made to mean IEEE's, for the whole process: cuDNN would take TF32 for convolutions.
+    On CUDA, sets float32 to IEEE float32 for the whole process: cuDNN would use TF32 for convolutions.
     """
     if device.type == "cuda":
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # pyright: ignore[reportAttributeAccessIssue]
@@ -47,7 +47,7 @@ def placed(backbone: nn.Module, device: torch.device, precision: Precision) -> n
 
 
 class TorchEngine:
-    """A backbone in torch on one device, called as it is."""
+    """A backbone in plain torch on one device."""
 
     def __init__(self, backbone: nn.Module, device: str, threads: int = 0, precision: Precision = "float32") -> None:
         """Copy the backbone to ``device``. ``threads`` > 0 sets torch's CPU threads, for the whole process."""
@@ -59,7 +59,7 @@ class TorchEngine:
 
     @property
     def device(self) -> str:
-        """Where it runs."""
+        """The type of its device."""
         return self._device.type
 
     @torch.inference_mode()

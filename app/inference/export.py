@@ -1,7 +1,7 @@
-"""Networks in OpenVINO's form: made from torch at load, and kept on disk for the next start.
+"""Export of models from torch to OpenVINO at load, with a cache on disk for the next start.
 
-A kept export lies in a folder of its own, named for what it was made of, with the digests of its files. It appears
-whole or not at all, so processes may start side by side; a damaged one is made again.
+A cached export is a folder, named by its inputs, with the digests of its files. It is written atomically, so processes
+can start at the same time; a damaged one is exported again.
 """
 
 import hashlib
@@ -23,21 +23,21 @@ from app.patchnet.openvino import convert, core
 from app.telemetry import get_logger
 
 _MODEL, _WEIGHTS, _ANSWERS, _DIGESTS = "model.xml", "model.bin", "answers.npy", "digests.json"
-_FORM = 2  # of the export; a new one is not mixed up with those kept by older versions
+_FORM = 2  # of the export; older versions keep theirs apart
 
 
 @dataclass(frozen=True)
 class Export:
-    """A network of static shape [n, 1, p, p], and what torch answers to ``probe_patches``: [4, C] float32."""
+    """A model of static shape [n, 1, p, p], and torch's logits of ``probe_patches``: [4, C] float32."""
 
     model: ov.Model
     answers: npt.NDArray[np.float32]
 
 
 def exported(backbone: Callable[[], nn.Module], patch_size: int, chunk: int, key: str, cache: Path | None) -> Export:
-    """The backbone for inputs [chunk, 1, p, p], from the cache where it is there; only else is it built.
+    """Export the backbone for inputs [chunk, 1, p, p], or read it from the cache without building the backbone.
 
-    ``key`` stands for the backbone's weights, such as their SHA-256. Without a usable ``cache`` nothing is kept.
+    ``key`` identifies the weights, such as their SHA-256. Without a usable ``cache`` nothing is stored.
     """
     if cache is None:
         return export(backbone(), patch_size, chunk)
@@ -54,7 +54,7 @@ def exported(backbone: Callable[[], nn.Module], patch_size: int, chunk: int, key
 
 
 def probe_patches(patch_size: int) -> Tensor:
-    """Four patches of noise and ramps, [4, 1, p, p] in [0, 1]: engines are compared by their answers to them."""
+    """Four patches of noise and ramps, [4, 1, p, p] in [0, 1], to compare the logits of engines."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(4, 1, patch_size, patch_size, generator=generator)
     patterns = noise * torch.linspace(0, 1, 4)[:, None, None, None] + torch.linspace(0, 0.5, patch_size)
@@ -62,7 +62,7 @@ def probe_patches(patch_size: int) -> Tensor:
 
 
 def export(backbone: nn.Module, patch_size: int, chunk: int) -> Export:
-    """A torch module [N, 1, p, p] → [N, C] as an OpenVINO model of static shape, float32, with its answers."""
+    """Convert a torch module [N, 1, p, p] → [N, C] to an OpenVINO model of static shape in float32."""
     model = convert(backbone, patch_size, chunk)
     with torch.no_grad():
         answers: Tensor = backbone(probe_patches(patch_size))
@@ -70,7 +70,7 @@ def export(backbone: nn.Module, patch_size: int, chunk: int) -> Export:
 
 
 def read(folder: Path) -> Export | None:
-    """A kept export, or None where there is none or a byte of it changed; a damaged one is removed."""
+    """Read a cached export; None where it does not exist or is damaged. A damaged one is removed."""
     try:
         digests = json.loads((folder / _DIGESTS).read_bytes())
         whole = digests == {name: _digest(folder / name) for name in (_MODEL, _WEIGHTS, _ANSWERS)}
@@ -87,7 +87,7 @@ def read(folder: Path) -> Export | None:
 
 
 def keep(export: Export, folder: Path) -> None:
-    """Write an export, whole or not at all; where another process was first, its copy stays. Raises OSError."""
+    """Write an export atomically; an existing one of another process is kept. Raises OSError."""
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with TemporaryDirectory(dir=folder.parent, prefix=".new-") as name:
         fresh = Path(name) / "export"

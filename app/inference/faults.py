@@ -1,4 +1,4 @@
-"""What can go wrong in a network call, and what is done about it."""
+"""Handling of failed engine calls: smaller batches when memory runs out, and the health of an engine."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ PROBE_EVERY_S = 5.0
 
 
 def run_halved(run: Callable[[Tensor], Tensor], patches: Tensor, on_split: Callable[[], None]) -> Tensor:
-    """``run`` on patches [N, …]; where the device's memory does not suffice, on halves of them, down to one patch.
+    """Call ``run`` on patches [N, …]; when the device runs out of memory, on halves of them, down to one patch.
 
-    Returns what ``run`` returns, joined. Raises what ``run`` raises; ``torch.OutOfMemoryError`` only when a single
-    patch is too much.
+    Returns the concatenated results of ``run`` and raises its errors; ``torch.OutOfMemoryError`` only for a single
+    patch.
     """
     try:
         return run(patches)
@@ -21,7 +21,7 @@ def run_halved(run: Callable[[Tensor], Tensor], patches: Tensor, on_split: Calla
         if patches.shape[0] <= 1:
             raise
         on_split()
-    # Outside the handler: the error's traceback holds what filled the memory.
+    # Outside the handler: the traceback of the error keeps the tensors alive that filled the memory.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     middle = patches.shape[0] // 2
@@ -29,7 +29,7 @@ def run_halved(run: Callable[[Tensor], Tensor], patches: Tensor, on_split: Calla
 
 
 class EngineHealth:
-    """Counts calls that failed in a row. Failing engines are probed while idle, so that readiness can come back."""
+    """Counts consecutive failed calls. Failing engines are probed while idle, so that readiness can recover."""
 
     def __init__(self) -> None:
         self._failed_in_a_row = 0

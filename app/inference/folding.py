@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it: the same function in fewer passes over memory."""
+"""Fold batch normalisation into the preceding convolutions: the same function with fewer memory accesses."""
 
 from collections import Counter
 from copy import deepcopy
@@ -9,10 +9,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def folded(module: nn.Module) -> nn.Module:
-    """A copy in evaluation mode whose batch norms lie in the convolutions before them; equal but for rounding.
+    """A copy in evaluation mode with batch norms folded into the preceding convolutions; equal except for rounding.
 
-    Only a norm that alone reads a convolution, both used once, is folded. A module whose forward pass cannot be traced
-    is copied as it is.
+    A norm is folded only if it is the sole consumer of a convolution and both are called once. A module whose forward
+    pass cannot be traced is copied unchanged.
     """
     copy = deepcopy(module).eval()
     try:
@@ -46,7 +46,7 @@ def _fold(module: nn.Module, convolution: str, norm: str) -> None:
 
 
 class _Tracer(fx.Tracer):
-    """Takes convolutions and norms as they are, also where a library subclasses them."""
+    """Treats convolutions and norms as leaves, also subclasses of a library."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, nn.Conv2d | nn.BatchNorm2d) or super().is_leaf_module(m, module_qualified_name)

@@ -1,4 +1,4 @@
-"""What waits for the network, and what comes of it."""
+"""Work items of the scheduler, and their results."""
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from app.errors import MedPatchNetError
 
 
 class Lane(Enum):
-    """Who waits for the work: a prediction, or one of the many chunks of a map."""
+    """Priority of an item: a prediction, or one of the many chunks of a map."""
 
     FOREGROUND = "foreground"
     BACKGROUND = "background"
@@ -18,7 +18,7 @@ class Lane(Enum):
 
 @dataclass(frozen=True)
 class Inference:
-    """The outcome of one item: ``logits`` [N, C] float32, and where its time went, in seconds."""
+    """The result of one item: ``logits`` [N, C] float32, and the seconds spent waiting and calculating."""
 
     logits: Tensor
     queue_seconds: float
@@ -27,7 +27,7 @@ class Inference:
 
 @dataclass(eq=False)
 class Item:
-    """Patches [N, 1, p, p] that wait; ``deadline`` and ``submitted`` are on the ``time.monotonic`` clock."""
+    """Queued patches [N, 1, p, p]; ``deadline`` and ``submitted`` are on the ``time.monotonic`` clock."""
 
     patches: Tensor
     deadline: float
@@ -39,6 +39,6 @@ class Item:
         return len(self.patches)
 
     def fail(self, error: MedPatchNetError) -> None:
-        """Answer with an error, unless whoever waited has left."""
+        """Set an error as the outcome, unless the caller cancelled."""
         if self.outcome.set_running_or_notify_cancel():
             self.outcome.set_exception(error)

@@ -1,4 +1,4 @@
-"""The OpenVINO implementation of an engine: the fastest on CPUs, with the same answers."""
+"""The OpenVINO engine: the fastest on CPUs, with the same results as torch."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -24,22 +24,22 @@ _HINTS: dict[Precision, tuple[str, ov.Type]] = {
 
 
 def chunk_of(patch_size: int) -> int:
-    """How many patches one inference request takes: 32 of 64 px, and as many pixels of any other size."""
+    """Number of patches in one inference request: 32 of 64 px, or as many pixels of any other size."""
     return max(1, _CHUNK_PIXELS // patch_size**2)
 
 
 class OpenVinoEngine:
-    """A compiled network of fixed shape [n, 1, p, p]; chunks of n patches run side by side in streams.
+    """A compiled model of fixed shape [n, 1, p, p]; chunks of n patches run in parallel streams.
 
-    Source of the shape: two streams of 16 to 32 patches are fastest; smaller chunks lose, one stream leaves cores idle.
+    Two streams of 16 to 32 patches were measured to be fastest; smaller chunks are slower, one stream idles cores.
     """
 
     device = "cpu"
 
     def __init__(self, model: ov.Model, threads: int = 0, precision: Precision = "float32") -> None:
-        """Compile a model of static shape. ``threads`` 0 takes all cores the process may use.
+        """Compile a model of static shape. ``threads`` 0 uses all cores available to the process.
 
-        Raises ConfigurationError where this CPU does not have the precision: OpenVINO would quietly take another.
+        Raises ConfigurationError where this CPU lacks the precision: OpenVINO would silently use another.
         """
         threads = threads or len(os.sched_getaffinity(0))
         hint, wanted = _HINTS[precision]
@@ -50,7 +50,7 @@ class OpenVinoEngine:
         }
         compiled = _compile(model, settings)
         if compiled.get_property("INFERENCE_PRECISION_HINT") != wanted:
-            raise ConfigurationError(f"this CPU does not calculate in {precision}; set the precision to 'auto'")
+            raise ConfigurationError(f"this CPU does not support {precision}; set the precision to 'auto'")
         self.precision: Precision = precision
         self._compiled = compiled
         self._chunk = int(compiled.input(0).shape[0])
@@ -58,13 +58,13 @@ class OpenVinoEngine:
         self._queue = ov.AsyncInferQueue(compiled, min(_STREAMS, threads))
 
     def sibling(self) -> "OpenVinoEngine":
-        """An engine that shares the network and its streams: the chunks of one fill the gaps of the other."""
+        """An engine that shares the compiled model and its streams; its chunks use cores left idle by the other."""
         other = copy(self)
         other._queue = ov.AsyncInferQueue(self._compiled, len(self._queue))
         return other
 
     def patch_logits(self, patches: Tensor) -> Tensor:
-        """[N, 1, p, p] float32 → [N, C] float32, see ``Engine``; the last chunk is filled up with black patches."""
+        """[N, 1, p, p] float32 → [N, C] float32, see ``Engine``; the last chunk is padded with black patches."""
         count = patches.shape[0]
         pixels = np.ascontiguousarray(patches.numpy())
         logits = np.empty((count, self._outputs), dtype=np.float32)
@@ -84,9 +84,9 @@ class OpenVinoEngine:
 
 
 def _compile(model: ov.Model, settings: dict[str, str | int]) -> ov.CompiledModel:
-    """Compile on a thread whose niceness those that calculate inherit: threads that answer clients go before them.
+    """Compile on a thread of higher niceness, which the inference threads inherit: request threads take precedence.
 
-    On Linux a niceness is a thread's own, see nice(2).
+    On Linux the niceness belongs to a thread, see nice(2).
     """
     with ThreadPoolExecutor(1, initializer=os.nice, initargs=(_NICENESS,)) as thread:
         return thread.submit(core().compile_model, model, "CPU", settings).result()

@@ -1,4 +1,4 @@
-"""One engine at work: batches in, an outcome for every item out, and how it has been doing."""
+"""One engine with its health: runs batches and sets an outcome for every item."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -14,28 +14,28 @@ from app.telemetry import Fault, get_logger
 
 
 class Replica:
-    """Answers batches with one engine. Used by one thread, but for ``health``."""
+    """Runs batches on one engine. Used by one thread, except ``health``."""
 
     def __init__(self, engine: Engine, on_fault: Callable[[Fault], None]) -> None:
-        """``on_fault`` is told what went wrong in a call."""
+        """``on_fault`` is called with every fault of a call."""
         self.engine = engine
         self.health = EngineHealth()
         self._on_fault = on_fault
         self._probe_patch = torch.zeros(0)
 
     def answer(self, batch: list[Item]) -> None:
-        """Run one call; every item of the batch gets its logits or an error."""
+        """Run one batch; every item gets its logits or an error."""
         begin = monotonic()
         try:
             joined = torch.cat([item.patches for item in batch]) if len(batch) > 1 else batch[0].patches
             self._probe_patch = torch.zeros_like(joined[:1])
             logits = run_halved(self.engine.patch_logits, joined, lambda: self._on_fault("out_of_memory"))
             parts = torch.tensor_split(logits, _boundaries(batch))
-        except Exception as error:  # noqa: BLE001 - whatever the engine raises, every item is answered
+        except Exception as error:  # noqa: BLE001 - every item gets an outcome for any exception of the engine
             self.health.note(succeeded=False)
             self._fail("engine_error", error=type(error).__name__, items=len(batch))
             for item in batch:
-                item.outcome.set_exception(InferenceFailed("the network failed on this batch; nothing was predicted"))
+                item.outcome.set_exception(InferenceFailed("the model failed on this batch; nothing was predicted"))
             return
         seconds = monotonic() - begin
         self.health.note(succeeded=bool(torch.isfinite(logits).all()))
@@ -44,13 +44,13 @@ class Replica:
                 item.outcome.set_result(Inference(part, begin - item.submitted, seconds))
             else:
                 self._fail("invalid_output")
-                item.outcome.set_exception(InvalidModelOutput("the network returned values that are not finite"))
+                item.outcome.set_exception(InvalidModelOutput("the model returned values that are not finite"))
 
     def probe(self) -> None:
-        """Try an empty patch: an engine that fails gets no work that would show that it has recovered."""
+        """Run a black patch: a failing engine gets no other work that would show its recovery."""
         try:
             recovered = bool(torch.isfinite(self.engine.patch_logits(self._probe_patch)).all())
-        except Exception:  # noqa: BLE001 - it still fails, whatever it raises
+        except Exception:  # noqa: BLE001 - any exception means that it still fails
             recovered = False
         self.health.note(succeeded=recovered)
         if recovered:
@@ -62,5 +62,5 @@ class Replica:
 
 
 def _boundaries(batch: list[Item]) -> list[int]:
-    """Where each item after the first begins in the joined batch."""
+    """Start of each item after the first in the joined batch."""
     return list(accumulate(len(item) for item in batch[:-1]))

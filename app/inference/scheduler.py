@@ -1,4 +1,4 @@
-"""Joins the work of concurrent requests into network calls. Bounded, with deadlines, exactly one outcome per item."""
+"""Batches the patches of concurrent requests for the engines, with bounded queues and deadlines."""
 
 import asyncio
 import threading
@@ -18,11 +18,11 @@ from app.telemetry import Fault
 
 
 class Scheduler:
-    """Runs each engine on a thread of its own; items wait in two lanes, counted in patches, for whichever is free.
+    """Runs each engine on its own thread; items wait in two priority lanes, counted in patches, for a free engine.
 
-    Predictions go first, but after ``FOREGROUND_RUN`` calls in a row for them a waiting chunk of a map gets one, so
-    that neither side starves. A batch holds items of one lane, up to a number of patches; a larger item runs alone.
-    An engine that keeps failing leaves the work to the others until a probe succeeds.
+    Predictions have priority, but after ``FOREGROUND_RUN`` consecutive calls for them one call runs a waiting chunk of
+    a map, so that neither lane starves. A batch holds items of one lane, up to a number of patches; a larger item runs
+    alone. A failing engine leaves its work to the others until a probe succeeds. Every item gets exactly one outcome.
     """
 
     FOREGROUND_RUN = 4
@@ -38,16 +38,16 @@ class Scheduler:
         on_batch: Callable[[int], None],
         on_fault: Callable[[Fault], None],
     ) -> None:
-        """Make a scheduler; ``start`` begins its threads.
+        """Create a scheduler; ``start`` starts its threads.
 
         Args:
-            engines: the same network, on one or several devices, or several on one whose work fills each other's gaps.
-            batch_patches: most patches in one call.
-            map_patches: most patches in one call for maps, which a prediction may have to wait for.
-            batch_wait_s: how long a prediction waits for company when nothing else is waiting, seconds.
-            queue_patches: most patches waiting in one lane; an item that arrives at an empty lane is always taken.
-            on_batch: told the number of items of every call.
-            on_fault: told what went wrong in a call.
+            engines: engines of the same model, on one or several devices, or several that share one device.
+            batch_patches: maximum patches in one call.
+            map_patches: maximum patches in one call for maps, for which a prediction has to wait.
+            batch_wait_s: batching window of a prediction, seconds.
+            queue_patches: maximum patches waiting in one lane; an empty lane accepts an item of any size.
+            on_batch: called with the number of items of every call.
+            on_fault: called with every fault of a call.
         """
         self.replicas = [Replica(engine, on_fault) for engine in engines]
         self._batch_patches = {Lane.FOREGROUND: batch_patches, Lane.BACKGROUND: min(batch_patches, map_patches)}
@@ -66,31 +66,31 @@ class Scheduler:
 
     @property
     def engine(self) -> Engine:
-        """The first engine; the others are its like."""
+        """The first engine; all of them run the same model."""
         return self.replicas[0].engine
 
     @property
     def batch_patches(self) -> int:
-        """Most patches in one call for predictions."""
+        """Maximum patches in one call for predictions."""
         return self._batch_patches[Lane.FOREGROUND]
 
     @property
     def queue_depth(self) -> int:
-        """Patches waiting now."""
+        """Number of waiting patches."""
         return sum(self._waiting_patches.values())
 
     @property
     def is_alive(self) -> bool:
-        """Whether the threads run and take work."""
+        """Whether the threads run and accept work."""
         return all(thread.is_alive() for thread in self._threads) and not self._closing
 
     @property
     def is_failing(self) -> bool:
-        """Whether every engine failed several times in a row, and no probe has succeeded since."""
+        """Whether every engine failed several times in a row and no probe has succeeded since."""
         return all(replica.health.is_failing for replica in self.replicas)
 
     def start(self) -> None:
-        """Begin the threads."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
@@ -100,14 +100,14 @@ class Scheduler:
         Args:
             patches: [N, 1, p, p] float32 in [0, 1].
             deadline: on the ``time.monotonic`` clock, seconds.
-            lane: who waits.
+            lane: priority of the work.
 
         Raises:
-            QueueFull, Draining: at once; nothing was queued.
+            QueueFull, Draining: immediately, without queueing.
             DeadlineExceeded: the deadline passed while waiting or running.
             InferenceFailed, InvalidModelOutput: the engine raised, or returned values that are not finite.
 
-        Cancelling the awaiting task takes the item out of the queue if it does not run yet.
+        Cancelling the awaiting task removes the item from the queue unless it is running.
         """
         item = Item(patches, deadline, lane, monotonic())
         self._enqueue(item)
@@ -115,13 +115,13 @@ class Scheduler:
             async with asyncio.timeout(max(0.0, deadline - monotonic())):
                 return await asyncio.wrap_future(item.outcome)
         except TimeoutError:
-            raise DeadlineExceeded("the deadline passed before the network had answered") from None
+            raise DeadlineExceeded("the deadline passed before the model had finished") from None
         finally:
             if item.outcome.cancel():
                 self._withdraw(item)
 
     def close(self) -> None:
-        """Take no new work, finish what waits, end the threads. Safe to call twice."""
+        """Accept no new work, finish the queue, stop the threads. Idempotent."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -135,14 +135,14 @@ class Scheduler:
                 raise Draining("the service is shutting down")
             waiting = self._waiting_patches[item.lane]
             if waiting and waiting + len(item) > self._queue_patches:
-                raise QueueFull("as many images wait as are allowed; try again shortly")
+                raise QueueFull("the queue is full; try again shortly")
             self._lanes[item.lane].append(item)
             self._waiting_patches[item.lane] += len(item)
             self._changed.notify_all()
 
     def _withdraw(self, item: Item) -> None:
-        """Free the place, and the memory, of an item that nobody waits for any more."""
-        with self._changed, suppress(ValueError):  # a thread may have taken it just now
+        """Remove a cancelled item from its lane and release its memory."""
+        with self._changed, suppress(ValueError):  # a thread can have taken it meanwhile
             self._lanes[item.lane].remove(item)
             self._waiting_patches[item.lane] -= len(item)
             self._changed.notify_all()
@@ -156,7 +156,7 @@ class Scheduler:
                 replica.probe()
 
     def _next_batch(self, replica: Replica) -> list[Item] | None:
-        """The items of the next call; empty where all had expired or left, or it is time for a probe; None to end."""
+        """The items of the next call; empty if all expired or were cancelled, or a probe is due; None to stop."""
         probe_at = monotonic() + faults.PROBE_EVERY_S if replica.health.is_failing else None
         with self._changed:
             while not self._has_work_for(replica):
@@ -189,7 +189,7 @@ class Scheduler:
         return Lane.BACKGROUND
 
     def _take(self, lane: Lane) -> list[Item]:
-        """Items for one call; none where another engine was faster."""
+        """Take items for one call; none if another engine was faster."""
         waiting = self._lanes[lane]
         taken: list[Item] = []
         count = 0
@@ -203,6 +203,6 @@ class Scheduler:
     @staticmethod
     def _may_run(item: Item) -> bool:
         if item.deadline <= monotonic():
-            item.fail(DeadlineExceeded("the deadline passed while the image waited for the network"))
+            item.fail(DeadlineExceeded("the deadline passed while the image waited for the model"))
             return False
         return item.outcome.set_running_or_notify_cancel()

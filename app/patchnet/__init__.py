@@ -1,1 +1,1 @@
-"""The MedicalPatchNet core shared by serving and training: torch and numpy only, no files but the artifact's."""
+"""The MedicalPatchNet core, shared by serving and training: findings, preprocessing, model, maps and artifacts."""

@@ -1,4 +1,4 @@
-"""Artifacts: weights with their manifest, in a folder. Loading is strict and hashed; nothing is ever unpickled."""
+"""Artifacts: a folder of weights and their manifest. Loading is strict and checks hashes; nothing is unpickled."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ _AUTHORS_PREFIXES = ("_orig_mod.baseBackbone.", "baseBackbone.")
 
 @dataclass(frozen=True)
 class Artifact:
-    """A loaded artifact: its manifest, its network in evaluation mode on the CPU, and where it came from."""
+    """A loaded artifact: its manifest, its model in evaluation mode on the CPU, and its folder."""
 
     manifest: Manifest
     network: PatchNet
@@ -38,16 +38,16 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Stored:
-    """An artifact as it lies in its folder: the manifest, and tensors whose hash is the manifest's."""
+    """The content of an artifact's folder: the manifest, and tensors whose hash matches the manifest."""
 
     manifest: Manifest
     state: Mapping[str, Tensor]
     directory: Path
 
     def network(self) -> PatchNet:
-        """The network in evaluation mode on the CPU.
+        """Build the model in evaluation mode on the CPU.
 
-        Raises ArtifactError where the tensors are not exactly those of the backbone.
+        Raises ArtifactError unless the tensors are exactly those of the backbone.
         """
         network = _network(self.manifest)
         _fill(network, self.state, str(self.directory / WEIGHTS))
@@ -60,16 +60,16 @@ def available(models_dir: Path) -> list[str]:
 
 
 def find(name_or_dir: str, models_dir: Path) -> Path:
-    """The folder of an artifact given by name or by path. Raises ArtifactError, listing the names."""
+    """The folder of an artifact given by name or by path. Raises ArtifactError, which lists the known names."""
     for directory in (models_dir / name_or_dir, Path(name_or_dir)):
         if (directory / MANIFEST).is_file():
             return directory
     known = ", ".join(available(models_dir)) or "none"
-    raise ArtifactError(f"no artifact '{name_or_dir}'; in {models_dir} there are: {known}")
+    raise ArtifactError(f"no artifact '{name_or_dir}'; artifacts in {models_dir}: {known}")
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """The manifest alone. Raises ArtifactError where it is missing, damaged, or of another version."""
+    """Read the manifest alone. Raises ArtifactError where it is missing, damaged, or of another version."""
     path = directory / MANIFEST
     try:
         return Manifest.model_validate_json(path.read_bytes())
@@ -83,17 +83,17 @@ def read_manifest(directory: Path) -> Manifest:
 def load(directory: Path) -> Artifact:
     """Load an artifact strictly.
 
-    Raises ArtifactError where the manifest does not fit, the weights' sha256 is not the manifest's, or the tensors are
-    not exactly those of the backbone.
+    Raises ArtifactError where the manifest is invalid, the SHA-256 of the weights differs from the manifest, or the
+    tensors are not exactly those of the backbone.
     """
     stored = read(directory)
     return Artifact(stored.manifest, stored.network(), directory)
 
 
 def read(directory: Path) -> Stored:
-    """What ``load`` reads and checks, without the network itself, which takes seconds to build.
+    """Read and check the files of an artifact without building the model, which takes seconds.
 
-    Raises ArtifactError where the manifest does not fit or the weights' sha256 is not the manifest's.
+    Raises ArtifactError where the manifest is invalid or the SHA-256 of the weights differs from the manifest.
     """
     manifest = read_manifest(directory)
     path = directory / WEIGHTS
@@ -102,11 +102,11 @@ def read(directory: Path) -> Stored:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != manifest.weights_sha256:
-        raise ArtifactError(f"{path} is not the file its manifest describes: the sha256 differs")
+        raise ArtifactError(f"{path} does not match its manifest: the sha256 differs")
     try:
         state = load_tensors(content)
     except SafetensorError:
-        raise ArtifactError(f"{path} is no safetensors file") from None
+        raise ArtifactError(f"{path} is not a safetensors file") from None
     return Stored(manifest, state, directory)
 
 
@@ -117,16 +117,16 @@ def save(
     card: str,
     pictures: Mapping[str, bytes] | None = None,
 ) -> Manifest:
-    """Write an artifact, whole or not at all, then read it back. ``pictures`` are files of the card, by name.
+    """Write an artifact atomically and verify it by loading. ``pictures`` are files of the model card, by name.
 
-    Replaces an artifact that is there already. Raises ArtifactError where ``network`` is not what ``description`` says.
+    Replaces an existing artifact. Raises ArtifactError where ``network`` does not match ``description``.
     """
     if (network.image_size, network.patch_size) != (description.image_size, description.patch_size):
-        raise ArtifactError("the network's image and patch size are not those of the description")
+        raise ArtifactError("the image and patch size of the model differ from the description")
     state = {key: value.detach().cpu().contiguous() for key, value in network.backbone.state_dict().items()}
     content = dump_tensors(state)
     manifest = Manifest(**description.model_dump(), weights_sha256=hashlib.sha256(content).hexdigest())
-    _fill(_network(manifest), state, "the network")
+    _fill(_network(manifest), state, "the model")
     directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
@@ -144,14 +144,12 @@ def save(
 
 
 def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
-    """Replace what an artifact says of itself, each file whole or not at all.
+    """Replace the manifest of an artifact, and its model card unless ``card`` is None; each file atomically.
 
-    The weights stay, and the card too where ``card`` is None.
-
-    Raises ArtifactError where the manifest is one of other weights.
+    Raises ArtifactError where the manifest belongs to other weights.
     """
     if read_manifest(directory).weights_sha256 != manifest.weights_sha256:
-        raise ArtifactError(f"{directory} holds other weights than the manifest that is to be written there")
+        raise ArtifactError(f"{directory} holds other weights than those of the new manifest")
     for name, text in ((CARD, card), (MANIFEST, _as_text(manifest))):
         if text is None:
             continue
@@ -161,31 +159,31 @@ def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The backbone's state dict from a checkpoint of the paper's authors, with torchvision's key names.
+    """Read the state dict of the backbone, with torchvision's key names, from a checkpoint of the paper's authors.
 
     Their files hold the state dict of a compiled module: keys ``_orig_mod.baseBackbone.<torchvision name>``. Only
     tensors are read, never arbitrary objects. Raises ArtifactError.
     """
     try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the age of the format
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the old format
             content: object = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-        raise ArtifactError(f"{path} is no checkpoint of tensors; anything else is refused") from None
+        raise ArtifactError(f"{path} is not a checkpoint of tensors; anything else is refused") from None
     if not isinstance(content, dict):
-        raise ArtifactError(f"{path} holds no state dict")
+        raise ArtifactError(f"{path} does not hold a state dict")
     state: dict[str, Tensor] = {}
     for key, value in content.items():
         prefix = next((prefix for prefix in _AUTHORS_PREFIXES if str(key).startswith(prefix)), None)
         if prefix is None or not isinstance(value, Tensor):
-            raise ArtifactError(f"{path} has entries that are no weights of a backbone")
+            raise ArtifactError(f"{path} has entries that are not weights of a backbone")
         state[str(key).removeprefix(prefix)] = value
     return state
 
 
 def network_from(state: dict[str, Tensor], description: Description) -> PatchNet:
-    """A network with given backbone weights, in evaluation mode. Raises ArtifactError where they do not fit."""
+    """Build a model with given backbone weights, in evaluation mode. Raises ArtifactError where they do not match."""
     network = _network(description)
     _fill(network, state, "the checkpoint")
     return network.eval()
@@ -212,7 +210,7 @@ def _fill(network: PatchNet, state: Mapping[str, Tensor], origin: str) -> None:
 
 
 def _replace(directory: Path, fresh: Path) -> None:
-    """Put the new folder in place of the old one, by renaming."""
+    """Replace a folder by renaming."""
     if directory.exists():
         old = Path(mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent))
         directory.rename(old / "artifact")

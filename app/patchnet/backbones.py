@@ -1,4 +1,4 @@
-"""Backbones: name → module with a 1-channel stem, and its ImageNet weights. A new one is one row of ``BACKBONES``."""
+"""Backbones by name: modules with a 1-channel stem, and their ImageNet weights. ``BACKBONES`` is the registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ _IMAGENET_STD: Colour = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Backbone:
-    """How to build one architecture, and where its ImageNet weights come from.
+    """Constructor and ImageNet weights of one architecture.
 
-    ``build(findings)`` makes a randomly initialised 3-channel module; ``imagenet(module)`` the state dict of its
+    ``build(findings)`` returns a randomly initialised 3-channel module; ``imagenet(module)`` the state dict of its
     1,000-class form, with the keys of ``module``. ``stem`` and ``head`` name the first convolution and the last linear
-    layer, ``norm`` the batch norm behind a stem that has no bias. ``mean`` and ``std`` normalised the colours, in [0,
-    1], of the ImageNet training.
+    layer, ``norm`` the batch norm after a stem without bias. ``mean`` and ``std`` are the colour normalisation, for
+    [0, 1], of the ImageNet training.
     """
 
     build: Callable[[int], nn.Module]
@@ -38,30 +38,30 @@ class Backbone:
 
 
 def build(name: str, findings: int) -> nn.Module:
-    """A randomly initialised backbone, [N, 1, p, p] in [0, 1] → [N, findings] logits.
+    """Build a randomly initialised backbone, [N, 1, p, p] in [0, 1] → [N, findings] logits.
 
-    Raises ConfigurationError, listing the names, for an unknown one.
+    Raises ConfigurationError, which lists the known names, for an unknown name.
     """
     row = _row(name)
     module = row.build(findings)
-    _make_stem_grey(module, row.stem)
+    _make_stem_gray(module, row.stem)
     return module
 
 
 def build_pretrained(name: str, findings: int) -> nn.Module:
-    """The same with ImageNet weights and a randomly initialised head.
+    """Build a backbone with ImageNet weights and a randomly initialised head.
 
-    The stem's colours are added up for grey input and the normalisation of the ImageNet training is folded into it, so
-    that raw [0, 1] input gives the ImageNet features (but for the outermost pixels, where the padding is black instead
-    of mean grey). Raises ConfigurationError where the weights cannot be had.
+    The colour channels of the stem are summed for gray input and the ImageNet normalisation is folded into it, so that
+    raw [0, 1] input gives the ImageNet features (except at the outermost pixels, where the padding is black instead of
+    mean gray). Raises ConfigurationError where the weights are not available.
     """
     row = _row(name)
     module = row.build(findings)
     state = row.imagenet(module)
     for part in ("weight", "bias"):
         state[f"{row.head}.{part}"] = module.get_submodule(row.head).get_parameter(part).detach()
-    _fold_into_grey_stem(state, row)
-    _make_stem_grey(module, row.stem)
+    _fold_into_gray_stem(state, row)
+    _make_stem_gray(module, row.stem)
     module.load_state_dict(state)
     return module
 
@@ -70,32 +70,32 @@ def head_of(name: str, module: nn.Module) -> nn.Linear:
     """The last linear layer of a backbone built under ``name``."""
     head = module.get_submodule(_row(name).head)
     if not isinstance(head, nn.Linear):
-        raise TypeError(f"the head of '{name}' is no linear layer")
+        raise TypeError(f"the head of '{name}' is not a linear layer")
     return head
 
 
 def _row(name: str) -> Backbone:
     row = BACKBONES.get(name)
     if row is None:
-        raise ConfigurationError(f"no such backbone: '{name}'; known are: {', '.join(BACKBONES)}")
+        raise ConfigurationError(f"unknown backbone '{name}'; known are: {', '.join(BACKBONES)}")
     return row
 
 
-def _make_stem_grey(module: nn.Module, stem: str) -> None:
-    """Have the first convolution read one channel, in place: whatever its class adds (Lite's padding) is kept."""
+def _make_stem_gray(module: nn.Module, stem: str) -> None:
+    """Make the first convolution read one channel, in place; additions of its class (Lite's padding) are kept."""
     convolution = module.get_submodule(stem)
     if not isinstance(convolution, nn.Conv2d):
-        raise TypeError(f"'{stem}' is no convolution")
-    grey = convolution.weight.new_empty(convolution.out_channels, 1, *convolution.kernel_size)
-    nn.init.kaiming_normal_(grey, mode="fan_out")
+        raise TypeError(f"'{stem}' is not a convolution")
+    gray = convolution.weight.new_empty(convolution.out_channels, 1, *convolution.kernel_size)
+    nn.init.kaiming_normal_(gray, mode="fan_out")
     convolution.in_channels = 1
-    convolution.weight = nn.Parameter(grey)
+    convolution.weight = nn.Parameter(gray)
 
 
-def _fold_into_grey_stem(state: State, row: Backbone) -> None:
-    """Turn the 3-channel stem of normalised colours into a 1-channel stem of raw grey, in place.
+def _fold_into_gray_stem(state: State, row: Backbone) -> None:
+    """Convert the 3-channel stem of normalised colours to a 1-channel stem of raw gray levels, in place.
 
-    Σ_c W_c ∗ (x - m_c)/s_c = (Σ_c W_c/s_c) ∗ x - Σ_c (m_c/s_c) ΣW_c: the constant goes into the bias or the batch norm.
+    Σ_c W_c ∗ (x - m_c)/s_c = (Σ_c W_c/s_c) ∗ x - Σ_c (m_c/s_c) ΣW_c; the constant is added to the bias or batch norm.
     """
     weight = state[f"{row.stem}.weight"]  # [K, 3, k, k]
     std = torch.tensor(row.std)
@@ -109,7 +109,7 @@ def _fold_into_grey_stem(state: State, row: Backbone) -> None:
 
 
 def _torchvision(name: str, weights: str, norm: str | None, head: str) -> Backbone:
-    """A torchvision model; its weights are downloaded on first use, which needs the network."""
+    """A torchvision model; its weights are downloaded on first use, which needs internet access."""
 
     def build_it(findings: int) -> nn.Module:
         from torchvision.models import get_model  # noqa: PLC0415 - takes seconds to load, as timm does
@@ -147,9 +147,9 @@ def _lite(variant: int) -> Backbone:
 
 
 def _renamed(foreign: State, module: nn.Module) -> State:
-    """The same tensors under the module's names: both list the layers in the order of the forward pass.
+    """Rename tensors to the keys of the module: both list the layers in the order of the forward pass.
 
-    Raises ConfigurationError where the shapes do not match one to one (the head aside, which is replaced).
+    Raises ConfigurationError where the shapes do not match one to one, except those of the head, which is replaced.
     """
     own = module.state_dict()
     pairs = list(zip(own.items(), foreign.values(), strict=False))

@@ -1,6 +1,6 @@
-"""What the plain grid says: sums for and against, and what the decision becomes when patches are removed.
+"""Evidence in the plain grid: sums for and against a finding, and the decision without some patches.
 
-All of it is arithmetic on patch logits [P², C] of one image; the network is not run again.
+All functions are arithmetic on patch logits [P², C] of one image; the model is not run again.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 RemovalRule = Literal["drop", "neutral"]
-"""``drop``: the mean over the remaining patches. ``neutral``: a removed patch counts with logit 0 (it abstains)."""
+"""``drop``: the mean over the remaining patches. ``neutral``: a removed patch has logit 0."""
 
 
 @dataclass(frozen=True)
 class EvidenceSummary:
-    """Sums of one finding's patch logits: all positive ones, all negative ones, and where the positive ones lie.
+    """Sums of the positive and of the negative patch logits of one finding.
 
-    ``outer_ring_share`` is the share of the positive evidence in the outermost ring of patches, in [0, 1]; None where
-    there is no positive evidence.
+    ``outer_ring_share`` is the fraction of positive evidence in the outermost ring of patches, in [0, 1]; None without
+    positive evidence.
     """
 
     sum_for: float
@@ -27,18 +27,18 @@ class EvidenceSummary:
 
 
 def remove_patches(patch_logits: Tensor, removed: Tensor, rule: RemovalRule) -> Tensor:
-    """Global logits without some patches: exact, by the definition of the mean.
+    """Global logits without some patches; exact, by the definition of the mean.
 
     Args:
         patch_logits: [P², C].
-        removed: [P²] bool, True where a patch is taken away.
+        removed: [P²] bool, True for removed patches.
         rule: see ``RemovalRule``.
 
     Returns:
         [C] logits.
 
     Raises:
-        ValueError: where ``drop`` leaves no patch.
+        ValueError: if ``drop`` leaves no patch.
     """
     kept = ~removed
     total = patch_logits[kept].sum(dim=0)
@@ -58,7 +58,7 @@ def outer_ring(side: int) -> Tensor:
 
 
 def summarize(patch_logits: Tensor) -> EvidenceSummary:
-    """Evidence of one finding: [P²] logits → its sums."""
+    """Sum the evidence of one finding, given as [P²] logits."""
     positive = patch_logits.clamp(min=0)
     sum_for = float(positive.sum())
     side = round(patch_logits.shape[0] ** 0.5)
@@ -67,17 +67,17 @@ def summarize(patch_logits: Tensor) -> EvidenceSummary:
 
 
 def sufficient_set(patch_logits: Tensor, boundary: float, rule: RemovalRule) -> list[int]:
-    """The smallest set of patches that, kept alone, leaves the decision as it is.
+    """The smallest set of patches that alone gives the same decision.
 
     Args:
         patch_logits: [P²] of one finding.
         boundary: the logit at and above which the decision is positive.
-        rule: what the other patches count.
+        rule: how the other patches count.
 
     Returns:
-        Row-major indices, strongest first. Under ``neutral`` the set may be empty: an image of abstaining patches
-        already falls on that side. For every size the strongest patches give the most extreme logit, so the first size
-        that holds is the smallest; all patches together always hold.
+        Row-major indices, strongest first. Under ``neutral`` the set is empty where logit 0 already gives the decision.
+        For every size the strongest patches give the most extreme logit, so the first sufficient size is the smallest;
+        all patches together are always sufficient.
     """
     order, ordered, positive = _strongest_first(patch_logits, boundary)
     smallest = 1 if rule == "drop" else 0
@@ -90,10 +90,10 @@ def sufficient_set(patch_logits: Tensor, boundary: float, rule: RemovalRule) -> 
 
 
 def flip_set(patch_logits: Tensor, boundary: float, rule: RemovalRule) -> list[int] | None:
-    """The smallest set of patches whose removal turns the decision around.
+    """The smallest set of patches whose removal changes the decision.
 
-    Arguments as ``sufficient_set``. Returns row-major indices, strongest first, or None where no removal does it. For
-    every size, removing the strongest patches moves the logit furthest, so the first size that flips is the smallest.
+    Arguments as for ``sufficient_set``. Returns row-major indices, strongest first, or None where no removal changes
+    it. For every size, removing the strongest patches moves the logit furthest, so the first such size is the smallest.
     """
     order, ordered, positive = _strongest_first(patch_logits, boundary)
     largest = len(order) - 1 if rule == "drop" else len(order)
@@ -106,7 +106,7 @@ def flip_set(patch_logits: Tensor, boundary: float, rule: RemovalRule) -> list[i
 
 
 def _strongest_first(patch_logits: Tensor, boundary: float) -> tuple[list[int], Tensor, bool]:
-    """Patches by how much they carry the decision: indices, their logits (float64) and whether it is positive."""
+    """Patches ordered by their support of the decision: indices, logits (float64), whether the decision is positive."""
     exact = patch_logits.to(torch.float64)
     positive = bool(exact.mean() >= boundary)
     order = torch.argsort(exact, descending=positive, stable=True)

@@ -1,4 +1,4 @@
-"""Lattices of patch origins: where the grids of a saliency map lie."""
+"""Lattices of patch origins: the positions of the patches of a saliency map."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 
 def axis_shifts(patch_size: int, offset: int) -> list[int]:
-    """Shifts of the grid along one axis, in pixels, ascending; 0 is always among them.
+    """Shifts of the grid along one axis, in pixels, ascending; they include 0.
 
     ``ceil(patch_size / offset)`` multiples of ``offset``, symmetric about 0: [-p/2, p/2) where the offset divides p
     evenly. ``offset == patch_size`` gives [0], the plain grid. Raises ValueError unless 1 <= offset <= patch_size.
@@ -23,10 +23,10 @@ def axis_shifts(patch_size: int, offset: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Lattice:
-    """All patch origins of all shifts of one map, as the product of the same positions in rows and columns.
+    """All patch origins of all shifts of one map: the product of the same positions in rows and columns.
 
     ``starts`` are the n = P · ceil(p / offset) origins along one axis, ascending, in pixels of the unpadded image; they
-    can be negative or reach past the image (zero padding). Origins are ordered row-major.
+    can be negative, and patches can extend past the image (zero padding). Origins are ordered row-major.
     """
 
     image_size: int
@@ -38,7 +38,7 @@ class Lattice:
     def regular(cls, image_size: int, patch_size: int, offset: int) -> "Lattice":
         """The lattice of the shift-averaged map with ``offset``.
 
-        The plain grid moved by every shift: origins at i·p + s, all of them distinct.
+        The plain grid moved by every shift: distinct origins at i·p + s.
         Raises ValueError unless 1 <= offset <= patch_size.
         """
         shifts = axis_shifts(patch_size, offset)
@@ -55,7 +55,7 @@ class Lattice:
 
     @property
     def origins(self) -> Tensor:
-        """All origins: [n², 2] int64 (row, column)."""
+        """Top-left corners of all patches, in pixels of the unpadded image: [n², 2] int64 (row, column)."""
         starts = torch.tensor(self.starts)
         return torch.cartesian_prod(starts, starts)
 
@@ -66,31 +66,22 @@ class Lattice:
 
     @property
     def passes(self) -> int:
-        """How many passes over an image the lattice costs, rounded up: the number of shifts, if it is not thinned."""
+        """Patches of the lattice per patches of an image, rounded up: the number of shifts, if it is not thinned."""
         return math.ceil(self.patches / (self.image_size // self.patch_size) ** 2)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is the grid of the decision itself."""
+        """Whether it is the grid that makes the decision."""
         return self.offset == self.patch_size
 
     @property
     def patches(self) -> int:
-        """n²: number of patches, and of network evaluations, of one map."""
+        """n²: number of patches that one map evaluates."""
         return self.per_axis**2
 
 
-def shift_origins(image_size: int, patch_size: int, offset: int) -> Tensor:
-    """Top-left corners of all patches of all shifts, in pixels of the unpadded image.
-
-    Returns [N, 2] int64 (row, column), N = ((image_size // patch_size) * ceil(patch_size / offset)) ** 2; corners can
-    be negative (zero padding). Raises ValueError unless 1 <= offset <= patch_size. Source: paper, "MedicalPatchNet".
-    """
-    return Lattice.regular(image_size, patch_size, offset).origins
-
-
 def cut_patches(image: Tensor, patch_size: int, origins: Tensor) -> Tensor:
-    """Cut patches at any origins out of one image; what lies outside the image is 0.
+    """Cut patches at any origins out of one image; pixels outside the image are 0.
 
     Args:
         image: [1, S, S].
@@ -107,9 +98,9 @@ def cut_patches(image: Tensor, patch_size: int, origins: Tensor) -> Tensor:
 
 
 def merge_constant(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """Patches [N, 1, p, p] with those of one same value throughout kept once, as in collimated borders.
+    """Merge constant patches of equal value in [N, 1, p, p], such as those of collimated borders.
 
-    Returns the kept patches [M, 1, p, p] and, for each of the N, the number [N] of the kept one that is identical.
+    Returns the distinct patches [M, 1, p, p], and for each of the N the index [N] of the identical one among them.
     """
     values = patches[:, 0, 0, 0]
     constant = (patches == values[:, None, None, None]).flatten(1).all(dim=1)

@@ -1,4 +1,4 @@
-"""What an artifact says of itself. Everything measured about a model is here and nowhere else."""
+"""The manifest of an artifact: everything that was measured about a model."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -29,9 +29,9 @@ class ManifestPart(BaseModel):
 
 
 class Quality(ManifestPart):
-    """What was measured for one finding on held-out films."""
+    """Measured quality of one finding on held-out radiographs."""
 
-    dataset: str = Field(description="Name of the held-out films.")
+    dataset: str = Field(description="Name of the held-out radiographs.")
     positives: int = Field(ge=0)
     negatives: int = Field(ge=0)
     auroc: Probability
@@ -46,7 +46,7 @@ OperatingPointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
 class OperatingPoint(ManifestPart):
-    """A named threshold of one finding, and what it was measured to do on one set of radiographs."""
+    """A named threshold of one finding, and its figures measured on one set of radiographs."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(description="Probability from which a finding is positive.")
     sensitivity: Probability | None = None
@@ -77,32 +77,32 @@ class FindingRecord(ManifestPart):
     @model_validator(mode="after")
     def _status_fits(self) -> Self:
         if self.status == "validated" and self.quality is None:
-            raise ValueError(f"'{self.name}' is called validated without a measured quality")
+            raise ValueError(f"'{self.name}' has the status validated without a measured quality")
         if self.status == "untrained" and (self.operating_points or self.quality is not None):
-            raise ValueError(f"'{self.name}' is called untrained, but has an operating point or a quality")
+            raise ValueError(f"'{self.name}' has the status untrained, but has an operating point or a quality")
         return self
 
 
 REGIONS = ("border", "upper_left", "upper_right", "lower_left", "lower_right")
-"""Where evidence lies: in the outermost ring of patches, or in a quarter of the rest, as seen on the film."""
+"""Location of evidence: the outermost ring of patches, or a quarter of the rest, as displayed."""
 
 Shares = Annotated[tuple[Probability, ...], AfterValidator(_adds_to_one)]
 
 
 class Reference(ManifestPart):
-    """How the answers are distributed on known films, to tell drift by; see ``app.patchnet.reference``."""
+    """Distribution of the results on known radiographs, to detect drift; see ``app.patchnet.reference``."""
 
-    dataset: str = Field(description="Name of the films.")
+    dataset: str = Field(description="Name of the radiographs.")
     films: int = Field(gt=0)
     probability_tenths: dict[str, Shares] = Field(
-        description="By finding: share of films with a probability up to 0.1, over that and up to 0.2, …"
+        description="By finding: share of radiographs with a probability up to 0.1, above 0.1 up to 0.2, …"
     )
     evidence_regions: Shares = Field(description=f"Mean shares of the positive evidence: {', '.join(REGIONS)}.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if not set(self.probability_tenths) <= set(FINDING_NAMES):
-            raise ValueError("the reference has findings of other names")
+            raise ValueError("the reference has unknown findings")
         if any(len(shares) != 10 for shares in self.probability_tenths.values()):
             raise ValueError("the reference does not have ten shares for every finding")
         if len(self.evidence_regions) != len(REGIONS):
@@ -111,35 +111,35 @@ class Reference(ManifestPart):
 
 
 class PrecisionRecord(ManifestPart):
-    """What serving the weights in a reduced arithmetic changes, against float32 on the same films."""
+    """Accuracy cost of a reduced arithmetic, against float32 on the same radiographs."""
 
     precision: ReducedPrecision
-    allowed: bool = Field(description="Whether the service may use it.")
-    dataset: str = Field(description="Name of the films.")
+    allowed: bool = Field(description="Whether the service can use it.")
+    dataset: str = Field(description="Name of the radiographs.")
     films: int = Field(gt=0)
     mean_auroc: Probability
     mean_auroc_change: float = Field(description="Against float32.")
     largest_auroc_change: float = Field(ge=0, description="Of any finding, either way.")
-    mean_probability_change: Probability = Field(description="Size of the change, over films and findings.")
+    mean_probability_change: Probability = Field(description="Absolute change, over radiographs and findings.")
     largest_probability_change: Probability
 
 
 class StrideRecord(ManifestPart):
-    """How true a map is that classifies only every ``stride``-th patch, against the map of offset 1."""
+    """Correlation of a map that classifies only every ``stride``-th patch with the map of offset 1."""
 
     stride: int = Field(gt=0)
-    fewer_passes: float = Field(gt=0, description="Patches of the map of offset 1 for each patch of this one.")
-    dataset: str = Field(description="Name of the films.")
+    fewer_passes: float = Field(gt=0, description="Patches of the map of offset 1 per patch of this map.")
+    dataset: str = Field(description="Name of the radiographs.")
     films: int = Field(gt=0)
-    maps: int = Field(gt=0, description="Films times findings.")
-    window: int = Field(gt=0, description="Side of the central square of the maps that was compared, px.")
+    maps: int = Field(gt=0, description="Radiographs times findings.")
+    window: int = Field(gt=0, description="Side of the compared central square of the maps, px.")
     median_correlation: float = Field(ge=-1, le=1)
-    low_correlation: float = Field(ge=-1, le=1, description="95 % of the maps are truer.")
+    low_correlation: float = Field(ge=-1, le=1, description="5th percentile of the correlation.")
     least_correlation: float = Field(ge=-1, le=1)
 
 
 class Description(ManifestPart):
-    """Everything about an artifact but its weights' hash: what ``save`` is given."""
+    """A manifest without the hash of the weights: the input of ``save``."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     version: str
@@ -157,11 +157,13 @@ class Description(ManifestPart):
     attribution: str
     licence: str
     created: datetime
-    recipe: dict[str, JsonValue] = Field(default_factory=dict[str, JsonValue], description="How the weights were made.")
+    recipe: dict[str, JsonValue] = Field(
+        default_factory=dict[str, JsonValue], description="How the weights were trained."
+    )
     metrics: dict[str, float] = Field(default_factory=dict[str, float], description="Summary figures, named by split.")
-    reference: Reference | None = Field(default=None, description="How the answers are distributed on known films.")
-    precisions: tuple[PrecisionRecord, ...] = Field(default=(), description="Arithmetics besides float32.")
-    strides: tuple[StrideRecord, ...] = Field(default=(), description="Fidelity of maps of a stride.")
+    reference: Reference | None = Field(default=None, description="Distribution of the results on known radiographs.")
+    precisions: tuple[PrecisionRecord, ...] = Field(default=(), description="Reduced arithmetics that were measured.")
+    strides: tuple[StrideRecord, ...] = Field(default=(), description="Fidelity of strided maps.")
 
     @model_validator(mode="after")
     def _fits_this_version(self) -> Self:
@@ -181,18 +183,18 @@ class Description(ManifestPart):
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """By finding: the threshold at the default operating point, where there is one."""
+        """By finding: the threshold of the default operating point, where it exists."""
         points = {record.name: record.operating_points.get(self.default_operating_point) for record in self.findings}
         return {name: point.threshold for name, point in points.items() if point is not None}
 
     @property
     def allowed_precisions(self) -> tuple[ReducedPrecision, ...]:
-        """Arithmetics besides float32 that the weights may be served in."""
+        """Reduced arithmetics in which the weights can be served."""
         return tuple(record.precision for record in self.precisions if record.allowed)
 
 
 def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of schema 1, where each finding had one threshold, in the form of schema 2."""
+    """Convert a manifest of schema 1, where each finding had one threshold, to schema 2."""
     findings: list[dict[str, Any]] = []
     for record in content.get("findings", ()):
         kept = {key: value for key, value in record.items() if key != "threshold"}

@@ -1,11 +1,11 @@
-"""PatchNet: every patch is classified alone, and the mean of the patch logits is the decision."""
+"""PatchNet: each patch is classified independently, and the mean of the patch logits is the decision."""
 
 import torch
 from torch import Tensor, nn
 
 
 def split_patches(images: Tensor, patch_size: int) -> Tensor:
-    """Cut images into their plain grid of patches.
+    """Split images into the plain grid of patches.
 
     [B, 1, S, S] → [B·P², 1, p, p], P = S // p, row-major within each image, images in order.
 
@@ -20,9 +20,9 @@ def split_patches(images: Tensor, patch_size: int) -> Tensor:
 
 
 class PatchNet(nn.Module):
-    """MedicalPatchNet: one shared backbone over all patches, and a fixed mean. No files, no downloads.
+    """MedicalPatchNet: one shared backbone over all patches, and the mean of its logits.
 
-    ``patch_size == image_size`` makes it the image-level classifier of the paper. Source: paper, "MedicalPatchNet".
+    With ``patch_size == image_size`` it is the image-level classifier of the paper. Source: paper, "MedicalPatchNet".
     """
 
     def __init__(self, backbone: nn.Module, image_size: int = 512, patch_size: int = 64) -> None:
@@ -39,13 +39,13 @@ class PatchNet(nn.Module):
 
     @property
     def patches_per_side(self) -> int:
-        """P: how many patches lie along one side of the image."""
+        """P: number of patches along one side of the image."""
         return self.image_size // self.patch_size
 
     def patch_logits(self, images: Tensor) -> Tensor:
         """Evidence of every patch: [B, 1, S, S] float in [0, 1] → [B, P², C] logits, row-major.
 
-        Raises ValueError where the images do not have the network's size.
+        Raises ValueError where the images do not have the model's size.
         """
         if tuple(images.shape[1:]) != (1, self.image_size, self.image_size):
             raise ValueError(f"expected [B, 1, {self.image_size}, {self.image_size}], got {list(images.shape)}")
@@ -65,11 +65,3 @@ def global_logits(patch_logits: Tensor) -> Tensor:
 def probabilities(patch_logits: Tensor) -> Tensor:
     """Sigmoid of the mean, [B, P², C] → [B, C] in (0, 1); never the mean of sigmoids."""
     return torch.sigmoid(global_logits(patch_logits))
-
-
-def scaled_patch_logits(patch_logits: Tensor) -> Tensor:
-    """Patch logits times the probability of the same image and finding, [B, P², C] → [B, P², C].
-
-    Source: paper, "scaled" maps: ẑ_i = ŷ ⊙ z_i. (The authors' code mixes images up for B > 1; this does not.)
-    """
-    return patch_logits * probabilities(patch_logits)[:, None, :]

@@ -1,4 +1,4 @@
-"""Networks in OpenVINO's form, and the one core that compiles them."""
+"""Conversion of models to OpenVINO, and the single core that compiles them."""
 
 import logging
 from functools import cache
@@ -9,23 +9,23 @@ from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 from torch import nn
 
-_LEAST = 2  # an example of one patch would fix the number of patches
+_LEAST = 2  # torch.export would fix the batch size of an example of one patch
 
 
 @cache
 def core() -> ov.Core:
-    """OpenVINO's core, one for as long as the process lives.
+    """OpenVINO's core, a single one for the lifetime of the process.
 
-    Its CPU plugin gives the calling thread a stack for signal handlers. When the core ends it frees that stack but
+    Its CPU plugin gives the calling thread a stack for signal handlers. On destruction the core frees that stack but
     leaves it registered: the next signal with a handler, such as SIGTERM, would be a segmentation fault.
     """
     return ov.Core()
 
 
 def convert(backbone: nn.Module, patch_size: int, patches: int | None) -> ov.Model:
-    """A torch module [N, 1, p, p] → [N, C] as a float32 model for N = ``patches``, for any N where that is None.
+    """Convert a torch module [N, 1, p, p] → [N, C] to a float32 model for N = ``patches``, or for any N if None.
 
-    Raises RuntimeError for a network that torch.export or OpenVINO cannot take.
+    Raises RuntimeError where torch.export or OpenVINO does not support the module.
     """
     example = torch.zeros(patches or _LEAST, 1, patch_size, patch_size)
     shapes = None if patches else ({0: torch.export.Dim.DYNAMIC},)
@@ -39,7 +39,7 @@ def convert(backbone: nn.Module, patch_size: int, patches: int | None) -> ov.Mod
 
 
 class _quiet(logging.Filter):  # noqa: N801 - reads as what it does: with _quiet()
-    """Drops what the converter says about operations that no network here has."""
+    """Drops log records of the converter about operations that none of the backbones uses."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "not found in decomp table" not in record.getMessage()

@@ -1,4 +1,4 @@
-"""Display-ready pixels → model image, and the way back for coordinates. Serving and training share this one copy."""
+"""From display-ready pixels to the model image, and coordinates back. Shared by serving and training."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from torch import Tensor
 from torch.nn import functional
 
 PREPROCESSING = "center-crop/antialiased-bilinear/unit-range/1"
-"""Name and version of this chain. An artifact names the chain it was trained with and is refused under another."""
+"""Name and version of this preprocessing. An artifact trained with another one is refused."""
 
 
 @dataclass(frozen=True)
 class CropGeometry:
-    """Where the model image lies in the source image: a centred square, scaled to the model's size.
+    """Position of the model image in the source image: a centred square, scaled to the model's size.
 
-    All lengths are in pixels, order is always (row, column). ``rows`` × ``columns`` is the source, the crop is the
-    square at (``row``, ``column``) of side ``size``, the model image has side ``image_size``. Coordinates are
+    All lengths are in pixels, in the order (row, column). ``rows`` × ``columns`` is the size of the source, the crop is
+    the square at (``row``, ``column``) of side ``size``, the model image has side ``image_size``. Coordinates are
     continuous: the corner of the first pixel is (0, 0).
     """
 
@@ -30,7 +30,7 @@ class CropGeometry:
 
     @classmethod
     def centered(cls, rows: int, columns: int, image_size: int) -> "CropGeometry":
-        """The largest centred square of a ``rows`` × ``columns`` source. Odd remainders go to the far side."""
+        """The largest centred square of a ``rows`` × ``columns`` source. An odd remainder is cut at the far side."""
         size = min(rows, columns)
         return cls(rows, columns, (rows - size) // 2, (columns - size) // 2, size, image_size)
 
@@ -44,18 +44,14 @@ class CropGeometry:
         """Source pixels per model pixel."""
         return self.size / self.image_size
 
-    def to_model(self, row: float, column: float) -> tuple[float, float]:
-        """Source coordinates → model coordinates. Outside the crop the result lies outside [0, image_size]."""
-        return (row - self.row) / self.scale, (column - self.column) / self.scale
-
     def to_source(self, row: float, column: float) -> tuple[float, float]:
-        """Model coordinates → source coordinates, the inverse of ``to_model``."""
+        """Source coordinates of model coordinates in [0, image_size]."""
         return row * self.scale + self.row, column * self.scale + self.column
 
 
 @dataclass(frozen=True)
 class ModelImage:
-    """What the network sees: ``tensor`` [1, S, S] float32 in [0, 1], and where it lies in the source."""
+    """The input of the model: ``tensor`` [1, S, S] float32 in [0, 1], and its position in the source."""
 
     tensor: Tensor
     geometry: CropGeometry
@@ -69,7 +65,7 @@ def to_model_image(pixels: NDArray[np.float32], image_size: int) -> ModelImage:
         image_size: side S of the model image, pixels.
 
     Returns:
-        The model image, float32 in [0, 1]; no mean or standard deviation is applied.
+        The model image, float32 in [0, 1], without normalisation by mean and standard deviation.
 
     Raises:
         ValueError: if ``pixels`` is not two-dimensional.
@@ -86,7 +82,7 @@ def to_model_image(pixels: NDArray[np.float32], image_size: int) -> ModelImage:
 
 
 def resize_square(images: Tensor, image_size: int) -> Tensor:
-    """[..., H, H] images → [..., S, S] by antialiased bilinear interpolation; a no-op where H is S already."""
+    """[..., H, H] images → [..., S, S] by antialiased bilinear interpolation; unchanged where H equals S."""
     if images.shape[-1] == image_size:
         return images
     flat = images.reshape(-1, 1, *images.shape[-2:])

@@ -1,6 +1,6 @@
-"""How a model's answers are distributed on known films: what live answers are compared with, to tell drift.
+"""The distribution of a model's results on known radiographs, with which live results are compared to detect drift.
 
-Two distributions: the probabilities of each finding, in tenths, and where on the film the evidence lies, by region.
+There are two distributions: the probabilities of each finding, in tenths, and the location of the evidence, by region.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import REGIONS, Reference
 
 EDGES: tuple[float, ...] = tuple(step / 10 for step in range(1, 10))
-"""Upper edges of all tenths but the last; a probability on an edge belongs below it, as in Prometheus' buckets."""
+"""Upper edges of all tenths except the last, inclusive, as in Prometheus histograms."""
 
 
 @cache
 def region_of(side: int) -> Tensor:
     """Region of every patch of a P × P grid: [P²] int64 into ``REGIONS``, row-major.
 
-    The outermost ring is the border; the rest is cut into quarters as seen on the film, the middle row and column of an
-    odd grid going down and right.
+    The outermost ring is the border; the rest is divided into quarters as displayed. The middle row and column of an
+    odd grid belong to the lower and right quarters.
     """
     far = torch.arange(side) >= side // 2
     quarter = 1 + 2 * far[:, None].long() + far[None, :].long()  # [P, P]
@@ -31,9 +31,9 @@ def region_of(side: int) -> Tensor:
 
 
 def evidence_shares(patch_logits: Tensor, columns: Sequence[int]) -> tuple[float, ...] | None:
-    """Shares of the positive evidence in each of ``REGIONS``, adding to 1, of one image.
+    """Fractions of the positive evidence of one image in each of ``REGIONS``, which add up to 1.
 
-    ``patch_logits`` is [P², C]; ``columns`` are the findings that count. None where nothing speaks for any of them.
+    ``patch_logits`` is [P², C]; ``columns`` are the findings that count. None without positive evidence.
     """
     positive = patch_logits[:, list(columns)].double().clamp(min=0).sum(dim=1)  # [P²]
     total = float(positive.sum())
@@ -45,13 +45,13 @@ def evidence_shares(patch_logits: Tensor, columns: Sequence[int]) -> tuple[float
 
 
 def measure_reference(dataset: str, patch_logits: Sequence[Tensor], columns: Sequence[int]) -> Reference:
-    """The reference of films from their patch logits [P², C], for the findings ``columns`` that are served.
+    """The reference of radiographs with patch logits [P², C], for the findings ``columns`` that are served.
 
-    Raises ValueError where there are no films, or none with evidence.
+    Raises ValueError where no radiograph has positive evidence.
     """
     shares = [share for logits in patch_logits if (share := evidence_shares(logits, columns)) is not None]
     if not shares:
-        raise ValueError("no film with evidence for any finding; there is nothing to refer to")
+        raise ValueError("no radiograph has positive evidence for any finding")
     probabilities = torch.stack([logits.double().mean(dim=0).sigmoid() for logits in patch_logits])  # [N, C]
     edges = torch.tensor(EDGES, dtype=torch.float64)
     tenths = {

@@ -1,7 +1,7 @@
-"""Saliency maps from patch logits. Pure functions, no colours.
+"""Saliency maps from patch logits, as pure functions.
 
-The plain grid (offset = patch size, raw) is the decision itself: its mean is the global logit. Every other map here is
-a smoothed view of the same evidence and is not called exact.
+The plain grid (offset = patch size, raw) is exact: its mean is the global logit. Every other map is a smoothed view of
+the same evidence and not exact.
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ Border = Literal["coverage", "zero"]
 
 
 def patch_grid(patch_logits: Tensor) -> Tensor:
-    """Patch logits in space: [B, P², C] → [B, C, P, P]."""
+    """Arrange patch logits as grids: [B, P², C] → [B, C, P, P]."""
     batch, patches, findings = patch_logits.shape
     side = round(patches**0.5)
     return patch_logits.transpose(1, 2).reshape(batch, findings, side, side)
@@ -31,7 +31,7 @@ def scale_evidence(evidence: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def expand_grid(grid: Tensor, patch_size: int) -> Tensor:
-    """Each cell drawn over its patch: [..., P, P] → [..., P·p, P·p]."""
+    """Repeat each cell over the pixels of its patch: [..., P, P] → [..., P·p, P·p]."""
     return grid.repeat_interleave(patch_size, dim=-2).repeat_interleave(patch_size, dim=-1)
 
 
@@ -40,9 +40,10 @@ def shift_averaged_map(evidence: Tensor, lattice: Lattice, border: Border = "cov
 
     Args:
         evidence: [n², C] logits of the patches at the lattice's origins, row-major (n = ``lattice.per_axis``).
-        lattice: where the patches lie.
-        border: ``coverage`` divides by the number of grids that cover the pixel, so constant evidence gives a constant
-            map; ``zero`` divides by the number of all shifts, as the authors' code does, which dilutes the borders.
+        lattice: the positions of the patches.
+        border: ``coverage`` divides by the number of patches that cover the pixel, so constant evidence gives a
+            constant map; ``zero`` divides by the number of all shifts, as the authors' code does, which reduces the
+            borders.
 
     Returns:
         [C, S, S] in logits, float32.
@@ -50,7 +51,7 @@ def shift_averaged_map(evidence: Tensor, lattice: Lattice, border: Border = "cov
     Raises:
         ValueError: if ``evidence`` does not have one row per origin.
 
-    A zero-padded box filter over the field of patch logits; computed by cumulative sums in float64.
+    This is a zero-padded box filter over the field of patch logits, computed by cumulative sums in float64.
     Source: paper, "MedicalPatchNet", shifted saliency maps.
     """
     count = lattice.per_axis
@@ -64,29 +65,29 @@ def shift_averaged_map(evidence: Tensor, lattice: Lattice, border: Border = "cov
 
 
 def coverage(lattice: Lattice) -> Tensor:
-    """How many patches of the lattice cover each pixel: [S, S] float64, at least 1 everywhere."""
+    """Number of patches of the lattice that cover each pixel: [S, S] float64, at least 1 everywhere."""
     ones = torch.ones(1, lattice.per_axis, 1, dtype=torch.float64)
     along = _box_sum(ones, lattice)[0, :, 0]  # [S]
     return along[:, None] * along[None, :]
 
 
 def interpolate_evidence(evidence: Tensor, thinned: Lattice, lattice: Lattice) -> Tensor:
-    """Evidence at all origins of a lattice from that at the origins of the thinned one, linear along both axes.
+    """Interpolate evidence from the origins of a thinned lattice to all origins, linearly along both axes.
 
-    [m², C] → [n², C], m and n the lattices' positions along an axis. Exact at the origins that were kept. With an odd
-    stride far truer to the map of offset 1 than a larger offset of the same cost: an even one meets the network's own
-    strides always in the same phase.
+    [m², C] → [n², C] for m and n positions along an axis. Exact at the kept origins. An odd stride correlates better
+    with the map of offset 1 than a larger offset of the same cost: an even stride always meets the strides of the
+    backbone in the same phase.
     """
     weights = _linear_weights(torch.tensor(thinned.starts), torch.tensor(lattice.starts))
     field = evidence.to(torch.float64).reshape(thinned.per_axis, thinned.per_axis, -1)  # [m, m, C]
-    # One axis after the other: as a single product of three, the weights alone may take tens of gigabytes.
+    # One axis after the other: in a single product of three, the weights alone can take tens of gigabytes.
     columns = torch.einsum("jn,mnc->mjc", weights, field)
     full = torch.einsum("im,mjc->ijc", weights, columns)
     return full.reshape(lattice.patches, -1).to(evidence.dtype)
 
 
 def _linear_weights(known: Tensor, wanted: Tensor) -> Tensor:
-    """Weights [n, m] of known positions [m], ascending, in linear interpolation at positions [n] between them."""
+    """Weights [n, m] of linear interpolation from known positions [m], ascending, to positions [n] between them."""
     right = torch.searchsorted(known, wanted).clamp(1, len(known) - 1) if len(known) > 1 else wanted * 0
     left = (right - 1).clamp(min=0)
     gap = (known[right] - known[left]).clamp(min=1)
@@ -99,7 +100,7 @@ def _linear_weights(known: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _box_sum(field: Tensor, lattice: Lattice) -> Tensor:
-    """Spread every value over the p pixels of its patch along dimension 1 and add: [C, n, m] → [C, S, m]."""
+    """Add every value to the p pixels of its patch along dimension 1: [C, n, m] → [C, S, m]."""
     size = lattice.image_size
     starts = torch.tensor(lattice.starts)
     steps = field.new_zeros(field.shape[0], size + 1, field.shape[2])

@@ -30,7 +30,7 @@ from app.inference.engine import Precision
 from app.inference.scheduler import Scheduler
 from app.patchnet import artifact
 from app.patchnet.manifest import Manifest
-from app.runtime.pacs import open_network
+from app.runtime.pacs import open_pacs
 from app.service.admission import Lifecycle
 from app.service.drift import expect
 from app.service.explain import Explainer
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
             with traces_to(settings.otlp_endpoint), open_audit(settings, lifecycle) as app.state.audit:
                 async with open_services(settings, metrics, lifecycle) as services:
                     app.state.services = services
-                    async with open_network(settings, services, app.state.audit) as app.state.analyses:
+                    async with open_pacs(settings, services, app.state.audit) as app.state.analyses:
                         yield
         except MedPatchNetError as error:
             app.state.failure = error  # for whoever started the server: it ends without a word of its own

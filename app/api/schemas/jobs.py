@@ -1,4 +1,4 @@
-"""Answer of ``GET /jobs/{job}`` and ``POST /studies/{study}/analyze``."""
+"""Response of ``GET /jobs/{job}`` and ``POST /studies/{study}/analyze``."""
 
 from datetime import UTC, datetime
 from typing import Self
@@ -12,19 +12,19 @@ from app.pacs.values import Problem
 
 
 class JobProblem(Body):
-    """Why something waits longer than it should, was refused or was given up."""
+    """Why work is delayed, was refused or was given up."""
 
     code: str
     detail: str
 
     @classmethod
     def of(cls, problem: Problem | None) -> Self | None:
-        """From a problem, where there is one."""
+        """From a problem, if there is one."""
         return None if problem is None else cls(code=problem.code, detail=problem.detail)
 
 
 class ObjectBody(Body):
-    """A result: ``delivered`` once the target was seen to have it."""
+    """A result; ``delivered`` when the target has confirmed it."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -43,7 +43,7 @@ class ObjectBody(Body):
 
 
 class InstanceBody(Body):
-    """A film of the study and its results."""
+    """An instance of the study and its results."""
 
     sop_instance_uid: str
     state: str = Field(description="waiting, analysed (results are being sent), delivered, refused or dead")
@@ -62,7 +62,7 @@ class InstanceBody(Body):
 
 
 class JobBody(Body):
-    """A job: waiting (films are being looked up), running, done, done_with_problems or failed."""
+    """A job: waiting (instances are being queried), running, done, done_with_problems or failed."""
 
     id: str
     state: JobState

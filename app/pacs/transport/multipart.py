@@ -1,4 +1,4 @@
-"""Objects as the parts of multipart/related, as DICOMweb sends them (PS3.18 section 8.6.1.2)."""
+"""DICOM files as multipart/related messages (PS3.18 section 8.6.1.2)."""
 
 import secrets
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ _RELATED = "multipart/related"
 
 
 def bundle(files: Iterable[bytes]) -> tuple[str, bytes]:
-    """Media type and body of a request that holds DICOM files."""
+    """Media type and body of a request with DICOM files."""
     boundary = secrets.token_hex(16)
     head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
     body = b"".join(part for file in files for part in (head, file, b"\r\n")) + f"--{boundary}--\r\n".encode()
@@ -18,19 +18,19 @@ def bundle(files: Iterable[bytes]) -> tuple[str, bytes]:
 
 
 def only_part(content_type: str, body: bytes) -> bytes:
-    """The one file of an answer, which may come without parts. Raises ValueError for anything else."""
+    """The only file of a response, multipart or not. Raises ValueError for anything else."""
     media_type, options = parse_options_header(content_type)
     if media_type.decode("latin-1").lower() == DICOM:
         return body
     boundary = options.get(b"boundary")
     if media_type.decode("latin-1").lower() != _RELATED or not boundary:
-        raise ValueError("neither a DICOM file nor parts of one")
+        raise ValueError("neither a DICOM file nor multipart/related")
     delimiter = b"--" + boundary
     start = body.find(delimiter)
     content = body.find(b"\r\n\r\n", start) + 4
     end = body.find(b"\r\n" + delimiter, content)
     if start < 0 or content < 4 or end < 0:
-        raise ValueError("a part that does not begin or end")
+        raise ValueError("an incomplete part")
     if not body[end + 2 + len(delimiter) :].startswith(b"--"):
         raise ValueError("more than one part")
     return body[content:end]

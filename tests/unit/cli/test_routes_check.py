@@ -60,7 +60,11 @@ def test_without_a_rule_the_status_is_3(folder):
     ("old", "new", "said"),
     [
         ("target: archive}\n  - {name: chests", "target: x}\n  - {name: chests", "routes.0.target: no node 'x'"),
-        ("name: rest,", "name: rest, model: nobody,", "routes.2.model: no model 'nobody'; served are: chest-lite0"),
+        (
+            "name: rest,",
+            "name: rest, model: nobody,",
+            "routes.2.model: no model 'nobody'; served: chest-lite0",
+        ),
         ("routes:", "rotes:", "rotes: Extra inputs are not permitted"),
     ],
 )

@@ -232,7 +232,7 @@ def test_a_constant_film_is_refused(attributes):
 
 
 def test_a_film_whose_window_misses_it_is_refused():
-    with pytest.raises(NotAChestRadiograph, match="once displayed"):
+    with pytest.raises(NotAChestRadiograph, match="all displayed pixels"):
         decode(WindowCenter=20000, WindowWidth=10)
 
 
@@ -278,7 +278,7 @@ def test_entries_of_8_bits_may_be_packed_in_pairs():
 
 
 def test_a_table_of_one_entry_is_a_blank_film():
-    with pytest.raises(NotAChestRadiograph, match="once displayed"):
+    with pytest.raises(NotAChestRadiograph, match="all displayed pixels"):
         decode(VOILUTSequence=[lut([7])])
 
 

@@ -75,7 +75,7 @@ def test_a_truncated_dicom_file_is_refused(name, kept):
 
 
 def test_pixel_data_shorter_than_the_image_are_refused_with_both_lengths():
-    with pytest.raises(UnreadableImage, match=f"need {113 * 127 * 2} bytes, 1000 are there"):
+    with pytest.raises(UnreadableImage, match=f"need {113 * 127 * 2} bytes, but only 1000 are present"):
         decode_image(make.chest_dicom(PixelData=bytes(1000)), LIMITS)
 
 

@@ -122,7 +122,7 @@ def test_a_file_that_is_no_safetensors_is_refused(saved):
 
     (saved / artifact.WEIGHTS).write_bytes(b"not tensors")
     change_manifest(saved, weights_sha256=hashlib.sha256(b"not tensors").hexdigest())
-    with pytest.raises(ArtifactError, match="no safetensors"):
+    with pytest.raises(ArtifactError, match="not a safetensors"):
         artifact.load(saved)
 
 
@@ -206,9 +206,9 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([torch.zeros(1)], "no state dict"),
-        ({"epoch": torch.zeros(1)}, "no weights"),
-        ({"baseBackbone.x": 3}, "no weights"),
+        ([torch.zeros(1)], "does not hold a state dict"),
+        ({"epoch": torch.zeros(1)}, "not weights"),
+        ({"baseBackbone.x": 3}, "not weights"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(tmp_path, content, message):
@@ -219,7 +219,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, content, message):
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(ArtifactError, match="no checkpoint"):
+    with pytest.raises(ArtifactError, match="not a checkpoint"):
         artifact.read_checkpoint(tmp_path / "text.pt")
     with pytest.raises(ArtifactError, match="cannot be read"):
         artifact.read_checkpoint(tmp_path / "missing.pt")

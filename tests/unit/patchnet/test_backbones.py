@@ -94,7 +94,7 @@ def test_torchvision_weights_come_from_its_own_loader(monkeypatch):
 def test_a_row_that_names_the_wrong_layers_is_noticed(monkeypatch):
     wrong = backbones.Backbone(lambda findings: nn.Sequential(nn.ReLU(), nn.ReLU()), dict, "0", None, "1")
     monkeypatch.setitem(BACKBONES, "wrong", wrong)
-    with pytest.raises(TypeError, match="no convolution"):
+    with pytest.raises(TypeError, match="not a convolution"):
         build("wrong", 14)
-    with pytest.raises(TypeError, match="no linear layer"):
+    with pytest.raises(TypeError, match="not a linear layer"):
         head_of("wrong", nn.Sequential(nn.ReLU(), nn.ReLU()))

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torchvision.models import efficientnet_v2_s
 
-from app.patchnet.model import PatchNet, global_logits, probabilities, scaled_patch_logits, split_patches
+from app.patchnet.model import PatchNet, global_logits, probabilities, split_patches
 
 
 class MeanAndMaximum(nn.Module):
@@ -60,14 +60,6 @@ def test_the_sigmoid_comes_after_the_mean():
     logits = torch.tensor([[[-4.0, 0.0], [8.0, 2.0]]])
     torch.testing.assert_close(global_logits(logits), torch.tensor([[2.0, 1.0]]))
     torch.testing.assert_close(probabilities(logits), torch.sigmoid(torch.tensor([[2.0, 1.0]])))
-
-
-def test_scaling_uses_the_probability_of_the_same_image():
-    logits = torch.randn(3, 10, 7)
-    scaled = scaled_patch_logits(logits)
-    for image in range(3):
-        expected = logits[image] * torch.sigmoid(logits[image].mean(dim=0))
-        torch.testing.assert_close(scaled[image], expected)
 
 
 class AuthorsDefinition(nn.Module):

@@ -34,7 +34,7 @@ def test_the_reference_counts_films_by_tenths():
 
 
 def test_no_evidence_is_no_reference():
-    with pytest.raises(ValueError, match="nothing to refer to"):
+    with pytest.raises(ValueError, match="no radiograph has positive evidence"):
         measure_reference("valid", [torch.full((4, 14), -1.0)], [0])
 
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.patchnet.grid import Lattice, axis_shifts, cut_patches, merge_constant, shift_origins
+from app.patchnet.grid import Lattice, axis_shifts, cut_patches, merge_constant
 from app.patchnet.model import split_patches
 from app.patchnet.saliency import (
     coverage,
@@ -48,7 +48,7 @@ def test_an_offset_outside_the_patch_is_refused(offset):
 
 @given(st.integers(1, 16))
 def test_origins_are_distinct_and_as_many_as_promised(offset):
-    origins = shift_origins(48, 16, offset)
+    origins = Lattice.regular(48, 16, offset).origins
     lattice = Lattice.regular(48, 16, offset)
     assert len(origins) == lattice.patches == (3 * -(-16 // offset)) ** 2
     assert len({tuple(origin) for origin in origins.tolist()}) == len(origins)
@@ -56,7 +56,7 @@ def test_origins_are_distinct_and_as_many_as_promised(offset):
 
 def test_patches_at_the_plain_origins_are_the_plain_patches():
     image = torch.rand(1, 21, 21)
-    cut = cut_patches(image, 7, shift_origins(21, 7, 7))
+    cut = cut_patches(image, 7, Lattice.regular(21, 7, 7).origins)
     torch.testing.assert_close(cut, split_patches(image[None], 7))
 
 
@@ -73,7 +73,7 @@ def test_the_box_filter_equals_pasting(offset, border):
     torch.manual_seed(offset)
     lattice = Lattice.regular(24, 8, offset)
     evidence = torch.randn(lattice.patches, 5)
-    total, covered = pasted_map(evidence, shift_origins(24, 8, offset), 24, 8)
+    total, covered = pasted_map(evidence, Lattice.regular(24, 8, offset).origins, 24, 8)
     divisor = covered if border == "coverage" else float(len(axis_shifts(8, offset)) ** 2)
     torch.testing.assert_close(
         shift_averaged_map(evidence, lattice, border), (total / divisor).float(), atol=1e-5, rtol=0
@@ -135,7 +135,7 @@ def test_maps_agree_with_the_authors_code(shared, case):
         for index, logits in enumerate(grid):
             row, column = divmod(index, size // patch)
             by_origin[(row * patch + int(down), column * patch + int(right))] = torch.from_numpy(logits)
-    origins = shift_origins(size, patch, lattice.offset).tolist()
+    origins = Lattice.regular(size, patch, lattice.offset).origins.tolist()
     evidence = torch.stack([by_origin[tuple(origin)] for origin in origins])
     expected = torch.from_numpy(arrays[f"map_{case}"])
     torch.testing.assert_close(shift_averaged_map(evidence, lattice, "zero"), expected, atol=1e-5, rtol=0)
@@ -147,7 +147,7 @@ def test_cut_patches_equal_those_of_the_authors_shifted_image(shared, case):
     arrays = np.load(shared / "golden/shift_maps.npz")
     image = torch.from_numpy(arrays["shift_input"])
     down, right = arrays[f"shift_of_{case}"].tolist()
-    plain = shift_origins(32, 8, 8)
+    plain = Lattice.regular(32, 8, 8).origins
     expected = split_patches(torch.from_numpy(arrays[f"shifted_{case}"])[None], 8)
     torch.testing.assert_close(cut_patches(image, 8, plain + torch.tensor([down, right])), expected)
 
