@@ -1,6 +1,6 @@
 """Attributes that all result objects share, and their encoding as files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -13,14 +13,15 @@ from app.dicom_objects.attributes import encoded_dataset, encoded_element, first
 from app.dicom_objects.content import Report
 from app.dicom_objects.source_image import context
 from app.dicom_objects.uids import derived_uid
+from app.rendering.wording import listed
 
 MANUFACTURER = "medpatchnet"
 _IMPLEMENTATION = derived_uid("medpatchnet", "implementation")
 _PREAMBLE = b"\0" * 128 + b"DICM"
-_OFFSET_LENGTH = 5
+_OFFSET_LENGTH, _LONGEST_LO = 5, 64
 
 
-def stamp(dataset: Dataset, report: Report, series_description: str) -> None:
+def stamp(dataset: Dataset, report: Report, description: str) -> None:
     """Set equipment, series description, and date and time: those of the analysis."""
     analysed = local_time(report)
     date, time = analysed.strftime("%Y%m%d"), analysed.strftime("%H%M%S")
@@ -28,13 +29,29 @@ def stamp(dataset: Dataset, report: Report, series_description: str) -> None:
         if f"{name}Date" in dataset or name in {"InstanceCreation", "Content", "Series"}:
             setattr(dataset, f"{name}Date", date)
             setattr(dataset, f"{name}Time", time)
-    for equipment in dataset.get("ContributingEquipmentSequence") or []:
-        equipment.ContributionDateTime = date + time
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = report.algorithm.name
     dataset.DeviceSerialNumber = report.algorithm.weights_sha256[:16]
     dataset.SoftwareVersions = [report.algorithm.software_version, report.algorithm.version]
-    dataset.SeriesDescription = series_description[:64]
+    dataset.SeriesDescription = description
+
+
+def series_description(title: str, names: Sequence[str]) -> str:
+    """A title with as many names as a Series Description holds, 64 characters, and the number of the others."""
+    for shown in range(len(names), 0, -1):
+        others = [f"{len(names) - shown} more"] if shown < len(names) else []
+        text = f"{title}: {listed([*names[:shown], *others])}"
+        if len(text) <= _LONGEST_LO:
+            return text
+    return title if names else f"{title}: none"
+
+
+def referenced_image(source: Dataset) -> Dataset:
+    """A reference to the source, as an item of a sequence (PS3.3 10.8)."""
+    image = Dataset()
+    image.ReferencedSOPClassUID = first_text(source, "SOPClassUID")
+    image.ReferencedSOPInstanceUID = first_text(source, "SOPInstanceUID")
+    return image
 
 
 def local_time(report: Report) -> datetime:

@@ -4,11 +4,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from app.dicom_objects.attributes import first_text, numbers
-from app.dicom_objects.common import as_file, stamp
+from app.dicom_objects.common import as_file, referenced_image, series_description, stamp
 from app.dicom_objects.content import Patch, Report, ReportedFinding
 from app.dicom_objects.graphic_labels import Box, LabelLayout
 from app.dicom_objects.grayscale_state import copy_grayscale
-from app.rendering.wording import NOTICE, listed, percent
+from app.rendering.wording import NOTICE, percent
 
 _SERIES_NUMBER = 9003
 _NOTICE_LAYER = "MPNNOTICE"
@@ -32,7 +32,7 @@ def presentation_state(report: Report, findings: tuple[ReportedFinding, ...]) ->
     state.DisplayedAreaSelectionSequence = [_displayed_area(report)]
     copy_grayscale(report.source, state)
     _draw(state, report, findings)
-    stamp(state, report, f"AI evidence outlines: {listed(names)}" if names else "AI evidence outlines: none")
+    stamp(state, report, series_description("AI evidence outlines", names))
     return as_file(state, report)
 
 
@@ -51,17 +51,10 @@ def _draw(state: Dataset, report: Report, findings: tuple[ReportedFinding, ...])
     state.GraphicAnnotationSequence = annotations
 
 
-def _referenced_image(source: Dataset) -> Dataset:
-    image = Dataset()
-    image.ReferencedSOPClassUID = first_text(source, "SOPClassUID")
-    image.ReferencedSOPInstanceUID = first_text(source, "SOPInstanceUID")
-    return image
-
-
 def _referenced_series(source: Dataset) -> Dataset:
     series = Dataset()
     series.SeriesInstanceUID = first_text(source, "SeriesInstanceUID")
-    series.ReferencedImageSequence = [_referenced_image(source)]
+    series.ReferencedImageSequence = [referenced_image(source)]
     return series
 
 
@@ -90,7 +83,7 @@ def _layer(name: str, order: int, description: str) -> Dataset:
 def _annotation(report: Report, layer: str, label: str, box: Box, patches: tuple[Patch, ...]) -> Dataset:
     """The outlines of patches and a label, in pixels of the image (PS3.3 C.10.5)."""
     annotation = Dataset()
-    annotation.ReferencedImageSequence = [_referenced_image(report.source)]
+    annotation.ReferencedImageSequence = [referenced_image(report.source)]
     annotation.GraphicLayer = layer
     if patches:
         annotation.GraphicObjectSequence = [_outline(patch, report) for patch in patches]

@@ -6,11 +6,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from app.dicom_objects.attributes import first_text, numbers, texts
-from app.dicom_objects.common import as_file, local_time, stamp
+from app.dicom_objects.common import as_file, local_time, referenced_image, series_description, stamp
 from app.dicom_objects.content import Report, ReportedFinding
 from app.rendering.captions import evidence_caption
 from app.rendering.overlay import OverlayStyle, SaliencyLayer, draw_overlay
-from app.rendering.wording import NOTICE, headline, listed
+from app.rendering.wording import NOTICE, headline
 
 _SERIES_NUMBER = 9002
 _LONGEST_SIDE = 1024
@@ -38,7 +38,7 @@ def secondary_captures(
             dataset = _image(draw(report, pixels, finding, finding.layer, opacity))
             _identify(dataset, report, finding, names, number)
             _describe(dataset, report, finding, transfer_syntax)
-            stamp(dataset, report, f"AI evidence: {listed(names)}")
+            stamp(dataset, report, series_description("AI evidence", names))
             files.append(as_file(dataset, report))
     return files
 
@@ -87,10 +87,7 @@ def _describe(dataset: Dataset, report: Report, finding: ReportedFinding, transf
         dataset.RecognizableVisualFeatures = features
     dataset.DerivationDescription = f"Patch evidence over the radiograph. {headline(finding)}"
     dataset.ImageComments = f"{headline(finding)}. {NOTICE}"
-    referred = Dataset()
-    referred.ReferencedSOPClassUID = first_text(source, "SOPClassUID")
-    referred.ReferencedSOPInstanceUID = first_text(source, "SOPInstanceUID")
-    dataset.SourceImageSequence = [referred]
+    dataset.SourceImageSequence = [referenced_image(source)]
     _copy_lossy_compression(source, dataset, transfer_syntax)
 
 

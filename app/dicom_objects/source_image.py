@@ -69,17 +69,6 @@ def _is_kept(tag: BaseTag) -> bool:
     return tag.group not in {_PIXEL_GROUP, _OVERLAY_GROUP, _META_GROUP} and not tag.is_private
 
 
-def reference(source: Dataset) -> Dataset:
-    """A data set with the UIDs of the source and nothing else that could be invalid, for highdicom to refer to."""
-    referred = Dataset()
-    for name in _IDENTITY:
-        setattr(referred, name, first_text(source, name))
-    for name in _ALWAYS_COPIED:
-        if name not in referred:
-            setattr(referred, name, None)
-    return referred
-
-
 def context(source: Dataset) -> dict[BaseTag, bytes]:
     """Encoded patient, study and request attributes with the bytes of the source, and its character set.
 

@@ -11,12 +11,13 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as Coded
+from pydicom.uid import EnhancedSRStorage
 
-from app.dicom_objects.common import MANUFACTURER, as_file, stamp
+from app.dicom_objects.attributes import first_text
+from app.dicom_objects.common import as_file, referenced_image, stamp
 from app.dicom_objects.content import Algorithm, Patch, Report, ReportedFinding
 from app.dicom_objects.item_templates import ItemTemplate, encode
 from app.dicom_objects.report_text import conclusion_text, finding_texts, remark_texts
-from app.dicom_objects.source_image import reference
 from app.dicom_objects.uids import derived_uid
 from app.patchnet.findings import Code
 
@@ -37,41 +38,49 @@ _ALGORITHMS_KEPT, _TEXTS_KEPT = 64, 256
 
 def structured_report(report: Report) -> bytes:
     """An Enhanced SR as a DICOM file. Source: PS3.16 TID 1500, 1600, 1410; PS3.3 A.35.2."""
-    source = reference(report.source)
-    image = sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)
-    root = sr.ContainerContentItem(codes.DCM.ImagingMeasurementReport, template_id="1500")
-    root.ContentSequence = sr.ContentSequence([image])  # the reference from which highdicom makes the evidence list
-    dataset = sr.EnhancedSR(
-        evidence=[source],
-        content=root,
-        series_instance_uid=report.uid("sr", "series"),
-        series_number=_SERIES_NUMBER,
-        sop_instance_uid=report.uid("sr"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=all(finding.probability is not None for finding in report.findings),
-        is_final=False,
-        is_verified=False,
-        specific_character_set=None,  # as_file writes the source's
-    )
+    dataset = _document(report)
     stamp(dataset, report, "AI findings, research use")
     content = (
         _text(_CONCLUSION, conclusion_text(report)),
         *(_text(codes.DCM.Finding, text) for text in finding_texts(report)),
         *(_text(_COMMENT, text) for text in remark_texts(report)),
         _preamble(report.algorithm),
-        _image_library(source),
-        _filled(codes.DCM.ImagingMeasurements, _groups(report, source)),
+        _image_library(report.source),
+        _filled(codes.DCM.ImagingMeasurements, _groups(report)),
         _filled(_QUALITATIVE_EVALUATIONS, _evaluations(report)),
     )
     return as_file(dataset, report, {"ContentSequence": b"".join(content)})
 
 
-def _groups(report: Report, source: Dataset) -> Iterator[bytes]:
+def _document(report: Report) -> Dataset:
+    """The SR Document Series and General modules, and the root of the content (PS3.3 C.17)."""
+    root = sr.ContainerContentItem(codes.DCM.ImagingMeasurementReport, template_id="1500")
+    document = Dataset()
+    document.update({element.tag: element for element in root})
+    document.SOPClassUID = EnhancedSRStorage
+    document.SOPInstanceUID = report.uid("sr")
+    document.SeriesInstanceUID = report.uid("sr", "series")
+    document.Modality = "SR"
+    document.SeriesNumber, document.InstanceNumber = _SERIES_NUMBER, 1
+    document.ReferencedPerformedProcedureStepSequence = []
+    document.PerformedProcedureCodeSequence = []
+    is_complete = all(finding.probability is not None for finding in report.findings)
+    document.CompletionFlag = "COMPLETE" if is_complete else "PARTIAL"
+    document.VerificationFlag = "UNVERIFIED"
+    document.PreliminaryFlag = "PRELIMINARY"
+    series, study = Dataset(), Dataset()
+    series.SeriesInstanceUID = first_text(report.source, "SeriesInstanceUID")
+    series.ReferencedSOPSequence = [referenced_image(report.source)]
+    study.StudyInstanceUID = first_text(report.source, "StudyInstanceUID")
+    study.ReferencedSeriesSequence = [series]
+    document.CurrentRequestedProcedureEvidenceSequence = [study]
+    return document
+
+
+def _groups(report: Report) -> Iterator[bytes]:
     """A TID 1410 group for each positive finding: its probability, and where its strongest evidence lies."""
-    region = ItemTemplate(
-        sr.ImageRegion("POLYLINE", np.zeros((2, 2)), sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID))
-    )
+    image = sr.SourceImageForRegion(*_identity(report.source))
+    region = ItemTemplate(sr.ImageRegion("POLYLINE", np.zeros((2, 2)), image))
     for finding in report.positives:
         if finding.patches:
             yield _group(report, finding, finding.patches[0], region)
@@ -127,9 +136,13 @@ def _text_template(name: Coded) -> ItemTemplate:
 
 def _image_library(source: Dataset) -> bytes:
     """TID 1600: the radiograph, from which viewers know what to load."""
-    image = encode([sr.SourceImageForMeasurementGroup(source.SOPClassUID, source.SOPInstanceUID)])
+    image = encode([sr.SourceImageForMeasurementGroup(*_identity(source))])
     group = _container(codes.DCM.ImageLibraryGroup).encode(ContentSequence=image)
     return _container(codes.DCM.ImageLibrary, "1600").encode(ContentSequence=group)
+
+
+def _identity(source: Dataset) -> tuple[str, str]:
+    return first_text(source, "SOPClassUID"), first_text(source, "SOPInstanceUID")
 
 
 @lru_cache(_TEXTS_KEPT)

@@ -1,6 +1,7 @@
 """From the bytes of an instance to the objects for its study."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from io import BytesIO
 from time import monotonic
 
@@ -67,15 +68,15 @@ class InstanceAnalyzer:
         except Exception:  # noqa: BLE001 - any exception of pydicom on damaged bytes; its message can quote them
             raise UnreadableImage("the DICOM object cannot be read") from None
 
-    async def analyse(self, content: bytes, order: Order) -> Analysed:
-        """Create the objects of an order.
+    async def analyse(self, content: bytes, order: Order, analysed_at: datetime) -> Analysed:
+        """Create the objects of an order. ``analysed_at`` is the time of the analysis that they report.
 
         Raises the domain errors of decoding, inference and reporting, and UnknownModel.
         """
         with span("instance"):
-            return await self._analyse(content, order)
+            return await self._analyse(content, order, analysed_at)
 
-    async def _analyse(self, content: bytes, order: Order) -> Analysed:
+    async def _analyse(self, content: bytes, order: Order, analysed_at: datetime) -> Analysed:
         model = self._models.get(order.model)
         watch = Stopwatch(self._metrics)
         prediction, _ = await self._predictor.predict(content, model, monotonic() + self._timeout_s, watch)
@@ -85,7 +86,7 @@ class InstanceAnalyzer:
         results: list[Result] = []
         with watch.stage("render"):
             for kind in order.outputs:
-                files = await self._reporter.report(content, prediction, kind)
+                files = await self._reporter.report(content, prediction, kind, analysed_at=analysed_at)
                 results += [_result(facts.study_instance_uid, file) for file in files]
         named = replace(order, model=model.manifest.name)
         return Analysed(named, facts.study_instance_uid, facts.sop_instance_uid, tuple(results))
