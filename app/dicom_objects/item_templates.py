@@ -32,7 +32,7 @@ class ItemTemplate:
 
     def encode(self, **values: Value) -> bytes:
         """The item with values by keyword, encoded as an item of a sequence."""
-        item = Dataset(self._elements)
+        item = Dataset(dict(self._elements))  # a copy: a data set keeps the mapping that it is made of
         for keyword, value in values.items():
             _put(item, keyword, value)
         item.set_original_encoding(False, True, default_encoding)  # so that encoded values are written as they are
