@@ -1,6 +1,7 @@
 """The answer of ``/explain`` and of the command line: the evidence as numbers or as a picture."""
 
 import asyncio
+from datetime import datetime
 from typing import Literal
 
 from app.api.queries import ExplainQuery
@@ -9,7 +10,8 @@ from app.api.security import result_key
 from app.errors import InvalidQuery, UntrainedFinding
 from app.patchnet.findings import finding_indices
 from app.patchnet.saliency import expand_grid
-from app.rendering.overlay import OverlayStyle, SaliencyLayer, render_overlay
+from app.rendering.captions import evidence_caption
+from app.rendering.overlay import OverlayStyle, SaliencyLayer, display_limit, render_overlay
 from app.service.admission import Admission
 from app.service.explain import MapRequest, OnProgress
 from app.service.models import ServedModel
@@ -50,23 +52,11 @@ async def explain_image(
     services.recent.remember(result_key(), model, result.prediction.patch_logits)
     if form == "json":
         return ExplainBody.of(request_id_var.get(), result, admission.watch, query.cell).model_dump_json().encode()
-    style = overlay_style(query, model.manifest.display_limit, services.settings.overlay_opacity)
     with admission.watch.stage("render"):
-        return await asyncio.to_thread(overlay_png, result, style)
+        return await asyncio.to_thread(overlay_png, result, query, services.settings.overlay_opacity)
 
 
-def overlay_style(query: ExplainQuery, limit: float, opacity: float) -> OverlayStyle:
-    """Style of the overlay. The colour scale is that of the model, the same for every image and finding."""
-    return OverlayStyle(
-        opacity=opacity if query.opacity is None else query.opacity,
-        size=query.size,
-        limit=limit,
-        legend=query.legend,
-        palette=query.palette,
-    )
-
-
-def overlay_png(explanations: Explanations, style: OverlayStyle) -> bytes:
+def overlay_png(explanations: Explanations, query: ExplainQuery, opacity: float) -> bytes:
     """PNG of the evidence for the first finding over the original radiograph, in its geometry.
 
     Raises UntrainedFinding if the model has no evidence for it.
@@ -78,4 +68,18 @@ def overlay_png(explanations: Explanations, style: OverlayStyle) -> bytes:
     values = expand_grid(item.grid, patch_size) if item.saliency_map is None else item.saliency_map
     geometry = explanations.prediction.geometry
     layer = SaliencyLayer(values.numpy(), geometry.row, geometry.column, geometry.size)
-    return render_overlay(explanations.prediction.radiograph.pixels, layer, style)
+    style = _style(query, layer, explanations.prediction.model.manifest.display_limit, opacity)
+    caption = evidence_caption(item.score, explanations.prediction.model.manifest, datetime.now().astimezone())
+    pixels = explanations.prediction.radiograph.pixels
+    return render_overlay(pixels, layer, style, caption if query.legend else None)
+
+
+def _style(query: ExplainQuery, layer: SaliencyLayer, limit: float, opacity: float) -> OverlayStyle:
+    is_fixed = query.scale == "fixed"
+    return OverlayStyle(
+        limit=limit if is_fixed else display_limit(layer.values),
+        opacity=opacity if query.opacity is None else query.opacity,
+        size=query.size,
+        palette=query.palette,
+        scale_name="fixed scale" if is_fixed else "display scale of this map",
+    )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.dicom_objects.content import ReportKind
 from app.patchnet.saliency import Border, MapKind
-from app.rendering.overlay import FilmDepth, Palette
+from app.rendering.overlay import ColourScale, FilmDepth, Palette
 from app.validation import StrictModel
 
 
@@ -69,5 +69,9 @@ class ExplainQuery(ImageQuery):
     size: int | None = Field(
         None, ge=64, le=4096, description="PNG: longest side in pixels (default: that of the radiograph)."
     )
-    legend: bool = Field(False, description="PNG: add the legend.")
+    legend: bool = Field(True, description="PNG: add a caption and the colour scale below the radiograph.")
+    scale: ColourScale = Field(
+        "fixed",
+        description="PNG: fixed: colours comparable between all images of the model; display: the range of this map.",
+    )
     palette: Palette = Field("red-blue", description="PNG: colours of evidence for and against the finding.")

@@ -78,7 +78,7 @@ def _request(client: httpx.Client, url: str, content: bytes) -> DemoResult:
         raise InferenceFailed(f"/predict answered {answer.status_code}")
     prediction = PredictBody.model_validate_json(answer.content)
     finding = _furthest_above_threshold(prediction)
-    query = {"class": finding, "format": "png", "legend": "true"}
+    query = {"class": finding, "format": "png"}
     overlay = client.post("/explain", params=query, content=content, headers=headers)
     if overlay.status_code != HTTPStatus.OK:
         raise InferenceFailed(f"/explain answered {overlay.status_code}")

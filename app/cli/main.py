@@ -147,7 +147,7 @@ def explain(
     stride: Annotated[
         int | None, typer.Option(help="Interpolate the map of offset 1 from every stride-th patch; odd.")
     ] = None,
-    legend: Annotated[bool, typer.Option(help="Add the legend.")] = False,
+    legend: Annotated[bool, typer.Option(help="Add a caption and the colour scale.")] = True,
     model: Model = None,
     device: Device = None,
 ) -> None:

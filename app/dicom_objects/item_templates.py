@@ -7,7 +7,7 @@ several times as long as the model. Here highdicom builds each kind of item once
 from collections.abc import Iterable
 from io import BytesIO
 
-from pydicom.charset import convert_encodings, default_encoding
+from pydicom.charset import default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -32,10 +32,11 @@ class ItemTemplate:
 
     def encode(self, **values: Value) -> bytes:
         """The item with values by keyword, encoded as an item of a sequence."""
-        item = Dataset(self._elements)
+        item = Dataset(dict(self._elements))  # a copy: a data set keeps the mapping that it is made of
         for keyword, value in values.items():
-            put(item, keyword, value)
-        return encode([as_encoded(item)])
+            _put(item, keyword, value)
+        item.set_original_encoding(False, True, default_encoding)  # so that encoded values are written as they are
+        return encode([item])
 
 
 def encode(items: Iterable[Dataset]) -> bytes:
@@ -46,20 +47,12 @@ def encode(items: Iterable[Dataset]) -> bytes:
     return stream.getvalue()
 
 
-def put(dataset: Dataset, keyword: str, value: Value) -> None:
-    """Set an element. Call ``as_encoded`` before writing a data set that has an encoded value."""
+def _put(dataset: Dataset, keyword: str, value: Value) -> None:
     tag = Tag(keyword)
     if isinstance(value, bytes):
         dataset[tag] = RawDataElement(tag, "SQ", len(value), value, 0, False, True)
     else:
         dataset[tag] = DataElement(tag, dictionary_VR(tag), value)
-
-
-def as_encoded(dataset: Dataset) -> Dataset:
-    """Make pydicom write encoded values of a complete data set unchanged, without decoding and encoding them again."""
-    characters = dataset.get("SpecificCharacterSet")
-    dataset.set_original_encoding(False, True, convert_encodings(characters) if characters else default_encoding)
-    return dataset
 
 
 def _stream() -> DicomBytesIO:

@@ -1,66 +1,114 @@
-"""Secondary captures: the radiograph with the evidence in colour, which every PACS can show."""
+"""Secondary captures: the radiograph with the evidence in colour and a caption, which every PACS can show."""
 
-from io import BytesIO
-
-import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
-from app.dicom_objects.common import MANUFACTURER, as_file, stamp
-from app.dicom_objects.content import NOTICE, Report, ReportedFinding
-from app.dicom_objects.uids import derived_uid
-from app.rendering.overlay import OverlayStyle, render_overlay
+from app.dicom_objects.attributes import first_text, numbers, texts
+from app.dicom_objects.common import as_file, local_time, referenced_image, series_description, stamp
+from app.dicom_objects.content import Report, ReportedFinding
+from app.rendering.captions import evidence_caption
+from app.rendering.overlay import OverlayStyle, SaliencyLayer, draw_overlay
+from app.rendering.wording import NOTICE, headline
 
 _SERIES_NUMBER = 9002
 _LONGEST_SIDE = 1024
+_ORIENTATIONS = frozenset("ALRPFH")
+_LONGEST_ORIENTATION = 3
+_LOSSY_SYNTAXES = {"1.2.840.10008.1.2.4.50": "ISO_10918_1", "1.2.840.10008.1.2.4.51": "ISO_10918_1"}
+"""Transfer syntaxes that are lossy by definition, with the defined term of PS3.3 C.7.6.1.1.5.1."""
 
 
 def secondary_captures(
-    report: Report, pixels: NDArray[np.float32], findings: tuple[ReportedFinding, ...], opacity: float
+    report: Report,
+    pixels: NDArray[np.float32],
+    findings: tuple[ReportedFinding, ...],
+    opacity: float,
+    transfer_syntax: str | None,
 ) -> list[bytes]:
-    """One file for each finding, all in one series: radiograph [H, W] in [0, 1], overlay and legend. PS3.3 A.8.4."""
-    return [_capture(report, pixels, finding, opacity) for finding in findings]
+    """One file for each finding, in their order, all in one series. Source: PS3.3 A.8.1.
+
+    ``pixels`` [H, W] in [0, 1] are the radiograph, ``transfer_syntax`` is the one it came in.
+    """
+    names = [finding.name for finding in findings]
+    files: list[bytes] = []
+    for number, finding in enumerate(findings, 1):
+        if finding.layer is not None:
+            dataset = _image(draw(report, pixels, finding, finding.layer, opacity))
+            _identify(dataset, report, finding, names, number)
+            _describe(dataset, report, finding, transfer_syntax)
+            stamp(dataset, report, series_description("AI evidence", names))
+            files.append(as_file(dataset, report))
+    return files
 
 
-def _capture(report: Report, pixels: NDArray[np.float32], finding: ReportedFinding, opacity: float) -> bytes:
+def draw(
+    report: Report, pixels: NDArray[np.float32], finding: ReportedFinding, layer: SaliencyLayer, opacity: float
+) -> NDArray[np.uint8]:
+    """RGB [H, W, 3]: the radiograph, at most 1024 pixels long, with the evidence, and a caption below it."""
     size = _LONGEST_SIDE if max(pixels.shape) > _LONGEST_SIDE else None
-    style = OverlayStyle(limit=report.limit, opacity=opacity, size=size, legend=True)
-    drawn = np.asarray(Image.open(BytesIO(render_overlay(pixels, finding.layer, style))))
-    sop, weights = str(report.source.SOPInstanceUID), report.algorithm.weights_sha256
-    dataset = hd.sc.SCImage.from_ref_dataset(
-        ref_dataset=report.source,
-        pixel_array=drawn,
-        photometric_interpretation="RGB",
-        bits_allocated=8,
-        coordinate_system="PATIENT",
-        series_instance_uid=derived_uid(sop, weights, "sc", "series"),
-        series_number=_SERIES_NUMBER,
-        sop_instance_uid=derived_uid(sop, weights, "sc", finding.name),
-        instance_number=1 + [other.name for other in report.findings].index(finding.name),
-        manufacturer=MANUFACTURER,
-        patient_orientation=_orientation(report),
-        transfer_syntax_uid="1.2.840.10008.1.2.1",
-        specific_character_set=None,  # highdicom rejects some valid ones; stamp sets the source's
-    )
-    dataset.BodyPartExamined = "CHEST"
-    dataset.BurnedInAnnotation = "NO"
+    style = OverlayStyle(limit=report.limit, opacity=opacity, size=size)
+    return draw_overlay(pixels, layer, style, evidence_caption(finding, report.algorithm, local_time(report)))
+
+
+def _image(drawn: NDArray[np.uint8]) -> Dataset:
+    dataset = Dataset()
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.Modality = "OT"
+    dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY"]
-    dataset.DerivationDescription = f"Patch evidence for {finding.name} ({finding.probability:.0%}) over the film"
-    dataset.ImageComments = NOTICE
-    dataset.SourceImageSequence = [_reference(report)]
-    stamp(dataset, report, "AI evidence, research use")
-    return as_file(dataset)
+    dataset.SamplesPerPixel = 3
+    dataset.PhotometricInterpretation = "RGB"
+    dataset.PlanarConfiguration = 0
+    dataset.Rows, dataset.Columns = drawn.shape[:2]
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    content = drawn.tobytes()
+    dataset.add_new("PixelData", "OB", content + b"\0" * (len(content) % 2))
+    return dataset
 
 
-def _orientation(report: Report) -> tuple[str, str]:
-    value = report.source.get("PatientOrientation")
-    return (str(value[0]), str(value[1])) if value and len(value) == 2 and all(value) else ("L", "F")
+def _identify(dataset: Dataset, report: Report, finding: ReportedFinding, names: list[str], number: int) -> None:
+    dataset.SOPInstanceUID = report.uid("sc", *names, finding.name)
+    dataset.SeriesInstanceUID = report.uid("sc", "series", *names)
+    dataset.SeriesNumber, dataset.InstanceNumber = _SERIES_NUMBER, number
+    dataset.DateOfSecondaryCapture = local_time(report).strftime("%Y%m%d")
+    dataset.TimeOfSecondaryCapture = local_time(report).strftime("%H%M%S")
 
 
-def _reference(report: Report) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = report.source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = report.source.SOPInstanceUID
-    return reference
+def _describe(dataset: Dataset, report: Report, finding: ReportedFinding, transfer_syntax: str | None) -> None:
+    """What the image shows, and the facts of the radiograph that stay true of it."""
+    source = report.source
+    dataset.BodyPartExamined = "CHEST"
+    dataset.PatientOrientation = _orientation(source)
+    dataset.BurnedInAnnotation = "YES"  # the caption
+    if (features := first_text(source, "RecognizableVisualFeatures")) in {"YES", "NO"}:
+        dataset.RecognizableVisualFeatures = features
+    dataset.DerivationDescription = f"Patch evidence over the radiograph. {headline(finding)}"
+    dataset.ImageComments = f"{headline(finding)}. {NOTICE}"
+    dataset.SourceImageSequence = [referenced_image(source)]
+    _copy_lossy_compression(source, dataset, transfer_syntax)
+
+
+def _orientation(source: Dataset) -> list[str] | None:
+    """Patient Orientation of the source where it is valid (PS3.3 C.7.6.1.1.1), else none: it cannot be guessed."""
+    value = texts(source, "PatientOrientation")
+    valid = all(0 < len(part) <= _LONGEST_ORIENTATION and set(part) <= _ORIENTATIONS for part in value)
+    return value if valid and len(value) == 2 else None
+
+
+def _copy_lossy_compression(source: Dataset, dataset: Dataset, transfer_syntax: str | None) -> None:
+    """Lossy compression of the source, also by its transfer syntax: it stays lossy (PS3.3 C.7.6.1.1.5)."""
+    method = _LOSSY_SYNTAXES.get(transfer_syntax or "")
+    flag = first_text(source, "LossyImageCompression")
+    if flag == "01" or method is not None:
+        dataset.LossyImageCompression = "01"
+        ratios, methods = numbers(source, "LossyImageCompressionRatio"), texts(source, "LossyImageCompressionMethod")
+        if ratios and len(ratios) == len(methods) and all(methods):
+            dataset.LossyImageCompressionRatio = [f"{ratio:.6g}" for ratio in ratios]
+            dataset.LossyImageCompressionMethod = methods
+        elif method is not None:
+            dataset.LossyImageCompressionMethod = method
+    elif flag == "00":
+        dataset.LossyImageCompression = "00"

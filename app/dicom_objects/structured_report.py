@@ -1,4 +1,7 @@
-"""The structured report: TID 1500 "Measurement Report" with every finding, and the patches for positive ones."""
+"""The structured report: a conclusion for people, and TID 1500 "Measurement Report" with every finding for programs.
+
+Its order and its parts follow what viewers show: see the conformance statement, "Enhanced SR".
+"""
 
 from collections.abc import Iterator
 from functools import cache, lru_cache
@@ -8,20 +11,24 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as Coded
+from pydicom.uid import EnhancedSRStorage
 
-from app.dicom_objects.common import MANUFACTURER, as_file, stamp
-from app.dicom_objects.content import NOTICE, Algorithm, Report, ReportedFinding
-from app.dicom_objects.item_templates import ItemTemplate, as_encoded, encode, put
+from app.dicom_objects.attributes import first_text
+from app.dicom_objects.common import as_file, referenced_image, stamp
+from app.dicom_objects.content import Algorithm, Patch, Report, ReportedFinding
+from app.dicom_objects.item_templates import ItemTemplate, encode
+from app.dicom_objects.report_text import conclusion_text, finding_texts, remark_texts
 from app.dicom_objects.uids import derived_uid
 from app.patchnet.findings import Code
 
 _LANGUAGE = sr.CodedConcept("en-US", "RFC5646", "English (United States)")
 _PROCEDURE = Coded("399208008", "SCT", "Plain chest X-ray")
-_PROBABILITY = Coded("PROBABILITY", "99MPN", "Probability of the finding")
+_QUALITATIVE_EVALUATIONS = Coded("C0034375", "UMLS", "Qualitative Evaluations")
+_CONCLUSION, _COMMENT = Coded("121077", "DCM", "Conclusion"), Coded("121106", "DCM", "Comment")
+_PROBABILITY = Coded("122157", "DCM", "Probability")
 _THRESHOLD = Coded("THRESHOLD", "99MPN", "Decision threshold of the probability")
 _EVIDENCE = Coded("PATCHLOGIT", "99MPN", "Evidence of an image patch, in logits")
 _NO_UNITS = Coded("1", "UCUM", "no units")
-_DECISION = Coded("DECISION", "99MPN", "Decision at the threshold")
 _PRESENT, _ABSENT = Coded("52101004", "SCT", "Present"), Coded("272519000", "SCT", "Absent")
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _SERIES_NUMBER = 9001
@@ -30,71 +37,112 @@ _ALGORITHMS_KEPT, _TEXTS_KEPT = 64, 256
 
 
 def structured_report(report: Report) -> bytes:
-    """An Enhanced SR as a DICOM file. Source: PS3.16 TID 1500, 1501, 1410; PS3.3 A.35.2."""
-    sop, weights = str(report.source.SOPInstanceUID), report.algorithm.weights_sha256
-    film = sr.SourceImageForMeasurementGroup(report.source.SOPClassUID, report.source.SOPInstanceUID)
-    root = sr.ContainerContentItem(codes.DCM.ImagingMeasurementReport, template_id="1500")
-    root.ContentSequence = sr.ContentSequence(
-        [film]
-    )  # every instance the content refers to: highdicom makes the evidence list of it
-    dataset = sr.EnhancedSR(
-        evidence=[report.source],
-        content=root,
-        series_instance_uid=derived_uid(sop, weights, "sr", "series"),
-        series_number=_SERIES_NUMBER,
-        sop_instance_uid=derived_uid(sop, weights, "sr"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=not report.unscored,
-        is_final=False,
-        is_verified=False,
-        specific_character_set=None,  # highdicom rejects some valid ones; stamp sets the source's
-        requested_procedures=list(report.source.get("ReferencedRequestSequence") or []) or None,
-    )
-    dataset.CompletionFlagDescription = _description(report)
+    """An Enhanced SR as a DICOM file. Source: PS3.16 TID 1500, 1600, 1410; PS3.3 A.35.2."""
+    dataset = _document(report)
     stamp(dataset, report, "AI findings, research use")
-    measurements = _container(codes.DCM.ImagingMeasurements).encode(ContentSequence=b"".join(_groups(report, film)))
-    put(dataset, "ContentSequence", _preamble(report.algorithm) + measurements)
-    return as_file(as_encoded(dataset))
+    content = (
+        _text(_CONCLUSION, conclusion_text(report)),
+        *(_text(codes.DCM.Finding, text) for text in finding_texts(report)),
+        *(_text(_COMMENT, text) for text in remark_texts(report)),
+        _preamble(report.algorithm),
+        _image_library(report.source),
+        _filled(codes.DCM.ImagingMeasurements, _groups(report)),
+        _filled(_QUALITATIVE_EVALUATIONS, _evaluations(report)),
+    )
+    return as_file(dataset, report, {"ContentSequence": b"".join(content)})
 
 
-def _description(report: Report) -> str:
-    left = f" Not judged: {', '.join(report.unscored)}." if report.unscored else ""
-    return (NOTICE.split(".")[0] + "." + left)[:64]
+def _document(report: Report) -> Dataset:
+    """The SR Document Series and General modules, and the root of the content (PS3.3 C.17)."""
+    root = sr.ContainerContentItem(codes.DCM.ImagingMeasurementReport, template_id="1500")
+    document = Dataset()
+    document.update({element.tag: element for element in root})
+    document.SOPClassUID = EnhancedSRStorage
+    document.SOPInstanceUID = report.uid("sr")
+    document.SeriesInstanceUID = report.uid("sr", "series")
+    document.Modality = "SR"
+    document.SeriesNumber, document.InstanceNumber = _SERIES_NUMBER, 1
+    document.ReferencedPerformedProcedureStepSequence = []
+    document.PerformedProcedureCodeSequence = []
+    is_complete = all(finding.probability is not None for finding in report.findings)
+    document.CompletionFlag = "COMPLETE" if is_complete else "PARTIAL"
+    document.VerificationFlag = "UNVERIFIED"
+    document.PreliminaryFlag = "PRELIMINARY"
+    series, study = Dataset(), Dataset()
+    series.SeriesInstanceUID = first_text(report.source, "SeriesInstanceUID")
+    series.ReferencedSOPSequence = [referenced_image(report.source)]
+    study.StudyInstanceUID = first_text(report.source, "StudyInstanceUID")
+    study.ReferencedSeriesSequence = [series]
+    document.CurrentRequestedProcedureEvidenceSequence = [study]
+    return document
 
 
-def _groups(report: Report, film: Dataset) -> Iterator[bytes]:
-    """A TID 1501 group for each finding and a TID 1410 group for each of its patches; ``film`` refers to the source."""
-    algorithm, source = _algorithm(report.algorithm, report.warnings), encode([film])
-    region = _region(report.source)
-    rows, columns = int(report.source.Rows), int(report.source.Columns)
+def _groups(report: Report) -> Iterator[bytes]:
+    """A TID 1410 group for each positive finding: its probability, and where its strongest evidence lies."""
+    image = sr.SourceImageForRegion(*_identity(report.source))
+    region = ItemTemplate(sr.ImageRegion("POLYLINE", np.zeros((2, 2)), image))
+    for finding in report.positives:
+        if finding.patches:
+            yield _group(report, finding, finding.patches[0], region)
+
+
+def _group(report: Report, finding: ReportedFinding, patch: Patch, region: ItemTemplate) -> bytes:
+    outline = [coordinate for corner in patch.corners(report.rows, report.columns) for coordinate in corner]
+    parts = [
+        _tracking_name(finding.name),
+        _tracking_uid().encode(UID=report.uid("sr", "tracking", finding.name)),
+        _finding_type(finding.code),
+        _measurement(_PROBABILITY, round(finding.probability or 0.0, 6)),
+        *([] if finding.threshold is None else [_measurement(_THRESHOLD, round(finding.threshold, 6))]),
+        _measurement(_EVIDENCE, round(patch.logit, 4)),
+        _decision(finding.code, True),
+        region.encode(GraphicData=outline),
+    ]
+    return _container(codes.DCM.MeasurementGroup, "1410").encode(ContentSequence=b"".join(parts))
+
+
+def _evaluations(report: Report) -> Iterator[bytes]:
+    """The findings without a group: Present or Absent where there is a decision, and the probability.
+
+    They are no measurement groups: OHIF fails on a group whose numbers refer to no region.
+    """
+    grouped = {finding.name for finding in report.positives if finding.patches}
     for finding in report.findings:
-        parts = [algorithm, _measurement(_PROBABILITY, round(finding.probability, 6))]
-        if finding.threshold is not None and finding.positive is not None:
-            parts += [_measurement(_THRESHOLD, round(finding.threshold, 6)), _decision(finding.positive)]
-        yield _group(report, finding, finding.name, "1501", *parts, source)
-        for number, patch in enumerate(finding.patches, 1):
-            outline = [coordinate for corner in patch.corners(rows, columns) for coordinate in corner]
-            yield _group(
-                report,
-                finding,
-                f"{finding.name}, patch {number}",
-                "1410",
-                algorithm,
-                _measurement(_EVIDENCE, round(patch.logit, 4)),
-                region.encode(GraphicData=outline),
-            )
+        if finding.name not in grouped and finding.probability is not None:
+            if finding.positive is not None:
+                yield _decision(finding.code, finding.positive)
+            yield _measurement(coded(finding.code), round(finding.probability, 6))
 
 
-def _group(report: Report, finding: ReportedFinding, name: str, template: str, *parts: bytes) -> bytes:
-    uid = derived_uid(str(report.source.SOPInstanceUID), report.algorithm.weights_sha256, finding.name, name)
-    content = (_tracking_name(name), _tracking_uid().encode(UID=uid), _finding_type(finding.code), *parts)
-    return _container(codes.DCM.MeasurementGroup, template).encode(ContentSequence=b"".join(content))
+def _filled(name: Coded, contents: Iterator[bytes]) -> bytes:
+    """A container; Content Sequence is left out where there is nothing in it (PS3.3 C.17.3)."""
+    content = b"".join(contents)
+    return _container(name).encode(ContentSequence=content) if content else _container(name).encode()
 
 
 @cache
 def _container(name: Coded, template: str | None = None) -> ItemTemplate:
     return ItemTemplate(sr.ContainerContentItem(name, template_id=template, relationship_type=_CONTAINS))
+
+
+def _text(name: Coded, text: str) -> bytes:
+    return _text_template(name).encode(TextValue=text)
+
+
+@cache
+def _text_template(name: Coded) -> ItemTemplate:
+    return ItemTemplate(sr.TextContentItem(name, "text", _CONTAINS))
+
+
+def _image_library(source: Dataset) -> bytes:
+    """TID 1600: the radiograph, from which viewers know what to load."""
+    image = encode([sr.SourceImageForMeasurementGroup(*_identity(source))])
+    group = _container(codes.DCM.ImageLibraryGroup).encode(ContentSequence=image)
+    return _container(codes.DCM.ImageLibrary, "1600").encode(ContentSequence=group)
+
+
+def _identity(source: Dataset) -> tuple[str, str]:
+    return first_text(source, "SOPClassUID"), first_text(source, "SOPInstanceUID")
 
 
 @lru_cache(_TEXTS_KEPT)
@@ -119,43 +167,25 @@ def _measurement_templates(name: Coded) -> tuple[ItemTemplate, ItemTemplate]:
     return ItemTemplate(item), ItemTemplate(item.MeasuredValueSequence[0])
 
 
-def _region(source: Dataset) -> ItemTemplate:
-    film = sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID)
-    return ItemTemplate(sr.ImageRegion("POLYLINE", np.zeros((2, 2)), film))
-
-
 @cache
 def _finding_type(code: Code) -> bytes:
     return encode([sr.CodeContentItem(codes.DCM.Finding, coded(code), _CONTAINS)])
 
 
 @cache
-def _decision(positive: bool) -> bytes:
-    return encode(sr.QualitativeEvaluation(_DECISION, _PRESENT if positive else _ABSENT))
-
-
-@lru_cache(_ALGORITHMS_KEPT)
-def _algorithm(algorithm: Algorithm, warnings: tuple[str, ...]) -> bytes:
-    """TID 4019."""
-    parameters = [
-        f"weights sha256 {algorithm.weights_sha256}",
-        *(f"caution: {text}"[:1024] for text in warnings),
-        NOTICE,
-    ]
-    return encode(sr.AlgorithmIdentification(algorithm.name, algorithm.version, parameters))
+def _decision(code: Code, positive: bool) -> bytes:
+    return encode(sr.QualitativeEvaluation(coded(code), _PRESENT if positive else _ABSENT))
 
 
 @lru_cache(_ALGORITHMS_KEPT)
 def _preamble(algorithm: Algorithm) -> bytes:
-    """The items before the measurements: language, observer and procedure. TID 1500 rows 2 to 4."""
+    """Language, observer and procedure. TID 1500 rows 2 to 4."""
     observer = sr.ObserverContext(
         observer_type=sr.CodedConcept("121007", "DCM", "Device"),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
             uid=derived_uid("medpatchnet", algorithm.weights_sha256, "device"),
-            name=algorithm.name,
-            manufacturer_name=MANUFACTURER,
             model_name=f"{algorithm.name} {algorithm.version}",
-            serial_number=algorithm.weights_sha256,
+            serial_number=algorithm.weights_sha256[:16],
         ),
     )
     return encode(

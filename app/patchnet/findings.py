@@ -17,11 +17,20 @@ class Code:
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding the model scores. ``aliases`` are its names in other data sets; ``code`` its DICOM code."""
+    """One finding the model scores.
+
+    ``code`` is its DICOM code and ``code_source`` where that code is defined; ``aliases`` are its names in other data
+    sets.
+    """
 
     name: str
     code: Code
+    code_source: str
     aliases: tuple[str, ...] = ()
+
+
+_SNOMED = "SNOMED CT"
+_PRIVATE = "private: no standard code has exactly this meaning"
 
 
 def _private(value: str, meaning: str) -> Code:
@@ -29,22 +38,25 @@ def _private(value: str, meaning: str) -> Code:
 
 
 FINDINGS: tuple[Finding, ...] = (
-    Finding("No Finding", _private("NOFINDING", "No finding on chest radiograph"), ("Normal",)),
-    Finding("Enlarged Cardiomediastinum", _private("ENLCARDMED", "Enlarged cardiomediastinal silhouette")),
-    Finding("Cardiomegaly", _private("CARDIOMEGALY", "Enlarged cardiac silhouette on chest radiograph")),
-    Finding("Lung Opacity", Code("112033", "DCM", "Opacity"), ("Airspace Opacity",)),
-    Finding("Lung Lesion", _private("LUNGLESION", "Lung nodule or mass")),
-    Finding("Edema", Code("19242006", "SCT", "Pulmonary edema")),
-    Finding("Consolidation", _private("CONSOLIDATION", "Pulmonary consolidation on chest radiograph")),
-    Finding("Pneumonia", _private("PNEUMONIA", "Pneumonia on chest radiograph")),
-    Finding("Atelectasis", _private("ATELECTASIS", "Atelectasis on chest radiograph")),
-    Finding("Pneumothorax", Code("36118008", "SCT", "Pneumothorax")),
-    Finding("Pleural Effusion", Code("60046008", "SCT", "Pleural effusion"), ("Effusion",)),
+    Finding("No Finding", _private("NOFINDING", "No finding on chest radiograph"), _PRIVATE, ("Normal",)),
+    Finding("Enlarged Cardiomediastinum", _private("ENLCARDMED", "Enlarged cardiomediastinal silhouette"), _PRIVATE),
+    Finding("Cardiomegaly", Code("8186001", "SCT", "Cardiomegaly"), _SNOMED),
+    Finding("Lung Opacity", Code("112033", "DCM", "Abnormal opacity"), "PS3.16 CID 6101", ("Airspace Opacity",)),
+    Finding("Lung Lesion", _private("LUNGLESION", "Lung nodule or mass"), _PRIVATE),
+    Finding("Edema", Code("19242006", "SCT", "Pulmonary edema"), "PS3.16 CID 3700"),
+    Finding("Consolidation", Code("95436008", "SCT", "Lung consolidation"), _SNOMED),
+    Finding("Pneumonia", Code("233604007", "SCT", "Pneumonia"), _SNOMED),
+    Finding("Atelectasis", Code("46621007", "SCT", "Atelectasis"), _SNOMED),
+    Finding("Pneumothorax", Code("36118008", "SCT", "Pneumothorax"), "PS3.16 CID 6102"),
+    Finding("Pleural Effusion", Code("60046008", "SCT", "Pleural effusion"), "PS3.16 CID 8134", ("Effusion",)),
     Finding(
-        "Pleural Other", _private("PLEURALOTHER", "Pleural abnormality other than effusion"), ("Pleural Thickening",)
+        "Pleural Other",
+        _private("PLEURALOTHER", "Pleural abnormality other than effusion"),
+        _PRIVATE,
+        ("Pleural Thickening",),
     ),
-    Finding("Fracture", _private("FRACTURE", "Fracture on chest radiograph")),
-    Finding("Support Devices", _private("SUPPORTDEV", "Support device on chest radiograph")),
+    Finding("Fracture", Code("125605004", "SCT", "Fracture of bone"), _SNOMED),
+    Finding("Support Devices", _private("SUPPORTDEV", "Support device on chest radiograph"), _PRIVATE),
 )
 
 FINDING_NAMES: tuple[str, ...] = tuple(finding.name for finding in FINDINGS)

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from app.rendering.captions import Caption, Scale, add_caption
 from app.rendering.palettes import Palette, colour_index, colour_table
 from app.rendering.png import encode_png
+
+ColourScale = Literal["fixed", "display"]
+"""``fixed``: the model's limit, comparable between images. ``display``: the range of one map, for the eye."""
 
 
 class FilmDepth(IntEnum):
@@ -19,7 +24,8 @@ class FilmDepth(IntEnum):
 
 
 _BORDER = (255, 214, 0)
-_LEGEND_TEXT = (255, 255, 255)
+_LEGEND_LEVELS = 512
+_LEGEND_GRAY = 96  # stands for the radiograph behind the colours of the legend
 
 
 @dataclass(frozen=True)
@@ -36,14 +42,15 @@ class SaliencyLayer:
 class OverlayStyle:
     """How to draw. ``limit``: the logit of the strongest colour, equal for all pictures that are compared.
 
-    ``opacity`` in [0, 1]; ``size``: longest side of the picture in pixels, None for that of the radiograph.
+    ``scale_name`` is how the legend calls it. ``opacity`` in [0, 1] is that of the strongest evidence; ``size`` is the
+    longest side of the drawn radiograph in pixels, None for its own.
     """
 
     limit: float
     opacity: float = 0.4
     size: int | None = None
-    legend: bool = False
     palette: Palette = "red-blue"
+    scale_name: str = "fixed scale"
 
     def __post_init__(self) -> None:
         """Raise ValueError for a limit or opacity out of range."""
@@ -51,11 +58,33 @@ class OverlayStyle:
             raise ValueError("an overlay needs a limit above 0 and an opacity from 0 to 1")
 
 
-def render_overlay(pixels: NDArray[np.float32], layer: SaliencyLayer, style: OverlayStyle) -> bytes:
-    """A PNG of a radiograph [H, W] in [0, 1] with a saliency layer over it, upright, in the radiograph's geometry.
+def display_limit(values: NDArray[np.float32]) -> float:
+    """A limit for the range of one map: the 99th percentile of its evidence, rounded up to 1, 2 or 5 times 10^n.
 
-    Red is evidence for, blue evidence against, near-white is neutral, on a fixed symmetric scale. Outside the layer's
-    square there is no colour; its border is drawn. Raises ValueError for an empty radiograph or size.
+    Rounding leaves few different scales, so that maps of similar strength still look alike.
+    """
+    strength = float(np.percentile(np.abs(values), 99))
+    if not strength > 0:
+        return 1.0
+    decade = 10.0 ** np.floor(np.log10(strength))
+    return float(next(step * decade for step in (1, 2, 5, 10) if step * decade >= strength * (1 - 1e-9)))
+
+
+def render_overlay(
+    pixels: NDArray[np.float32], layer: SaliencyLayer, style: OverlayStyle, caption: Caption | None = None
+) -> bytes:
+    """A PNG of a radiograph [H, W] in [0, 1] with a saliency layer over it; see ``draw_overlay``."""
+    return encode_png(draw_overlay(pixels, layer, style, caption))
+
+
+def draw_overlay(
+    pixels: NDArray[np.float32], layer: SaliencyLayer, style: OverlayStyle, caption: Caption | None = None
+) -> NDArray[np.uint8]:
+    """RGB [H, W, 3] of a radiograph [H, W] in [0, 1] with a saliency layer over it, in the radiograph's geometry.
+
+    Red is evidence for, blue evidence against. The opacity grows with the evidence, so that the radiograph stays as it
+    is where the evidence is neutral. Outside the layer's square there is no colour; its border is drawn. A caption adds
+    a band below, with the colour scale. Raises ValueError for an empty radiograph or size.
     """
     film = _draw_film(pixels, style.size)
     scale = max(film.size) / max(pixels.shape)
@@ -65,9 +94,9 @@ def render_overlay(pixels: NDArray[np.float32], layer: SaliencyLayer, style: Ove
     drawing = ImageDraw.Draw(picture)
     stroke = max(1, round(max(picture.size) / 500))
     drawing.rectangle((box.left, box.top, box.right - 1, box.bottom - 1), outline=_BORDER, width=stroke)
-    if style.legend:
-        _draw_legend(picture, style)
-    return encode_png(np.asarray(picture))
+    if caption is not None:
+        picture = add_caption(picture, caption, Scale(_legend_bar(style), style.limit, style.scale_name))
+    return np.asarray(picture)
 
 
 def render_film(pixels: NDArray[np.float32], size: int | None = None, depth: FilmDepth = FilmDepth.EIGHT) -> bytes:
@@ -126,26 +155,24 @@ def _blend(film: Image.Image, layer: SaliencyLayer, box: _Box, scale: float, sty
     rows = ((np.arange(box.top, box.bottom) + 0.5) / scale - layer.row) / layer.size * side
     columns = ((np.arange(box.left, box.right) + 0.5) / scale - layer.column) / layer.size * side
     row_index, column_index = (np.clip(np.floor(at), 0, side - 1).astype(np.intp) for at in (rows, columns))
-    colours = colour_table(style.palette)[
-        colour_index(layer.values, style.limit)
-    ]  # [S, S, 3], coloured before enlarging
-    enlarged = Image.fromarray(colours.take(row_index, axis=0).take(column_index, axis=1))
+    coloured = Image.fromarray(_coloured(layer.values, style))  # [S, S, 4], coloured before enlarging
+    enlarged = Image.fromarray(np.asarray(coloured).take(row_index, axis=0).take(column_index, axis=1))
     part = film.crop((box.left, box.top, box.right, box.bottom)).convert("RGB")
-    return Image.blend(part, enlarged, style.opacity)
+    part.paste(enlarged.convert("RGB"), (0, 0), enlarged.getchannel("A"))
+    return part
 
 
-def _draw_legend(picture: Image.Image, style: OverlayStyle) -> None:
-    """A vertical bar of the palette at the right edge, strongest evidence for on top, with its limits beside it."""
-    height, width = max(8, picture.height // 3), max(4, picture.height // 40)
-    font = ImageFont.load_default(size=max(8, picture.height // 40))
-    margin = width
-    left, top = picture.width - margin - width, (picture.height - height) // 2
-    levels = np.linspace(style.limit, -style.limit, height, dtype=np.float32)
-    bar = colour_table(style.palette)[colour_index(np.repeat(levels[:, None], width, axis=1), style.limit)]
-    picture.paste(Image.fromarray(bar), (left, top))
-    drawing = ImageDraw.Draw(picture)
-    drawing.rectangle((left - 1, top - 1, left + width, top + height), outline=_LEGEND_TEXT)
-    for logit, row in ((style.limit, top), (0.0, top + height // 2), (-style.limit, top + height)):
-        text = f"{logit:+g}" if logit else "0"
-        place = (left - margin // 2, row)
-        drawing.text(place, text, fill=_LEGEND_TEXT, font=font, anchor="rm", stroke_width=1, stroke_fill=(0, 0, 0))
+def _coloured(logits: NDArray[np.float32], style: OverlayStyle) -> NDArray[np.uint8]:
+    """RGBA [H, W, 4] of logits [H, W]: the palette's colour, and an opacity from 0 (neutral) to the style's (limit)."""
+    strength = np.sqrt(np.clip(np.abs(logits) / style.limit, 0.0, 1.0))  # the root keeps moderate evidence visible
+    alpha = np.rint(255 * style.opacity * strength).astype(np.uint8)
+    return np.concatenate([colour_table(style.palette)[colour_index(logits, style.limit)], alpha[..., None]], axis=-1)
+
+
+def _legend_bar(style: OverlayStyle) -> NDArray[np.uint8]:
+    """RGB [1, W, 3] from the strongest evidence against to the strongest for, over gray as over a radiograph."""
+    levels = np.linspace(-style.limit, style.limit, _LEGEND_LEVELS, dtype=np.float32)[None]
+    bar = Image.fromarray(_coloured(levels, style))
+    gray = Image.new("RGB", bar.size, (_LEGEND_GRAY,) * 3)
+    gray.paste(bar.convert("RGB"), (0, 0), bar.getchannel("A"))
+    return np.asarray(gray)

@@ -1,17 +1,19 @@
 """Report: a prediction as DICOM objects of the radiograph's study."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from app import __version__
+from app.dicom_objects.attributes import words
 from app.dicom_objects.content import Algorithm, Patch, Report, ReportedFinding, ReportKind
 from app.dicom_objects.presentation_state import presentation_state
 from app.dicom_objects.secondary_capture import secondary_captures
 from app.dicom_objects.source_image import read_source
 from app.dicom_objects.structured_report import structured_report
-from app.errors import InvalidQuery
+from app.errors import InvalidQuery, NoSourceObject
 from app.imaging.dicom_file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDINGS
@@ -31,61 +33,80 @@ class Reporter:
         self._opacity = opacity
 
     async def report(
-        self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None = None
+        self,
+        data: bytes,
+        prediction: Prediction,
+        kind: ReportKind,
+        finding: int | None = None,
+        analysed_at: datetime | None = None,
     ) -> list[bytes]:
         """The files of one kind: one for ``sr`` and ``gsps``; for ``sc`` one for each finding, which can be none.
 
         ``data`` is the file of the prediction. ``finding`` selects one column; without it, ``sc`` and ``gsps`` show the
-        positive ones. Raises NoSourceObject if ``data`` is not a DICOM object, InvalidQuery for a finding that the
-        model cannot judge.
+        positive ones but *No Finding*, strongest first. ``analysed_at`` (aware; default: now) is the time of the
+        analysis: with the same time, the files have the same bytes. Raises NoSourceObject if ``data`` is not a DICOM
+        object, InvalidQuery for a finding that the model cannot judge.
         """
-        return await asyncio.to_thread(self._write, data, prediction, kind, finding)
+        moment = analysed_at or datetime.now(UTC)
+        return await asyncio.to_thread(self._write, data, prediction, kind, finding, moment)
 
-    def _write(self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None) -> list[bytes]:
+    def _write(
+        self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None, analysed_at: datetime
+    ) -> list[bytes]:
         with silence():
-            return self._objects(
-                content(read_source(data, self._limits), prediction, finding), prediction, kind, finding
-            )
+            source = read_source(data, self._limits)
+            return self._objects(content(source, prediction, analysed_at, finding), prediction, kind, finding)
 
     def _objects(self, report: Report, prediction: Prediction, kind: ReportKind, finding: int | None) -> list[bytes]:
         if kind == "sr":
             return [structured_report(report)]
-        name = None if finding is None else FINDINGS[finding].name
-        shown = report.positives if name is None else tuple(item for item in report.findings if item.name == name)
-        if name is not None and not shown:
-            raise InvalidQuery(f"'{name}' is untrained in this model; there is no evidence to show")
+        shown = report.positives if finding is None else (report.findings[finding],)
+        if any(item.layer is None for item in shown):
+            raise InvalidQuery(f"'{shown[0].name}' is untrained in this model; there is no evidence to show")
         if kind == "gsps":
             return [presentation_state(report, shown)]
-        return secondary_captures(report, prediction.radiograph.pixels, shown, self._opacity)
+        radiograph = prediction.radiograph
+        return secondary_captures(report, radiograph.pixels, shown, self._opacity, radiograph.facts.transfer_syntax)
 
 
-def content(source: Dataset, prediction: Prediction, asked: int | None = None) -> Report:
+def content(source: Dataset, prediction: Prediction, analysed_at: datetime, asked: int | None = None) -> Report:
     """The content of the objects; positive findings and the requested one have patches."""
-    manifest = prediction.model.manifest
-    findings: list[ReportedFinding] = []
-    for column, score in enumerate(prediction.scores):
-        if score.probability is None:
-            continue
-        shown = bool(score.positive) or column == asked
-        findings.append(
-            ReportedFinding(
-                name=score.name,
-                code=FINDINGS[column].code,
-                probability=score.probability,
-                threshold=score.threshold,
-                positive=score.positive,
-                layer=_layer(prediction, column),
-                patches=_strongest(prediction, column) if shown else (),
-            )
+    manifest, geometry = prediction.model.manifest, prediction.geometry
+    rows, columns = (_size(source, name) for name in ("Rows", "Columns"))
+    stretch = rows / geometry.rows, columns / geometry.columns
+    findings = tuple(
+        ReportedFinding(
+            name=score.name,
+            code=FINDINGS[column].code,
+            status=score.status,
+            probability=score.probability,
+            threshold=score.threshold,
+            positive=score.positive,
+            operating_point=score.operating_point,
+            contradicted_by=score.contradicted_by,
+            layer=None if score.probability is None else _layer(prediction, column),
+            patches=_strongest(prediction, column, stretch) if score.positive or column == asked else (),
         )
+        for column, score in enumerate(prediction.scores)
+    )
     return Report(
         source=source,
+        rows=rows,
+        columns=columns,
         algorithm=Algorithm(manifest.name, manifest.version, manifest.weights_sha256, __version__),
-        findings=tuple(findings),
-        unscored=tuple(score.name for score in prediction.scores if score.probability is None),
+        findings=findings,
         warnings=tuple(warning.detail for warning in prediction.warnings),
         limit=manifest.display_limit,
+        analysed_at=analysed_at,
     )
+
+
+def _size(source: Dataset, keyword: str) -> int:
+    """Rows or columns of the stored image. Raises NoSourceObject where they cannot be read."""
+    value = words(source, keyword)[:1].tolist()
+    if not value or value[0] == 0:
+        raise NoSourceObject(f"a report needs the size of the image; {keyword} cannot be read")
+    return int(value[0])
 
 
 def _layer(prediction: Prediction, column: int) -> SaliencyLayer:
@@ -97,18 +118,20 @@ def _layer(prediction: Prediction, column: int) -> SaliencyLayer:
     return SaliencyLayer(values, geometry.row, geometry.column, geometry.size)
 
 
-def _strongest(prediction: Prediction, column: int) -> tuple[Patch, ...]:
-    """The patches with the most evidence for a finding, strongest first; never those with evidence against it."""
+def _strongest(prediction: Prediction, column: int, stretch: tuple[float, float]) -> tuple[Patch, ...]:
+    """The patches with the most evidence for a finding, strongest first; never those with evidence against it.
+
+    ``stretch`` is the number of stored rows and columns for each row and column of the decoded radiograph, whose pixels
+    are square.
+    """
     geometry, manifest = prediction.geometry, prediction.model.manifest
     side, patch_size = manifest.patches_per_side, manifest.patch_size
+    size = patch_size * geometry.scale
     logits = prediction.patch_logits[:, column]
-    order = logits.argsort(descending=True)[:_PATCHES_SHOWN].tolist()
-    return tuple(
-        Patch(
-            *geometry.to_source(index // side * patch_size, index % side * patch_size),
-            size=patch_size * geometry.scale,
-            logit=float(logits[index]),
-        )
-        for index in order
-        if float(logits[index]) > 0
-    )
+    patches: list[Patch] = []
+    for index in logits.argsort(descending=True)[:_PATCHES_SHOWN].tolist():
+        row, start = geometry.to_source(index // side * patch_size, index % side * patch_size)
+        logit = float(logits[index])
+        if logit > 0:
+            patches.append(Patch(row * stretch[0], start * stretch[1], size * stretch[0], size * stretch[1], logit))
+    return tuple(patches)

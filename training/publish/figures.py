@@ -15,6 +15,7 @@ from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.model import PatchNet
 from app.patchnet.preprocessing import to_model_image
+from app.rendering.captions import Caption
 from app.rendering.overlay import OverlayStyle, SaliencyLayer, render_overlay
 from training.data.label_sets import ELEVEN
 
@@ -77,7 +78,7 @@ def _example(network: PatchNet, treatment: str, pixels: NDArray[np.float32], fin
     side, geometry = network.patches_per_side, image.geometry
     grid = patch_logits[:, FINDING_NAMES.index(finding)].reshape(side, side).numpy()
     layer = SaliencyLayer(grid, float(geometry.row), float(geometry.column), float(geometry.size))
-    picture = render_overlay(pixels, layer, OverlayStyle(limit, size=_PICTURE_SIDE, legend=True))
+    picture = render_overlay(pixels, layer, OverlayStyle(limit, size=_PICTURE_SIDE), Caption(f"{finding}, {treatment}"))
     return Example(treatment, finding, patch_logits.double().mean(dim=0).sigmoid().numpy(), picture)
 
 

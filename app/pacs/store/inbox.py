@@ -28,7 +28,11 @@ class Order:
 
 @dataclass(frozen=True)
 class PendingInstance:
-    """A claimed image. ``order`` is None if a routing rule has to decide; ``job_id`` is None if it came by C-STORE."""
+    """A claimed image. ``order`` is None if a routing rule has to decide; ``job_id`` is None if it came by C-STORE.
+
+    ``first_accepted_at`` (seconds since the epoch) is when the same instance was first accepted: a repeated
+    analysis reports it too, so that its objects are the same.
+    """
 
     claim: Claim
     job_id: str | None
@@ -37,6 +41,7 @@ class PendingInstance:
     series_uid: str | None
     sop_instance_uid: str
     order: Order | None
+    first_accepted_at: float
 
 
 class Inbox:
@@ -89,7 +94,7 @@ class Inbox:
         with self._database.writing() as connection:
             if self._used(connection) > self._max_bytes:
                 return []
-            return [_pending(row) for row in self._queue.claim(connection, limit)]
+            return [_pending(connection, row) for row in self._queue.claim(connection, limit)]
 
     def content(self, pending: PendingInstance) -> bytes | None:
         """The bytes of a received image; None if they have to be fetched. Raises StoreUnavailable."""
@@ -182,10 +187,12 @@ def outputs_of(text: str) -> tuple[ReportKind, ...]:
     return tuple(kind for kind in get_args(ReportKind) if kind in named)
 
 
-def _pending(row: Row[tuple[object, ...]]) -> PendingInstance:
+def _pending(connection: Connection, row: Row[tuple[object, ...]]) -> PendingInstance:
     order = None
     if row.target is not None:
         order = Order(row.target, outputs_of(row.outputs or ""), row.model, row.rule)
+    same = instances.c.sop_instance_uid == row.sop_instance_uid
+    first = connection.execute(select(func.min(instances.c.created_at)).where(same)).scalar_one()
     return PendingInstance(
-        claim_of(row), row.job_id, row.source, row.study_uid, row.series_uid, row.sop_instance_uid, order
+        claim_of(row), row.job_id, row.source, row.study_uid, row.series_uid, row.sop_instance_uid, order, first
     )

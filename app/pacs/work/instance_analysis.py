@@ -1,6 +1,7 @@
 """From the bytes of an instance to the objects for its study."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from io import BytesIO
 from time import monotonic
 
@@ -73,16 +74,18 @@ class InstanceAnalyzer:
         except Exception:  # noqa: BLE001 - any exception of pydicom on damaged bytes; its message can quote them
             raise UnreadableImage("the DICOM object cannot be read") from None
 
-    async def analyse(self, content: bytes, order: Order) -> Analysed:
-        """Create the objects of an order. A kind that cannot be created does not affect the others.
+    async def analyse(self, content: bytes, order: Order, analysed_at: datetime) -> Analysed:
+        """Create the objects of an order, with ``analysed_at`` as the time of their analysis.
+
+        A kind that cannot be created does not affect the others.
 
         Raises UnknownModel, the domain errors of decoding and inference, and NoSourceObject for an image that results
         cannot refer to.
         """
         with span("instance"):
-            return await self._analyse(content, order)
+            return await self._analyse(content, order, analysed_at)
 
-    async def _analyse(self, content: bytes, order: Order) -> Analysed:
+    async def _analyse(self, content: bytes, order: Order, analysed_at: datetime) -> Analysed:
         model = self._models.get(order.model)
         watch = Stopwatch(self._metrics)
         prediction, _ = await self._predictor.predict(content, model, monotonic() + self._timeout_s, watch)
@@ -93,7 +96,7 @@ class InstanceAnalyzer:
         failed: list[FailedOutput] = []
         with watch.stage("render"):
             for kind in order.outputs:
-                made = await self._create(content, prediction, kind, facts.study_instance_uid)
+                made = await self._create(content, prediction, kind, facts.study_instance_uid, analysed_at)
                 if isinstance(made, Problem):
                     failed.append(FailedOutput(kind, made))
                 else:
@@ -102,11 +105,12 @@ class InstanceAnalyzer:
         return Analysed(named, facts.study_instance_uid, facts.sop_instance_uid, tuple(results), tuple(failed))
 
     async def _create(
-        self, content: bytes, prediction: Prediction, kind: ReportKind, study_uid: str
+        self, content: bytes, prediction: Prediction, kind: ReportKind, study_uid: str, analysed_at: datetime
     ) -> list[Result] | Problem:
         """The objects of one kind, or the permanent problem why there are none."""
         try:
-            return [_result(study_uid, file) for file in await self._reporter.report(content, prediction, kind)]
+            files = await self._reporter.report(content, prediction, kind, analysed_at=analysed_at)
+            return [_result(study_uid, file) for file in files]
         except (CapacityError, NoSourceObject, MemoryError):  # not about this kind
             raise
         except MedPatchNetError as error:

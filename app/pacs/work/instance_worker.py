@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from app.audit import AuditLog, Entry, Subject, subject_var
 from app.errors import (
@@ -138,7 +139,8 @@ class InstanceWorker:
         if order is None:
             return None
         self._require_target(order)
-        made = await self._analyzer.analyse(content, order)
+        first_accepted = datetime.fromtimestamp(instance.first_accepted_at, UTC)
+        made = await self._analyzer.analyse(content, order, first_accepted)
         if made.sop_instance_uid != instance.sop_instance_uid:
             raise UnreadableImage("the SOP Instance UID of the object differs from the announced one")
         return made

@@ -1,134 +1,141 @@
-"""The report equals, byte for byte, the one that highdicom's own templates of TID 1500 make."""
+"""The report is read by a person first, and its groups are those of highdicom's template TID 1410."""
 
+from datetime import timedelta
 from io import BytesIO
 
 import numpy as np
 import pytest
 from highdicom import sr
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.sr.coding import Code
 
-from app.dicom_objects.common import as_file, stamp
-from app.dicom_objects.content import NOTICE, Algorithm, Patch, Report, ReportedFinding
-from app.dicom_objects.source_image import read_source
+from app.dicom_objects.item_templates import ItemTemplate, encode
 from app.dicom_objects.structured_report import coded, structured_report
-from app.dicom_objects.uids import derived_uid
-from app.imaging.radiograph import DecodeLimits
-from app.patchnet.findings import FINDINGS
-from app.rendering.overlay import SaliencyLayer
+from app.rendering.wording import NOTICE
 from tests.factories import chest_dicom
+from tests.unit.dicom_objects.reports import ANALYSED, PATCHES, USUAL, finding, report_of
 
 UNITLESS = Code("1", "UCUM", "no units")
-PRESENT, ABSENT = Code("52101004", "SCT", "Present"), Code("272519000", "SCT", "Absent")
+PRESENT = Code("52101004", "SCT", "Present")
 
 
-def report_of(source: Dataset, *findings: ReportedFinding, warnings=()) -> Report:
-    algorithm = Algorithm("chest", "1.2.0", "ab" * 32, "0.9")
-    return Report(source, algorithm, findings, ("Fracture", "Support Devices"), tuple(warnings), 4.0)
+def made_of(*findings, film=None, **values):
+    report = report_of(film or chest_dicom(), *findings, **values)
+    return report, dcmread(BytesIO(structured_report(report)))
 
 
-def finding(column, probability, threshold=None, patches=()) -> ReportedFinding:
-    layer = SaliencyLayer(np.zeros((512, 512), np.float32), 0.0, 0.0, 512.0)
-    positive = None if threshold is None else probability >= threshold
-    name, code = FINDINGS[column].name, FINDINGS[column].code
-    return ReportedFinding(name, code, probability, threshold, positive, layer, tuple(patches))
+def texts_of(document) -> list[str]:
+    return [item.TextValue for item in document.ContentSequence if item.ValueType == "TEXT" and item.RelationshipType
+            == "CONTAINS"]  # fmt: skip
 
 
-def as_highdicom_makes_it(report: Report) -> bytes:
-    """The same report through the templates as they are meant to be used: whole."""
-    film = (report.source.SOPClassUID, report.source.SOPInstanceUID)
-    sop, algorithm = str(report.source.SOPInstanceUID), report.algorithm
-
-    def common(item, name):
-        uid = derived_uid(sop, algorithm.weights_sha256, item.name, name)
-        warnings = [f"caution: {text}" for text in report.warnings]
-        parameters = [f"weights sha256 {algorithm.weights_sha256}", *warnings, NOTICE]
-        return {
-            "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=name),
-            "finding_type": coded(item.code),
-            "algorithm_id": sr.AlgorithmIdentification(algorithm.name, algorithm.version, parameters),
-        }
-
-    groups = []
-    for item in report.findings:
-        measured = [(Code("PROBABILITY", "99MPN", "Probability of the finding"), round(item.probability, 6))]
-        decisions = []
-        if item.threshold is not None:
-            measured.append((Code("THRESHOLD", "99MPN", "Decision threshold of the probability"), item.threshold))
-            decision = Code("DECISION", "99MPN", "Decision at the threshold")
-            decisions = [sr.QualitativeEvaluation(decision, PRESENT if item.positive else ABSENT)]
-        groups.append(
-            sr.MeasurementsAndQualitativeEvaluations(
-                **common(item, item.name),
-                measurements=[sr.Measurement(name, value, UNITLESS) for name, value in measured],
-                qualitative_evaluations=decisions,
-                source_images=[sr.SourceImageForMeasurementGroup(*film)],
-            )
-        )
-        for number, patch in enumerate(item.patches, 1):
-            outline = np.array(patch.corners(int(report.source.Rows), int(report.source.Columns)))
-            evidence = Code("PATCHLOGIT", "99MPN", "Evidence of an image patch, in logits")
-            groups.append(
-                sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-                    **common(item, f"{item.name}, patch {number}"),
-                    referenced_region=sr.ImageRegion("POLYLINE", outline, sr.SourceImageForRegion(*film)),
-                    measurements=[sr.Measurement(evidence, round(patch.logit, 4), UNITLESS)],
-                )
-            )
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=derived_uid("medpatchnet", algorithm.weights_sha256, "device"),
-        name=algorithm.name,
-        manufacturer_name="medpatchnet",
-        model_name=f"{algorithm.name} {algorithm.version}",
-        serial_number=algorithm.weights_sha256,
+def container(document, meaning):
+    return next(
+        item
+        for item in document.ContentSequence
+        if item.ValueType == "CONTAINER" and item.ConceptNameCodeSequence[0].CodeMeaning == meaning
     )
-    observer = sr.ObserverContext(sr.CodedConcept("121007", "DCM", "Device"), device)
-    content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=Code("399208008", "SCT", "Plain chest X-ray"),
-        imaging_measurements=groups,
-        title=Code("126000", "DCM", "Imaging Measurement Report"),
+
+
+def test_the_conclusion_comes_first_then_findings_by_importance():
+    _, document = made_of(*USUAL, warnings=("low resolution – 200 px",))
+    assert document.ContentSequence[0].ConceptNameCodeSequence[0].CodeValue == "121077"
+    assert texts_of(document) == [
+        "Positive at the operating point balanced: Pleural Effusion 90 %, Cardiomegaly 35 %.",
+        "Pleural Effusion 90 %: positive (balanced, from 30 %); strongest evidence in the lower right quarter and the "
+        "upper left quarter of the radiograph as displayed.",
+        "Cardiomegaly 35 %: positive (balanced, from 25 %); strongest evidence in the upper left quarter and the lower "
+        "right quarter of the radiograph as displayed.",
+        "No Finding 30 %: negative, contradicted by Cardiomegaly and Pleural Effusion.",
+        "Negative: Lung Opacity 4.0 % (below 50 %).",
+        "No decision: Enlarged Cardiomediastinum 95 % (derived), Atelectasis 40 % (weak).",
+        "Not judged (untrained): Fracture.",
+        "Warning: low resolution - 200 px",
+        NOTICE,
+    ]
+
+
+def test_a_normal_radiograph_has_no_positive_finding():
+    _, document = made_of(finding(0, 0.9, 0.5), finding(2, 0.1, 0.25))
+    assert texts_of(document)[:2] == [
+        "No finding is positive at the operating point balanced.",
+        "No Finding 90 %: positive (balanced, from 50 %).",
+    ]
+    assert "ContentSequence" not in container(document, "Imaging Measurements")
+
+
+def test_operating_points_that_differ_are_named_for_each_finding():
+    findings = finding(2, 0.9, 0.5, PATCHES), finding(3, 0.9, 0.1, PATCHES, operating_point="sensitive")
+    _, document = made_of(*findings)
+    assert texts_of(document)[0] == "Positive: Lung Opacity 90 % (sensitive), Cardiomegaly 90 % (balanced)."
+
+
+def test_every_scored_finding_is_coded_once():
+    _, document = made_of(*USUAL)
+    groups = container(document, "Imaging Measurements").ContentSequence
+    names = [group.ContentSequence[0].TextValue for group in groups]
+    assert names == ["Pleural Effusion", "Cardiomegaly"]
+    evaluations = container(document, "Qualitative Evaluations").ContentSequence
+    told = [(item.ConceptNameCodeSequence[0].CodeMeaning, item.ValueType) for item in evaluations]
+    assert told == [
+        ("No finding on chest radiograph", "CODE"),
+        ("No finding on chest radiograph", "NUM"),
+        ("Enlarged cardiomediastinal silhouette", "NUM"),
+        ("Abnormal opacity", "CODE"),
+        ("Abnormal opacity", "NUM"),
+        ("Atelectasis", "NUM"),
+    ]
+    probability = evaluations[2].MeasuredValueSequence[0]
+    assert probability.NumericValue == pytest.approx(0.95)
+
+
+def test_a_group_is_the_one_that_highdicom_makes():
+    film = chest_dicom()
+    report, document = made_of(finding(2, 0.35, 0.25, PATCHES), film=film)
+    (group,) = container(document, "Imaging Measurements").ContentSequence
+    item, patch = report.findings[0], PATCHES[0]
+    source = (report.source.SOPClassUID, report.source.SOPInstanceUID)
+    measured = [
+        (Code("122157", "DCM", "Probability"), 0.35),
+        (Code("THRESHOLD", "99MPN", "Decision threshold of the probability"), 0.25),
+        (Code("PATCHLOGIT", "99MPN", "Evidence of an image patch, in logits"), patch.logit),
+    ]
+    (expected,) = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=report.uid("sr", "tracking", item.name), identifier=item.name),
+        finding_type=coded(item.code),
+        referenced_region=sr.ImageRegion(
+            "POLYLINE", np.array(patch.corners(report.rows, report.columns)), sr.SourceImageForRegion(*source)
+        ),
+        measurements=[sr.Measurement(name, value, UNITLESS) for name, value in measured],
+        qualitative_evaluations=[sr.QualitativeEvaluation(coded(item.code), PRESENT)],
     )
-    dataset = sr.EnhancedSR(
-        evidence=[report.source],
-        content=content[0],
-        series_instance_uid=derived_uid(sop, algorithm.weights_sha256, "sr", "series"),
-        series_number=9001,
-        sop_instance_uid=derived_uid(sop, algorithm.weights_sha256, "sr"),
-        instance_number=1,
-        manufacturer="medpatchnet",
-        is_complete=False,
-        is_final=False,
-        is_verified=False,
-        specific_character_set=None,
+    assert sorted(encode([part]) for part in group.ContentSequence) == sorted(
+        encode([part]) for part in expected.ContentSequence
     )
-    dataset.CompletionFlagDescription = (
-        "Research use only; not a medical device. Not judged: Fracture, Support Devices."[:64]
-    )
-    stamp(dataset, report, "AI findings, research use")
-    return as_file(dataset)
+    assert group.ContentTemplateSequence == expected.ContentTemplateSequence
 
 
-PATCHES = [Patch(0.0, 12.5, 64.0, 3.25), Patch(-8.0, 100.0, 64.0, 0.12345)]
-REPORTS = {
-    "nothing decided": ([finding(2, 0.25), finding(3, 1e-7)], ()),
-    "positive, with patches": ([finding(2, 0.9, 0.5, PATCHES), finding(10, 0.1, 0.25)], ("low resolution",)),
-    "every finding": ([finding(column, 0.5, 0.25, PATCHES[:1]) for column in range(12)], ("a", "b")),
-}
+def test_the_time_of_the_analysis_is_that_of_the_content_in_the_time_zone_of_the_source():
+    _, document = made_of(film=chest_dicom(TimezoneOffsetFromUTC="+0530", StudyDate="19950926", StudyTime="125130"))
+    assert (document.ContentDate, document.ContentTime) == ("20260304", "103607")
+    assert (document.StudyDate, document.StudyTime) == ("19950926", "125130")
 
 
-CHARACTERS = (
-    {},
-    {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "Жук^Анна"},
-    {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jo"},
-)
+def test_the_same_analysis_gives_the_same_bytes_and_another_time_the_same_object():
+    film = chest_dicom()
+    first, second = (structured_report(report_of(film)) for _ in range(2))
+    later = structured_report(report_of(film, analysed_at=ANALYSED + timedelta(hours=1)))
+    assert first == second != later
+    assert dcmread(BytesIO(first)).SOPInstanceUID == dcmread(BytesIO(later)).SOPInstanceUID
 
 
-@pytest.mark.parametrize(("findings", "warnings"), REPORTS.values(), ids=list(REPORTS))
-@pytest.mark.parametrize("attributes", CHARACTERS)
-def test_it_is_what_highdicom_makes(findings, warnings, attributes):
-    report = report_of(read_source(chest_dicom(**attributes), DecodeLimits()), *findings, warnings=warnings)
-    made = structured_report(report)
-    assert made == as_highdicom_makes_it(report)
-    assert structured_report(report) == made
-    assert dcmread(BytesIO(made)).PatientName == report.source.PatientName
+def test_other_thresholds_give_another_object():
+    one, other = (made_of(finding(2, 0.35, threshold, PATCHES))[1] for threshold in (0.25, 0.3))
+    assert one.SOPInstanceUID != other.SOPInstanceUID
+
+
+def test_an_item_template_keeps_nothing_of_what_was_encoded_before():
+    template = ItemTemplate(sr.TextContentItem(Code("121106", "DCM", "Comment"), "text", "CONTAINS"))
+    before = template.encode()
+    template.encode(TextValue="another", ContentSequence=b"")
+    assert template.encode() == before

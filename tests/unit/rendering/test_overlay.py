@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.rendering.overlay import OverlayStyle, SaliencyLayer, encode_png, render_film, render_overlay
+from app.rendering.overlay import OverlayStyle, SaliencyLayer, display_limit, encode_png, render_film, render_overlay
 from app.rendering.palettes import colour_index, colour_table
 
 ROWS, COLUMNS = 101, 67
@@ -41,12 +41,11 @@ def test_the_overlay_has_the_size_of_the_film():
     assert draw(quadrants()).shape == (ROWS, COLUMNS, 3)
 
 
-def test_red_is_for_blue_is_against_and_white_abstains_in_their_places():
+def test_red_is_for_blue_is_against_in_their_places():
     picture = draw(quadrants(), opacity=1.0)
     table = colour_table("red-blue")
     assert picture[30, 15].tolist() == table[-1].tolist()
     assert picture[70, 50].tolist() == table[0].tolist()
-    assert picture[30, 50].tolist() == picture[70, 15].tolist() == table[256].tolist()
     red, blue = table[-1].astype(int), table[0].astype(int)
     assert red[0] > red[2] + 50
     assert blue[2] > blue[0] + 50
@@ -134,25 +133,24 @@ def test_a_square_partly_above_the_film_shows_its_lower_part():
     values[40:] = 3.0
     picture = read(render_overlay(film(), SaliencyLayer(values, -20, 0, 67), OverlayStyle(3.0, opacity=1.0)))
     table = colour_table("red-blue")
-    assert picture[18, 30].tolist() == table[256].tolist()
+    assert picture[18, 30].tolist() == [round(film()[18, 30] * 255)] * 3
     assert picture[22, 30].tolist() == table[-1].tolist()
 
 
-def test_the_legend_is_drawn_on_request_with_red_on_top():
-    plain = draw(np.zeros((2, 2)), size=500)
-    legend = draw(np.zeros((2, 2)), size=500, legend=True)
-    changed = (plain != legend).any(axis=2)
-    assert changed.any()
-    assert not changed[:, : legend.shape[1] // 2].any()
-    column = legend[170:330, -18].astype(int)  # the bar, between the lines of the square's border
-    reddish, bluish = (np.flatnonzero(column[:, a] > column[:, b] + 60) for a, b in ((0, 2), (2, 0)))
-    assert reddish.max() < bluish.min()
+def test_neutral_evidence_leaves_the_film_as_it_is_and_opacity_grows_with_the_evidence():
+    plain = film()[30, 15] * 255
+    assert draw(np.zeros((2, 2)), opacity=1.0)[30, 15].tolist() == [round(plain)] * 3
+    colours = [draw(np.full((2, 2), value), opacity=0.4)[30, 15].astype(int) for value in (0.3, 1.0, 2.0, 3.0)]
+    redness = [int(colour[0] - colour[2]) for colour in colours]
+    assert redness[0] > 0
+    assert redness == sorted(set(redness))
 
 
-def test_a_tiny_film_takes_a_legend():
-    tiny = SaliencyLayer(np.zeros((2, 2), np.float32), 0, 0, 11)
-    picture = read(render_overlay(np.zeros((11, 13), np.float32), tiny, OverlayStyle(3.0, legend=True)))
-    assert picture.shape == (11, 13, 3)
+@pytest.mark.parametrize(
+    ("strength", "limit"), [(0.0, 1.0), (0.8, 1.0), (1.2, 2.0), (4.6, 5.0), (17.5, 20.0), (0.03, 0.05)]
+)
+def test_the_display_limit_is_a_round_number_above_the_evidence(strength, limit):
+    assert display_limit(np.full((8, 8), -strength, np.float32)) == pytest.approx(limit)
 
 
 def test_the_plain_film_is_grey_and_upright():

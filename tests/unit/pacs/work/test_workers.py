@@ -58,7 +58,7 @@ class Node:
     async def fetch(self, study_uid, series_uid, sop_instance_uid):
         return await self._next()
 
-    async def analyse(self, content, order):
+    async def analyse(self, content, order, analysed_at):
         return await self._next()
 
     def decide(self, content, source):
