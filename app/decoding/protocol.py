@@ -86,6 +86,17 @@ class Channel:
         self._socket.settimeout(remaining)
 
 
+def limits_as_argument(limits: DecodeLimits) -> str:
+    """Limits as a command line argument of a worker."""
+    return json.dumps(asdict(limits))
+
+
+def limits_from_argument(argument: str) -> DecodeLimits:
+    """The limits of ``limits_as_argument``."""
+    content: dict[str, Any] = json.loads(argument)
+    return DecodeLimits(**{**content, "chest_body_parts": tuple(content["chest_body_parts"])})
+
+
 def send_radiograph(channel: Channel, radiograph: Radiograph) -> None:
     """Answer with a radiograph: a header, then its pixels [H, W] float32 in row-major order."""
     header = {"facts": asdict(radiograph.facts), "warnings": [asdict(warning) for warning in radiograph.warnings]}

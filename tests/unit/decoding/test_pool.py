@@ -16,6 +16,7 @@ import pytest
 from app.decoding import pool as workers
 from app.decoding import worker
 from app.decoding.pool import DecodePool
+from app.decoding.protocol import limits_as_argument
 from app.errors import (
     ConfigurationError,
     DecoderCrashed,
@@ -358,13 +359,14 @@ def test_confining_bounds_memory_above_what_is_mapped(monkeypatch):
 
 
 def test_the_arguments_of_a_worker_are_understood(monkeypatch):
+    limits = DecodeLimits(77, 88, ("TX",))
     served: list[object] = []
     monkeypatch.setattr(worker, "confine", served.append)
     monkeypatch.setattr(worker, "serve", lambda channel, *rest: (served.extend(rest), channel.close()))
     ours, theirs = socket.socketpair()
     with ours:
-        worker.main([str(theirs.detach()), "1000", "2.5", "77", "88"])
-    assert served == [1000, DecodeLimits(77, 88), 7.5]
+        worker.main([str(theirs.detach()), "1000", "2.5", limits_as_argument(limits)])
+    assert served == [1000, limits, 7.5]
 
 
 def test_every_outcome_of_a_pool_under_fire_is_one_of_the_known():
