@@ -1,8 +1,8 @@
-"""The audit log: who asked what about which object, and what came of it. Append-only, a hash chain, no patient data.
+"""The audit log: caller, action, object and outcome of every request. Append-only, a hash chain, no patient data.
 
-One JSON object a line. ``hash`` is the SHA-256 of the line without it, which holds the ``previous`` line's hash:
-whoever changes, drops or reorders lines has to rewrite all that follow. Cutting off the end shows against an anchor:
-the number and hash of a line, which the service's log repeats from time to time.
+One JSON object per line. ``hash`` is the SHA-256 of the rest of the line, which includes the hash of the ``previous``
+line, so changing, removing or reordering a line breaks every later one. Truncation is detected with an anchor: the
+number and hash of a line, which the service writes to its own log from time to time.
 """
 
 import fcntl
@@ -30,10 +30,10 @@ _TAIL_BYTES = 1 << 16
 
 @dataclass
 class Subject:
-    """What a request is about; filled while it is handled.
+    """The object of a request, filled in while the request is handled.
 
-    ``object_sha256`` is that of the bytes as received, ``instance_sha256`` that of a DICOM object's SOP Instance UID:
-    who has the object can find its lines, the lines do not lead to the object.
+    ``object_sha256`` is the hash of the bytes as received, ``instance_sha256`` that of the SOP Instance UID. With the
+    object, its lines can be found; from a line, the object cannot be identified.
     """
 
     object_sha256: str | None = None
@@ -45,7 +45,7 @@ subject_var: ContextVar[Subject | None] = ContextVar("subject", default=None)
 
 
 def note_subject(instance_uid: str | None, model: str) -> None:
-    """Record which DICOM object the current request is about, and which network answers; does nothing elsewhere."""
+    """Record the DICOM object and the model of the current request; outside a request, do nothing."""
     subject = subject_var.get()
     if subject is not None:
         subject.instance_sha256 = hashlib.sha256(instance_uid.encode()).hexdigest() if instance_uid else None
@@ -54,7 +54,7 @@ def note_subject(instance_uid: str | None, model: str) -> None:
 
 @dataclass(frozen=True)
 class Entry:
-    """One event: ``outcome`` is ``ok`` or the code of an error, ``model`` name and hash of the weights."""
+    """One event. ``outcome`` is ``ok`` or an error code."""
 
     caller: str
     action: str
@@ -64,10 +64,10 @@ class Entry:
 
 
 class AuditLog:
-    """The log of one process. Safe from any thread; a line is on disk before ``append`` returns."""
+    """The log of one process. Thread-safe; a line is on disk before ``append`` returns."""
 
     def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Open a log or go on with one. Raises ConfigurationError where it is damaged, in use, or not writable."""
+        """Open a new or existing log. Raises ConfigurationError if it is damaged, in use or not writable."""
         self._now = now
         self._lock = Lock()
         self._failed_at: float | None = None
@@ -90,11 +90,11 @@ class AuditLog:
 
     @property
     def is_well(self) -> bool:
-        """Whether the last line could be written, or it is time to try again."""
+        """Whether the last write succeeded, or enough time has passed to try again."""
         return self._failed_at is None or monotonic() - self._failed_at > _TRY_AGAIN_AFTER_S
 
     def append(self, entry: Entry) -> None:
-        """Write one line. Raises AuditUnavailable where it did not reach the disk: then no answer must leave."""
+        """Write one line. Raises AuditUnavailable if it did not reach the disk; the request must then fail."""
         with self._lock:
             line, digest = _sealed(entry, self._number + 1, self._now(), self._head)
             try:
@@ -104,19 +104,21 @@ class AuditLog:
                 self._failed_at = monotonic()
                 self._undo()
                 get_logger().error("audit_failed", reason=error.strerror)
-                raise AuditUnavailable("the audit log cannot be written; nothing is answered without it") from None
+                raise AuditUnavailable(
+                    "the audit log cannot be written, and no request is answered without it"
+                ) from None
             self._failed_at = None
             self._number, self._head, self._size = self._number + 1, digest, self._size + len(line)
             if self._number % _ANCHOR_EVERY == 0:
                 get_logger().info("audit_anchor", number=self._number, hash=self._head)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         get_logger().info("audit_anchor", number=self._number, hash=self._head)
         self._file.close()
 
     def _undo(self) -> None:
-        """Drop what a failed write left: a full disk may take half a line."""
+        """Remove the partial line of a failed write: a full disk can take half a line."""
         try:
             os.ftruncate(self._file.fileno(), self._size)
         except OSError:
@@ -125,16 +127,16 @@ class AuditLog:
 
 @dataclass(frozen=True)
 class Verified:
-    """A log whose chain holds: the number of lines, and the hash of the last."""
+    """An intact log: the number of lines, and the hash of the last one."""
 
     lines: int
     head: str
 
 
 def verify(path: Path, anchors: Iterable[tuple[int, str]] = ()) -> Verified:
-    """Check every line of a log, and that it passes through ``anchors`` (number, hash).
+    """Check every line of a log, and that it contains the ``anchors`` (number, hash).
 
-    Raises ConfigurationError, which names the first line that is wrong.
+    Raises ConfigurationError, which names the first wrong line.
     """
     wanted = dict(anchors)
     number, head = 0, GENESIS
@@ -143,11 +145,11 @@ def verify(path: Path, anchors: Iterable[tuple[int, str]] = ()) -> Verified:
             for number, line in enumerate(file, 1):
                 head = _checked(line, number, head)
                 if wanted.pop(number, head) != head:
-                    raise ConfigurationError(f"line {number} is not the one of the anchor: the log was rewritten")
+                    raise ConfigurationError(f"line {number} differs from its anchor: the log was rewritten")
     except OSError as error:
         raise ConfigurationError(f"the audit log {path} cannot be read: {error.strerror}") from None
     if wanted:
-        raise ConfigurationError(f"the log ends at line {number}, before the anchor {min(wanted)}: its end was cut off")
+        raise ConfigurationError(f"the log ends at line {number}, before the anchor {min(wanted)}: it was truncated")
     return Verified(number, head)
 
 
@@ -173,19 +175,19 @@ def _digest(fields: dict[str, Any]) -> str:
 
 
 def _checked(line: bytes, number: int, previous: str) -> str:
-    """The hash of a line, once it is known to be right."""
+    """The hash of a line. Raises ConfigurationError if the line is wrong."""
     try:
         fields: object = json.loads(line)
     except ValueError:
         fields = None
     if not isinstance(fields, dict) or not line.endswith(b"\n"):
-        raise ConfigurationError(f"line {number} is damaged: it is no JSON object")
+        raise ConfigurationError(f"line {number} is damaged: it is not a JSON object")
     known = cast("dict[str, Any]", fields)
     digest = known.pop("hash", None)
     if digest != _digest(known):
-        raise ConfigurationError(f"line {number} was changed: its hash does not fit")
+        raise ConfigurationError(f"line {number} was changed: its hash does not match")
     if known.get("previous") != previous or known.get("number") != number:
-        raise ConfigurationError(f"line {number} does not follow the one before: lines were removed, added or moved")
+        raise ConfigurationError(f"line {number} does not follow the previous line: lines were removed, added or moved")
     return str(digest)
 
 
@@ -197,7 +199,7 @@ def _write(file: BinaryIO, line: bytes) -> None:
 def _resume(file: BinaryIO, path: Path) -> tuple[int, str, int]:
     """Number and hash of the last line, and the size of the log.
 
-    The torn end of a last line is dropped: its answer never left. Raises ConfigurationError for anything worse.
+    A partial last line is removed: its request was never answered. Raises ConfigurationError for other damage.
     """
     size = file.seek(0, os.SEEK_END)
     start = max(0, size - _TAIL_BYTES)
@@ -216,4 +218,6 @@ def _resume(file: BinaryIO, path: Path) -> tuple[int, str, int]:
         number = int(fields["number"])
         return number, _checked(last, number, str(fields["previous"])), size
     except (ValueError, KeyError, TypeError, ConfigurationError):
-        raise ConfigurationError(f"the last line of {path} is damaged: `medpatchnet audit verify` tells more") from None
+        raise ConfigurationError(
+            f"the last line of {path} is damaged; run `medpatchnet audit verify` for details"
+        ) from None

@@ -1,7 +1,7 @@
 """The domain errors of the service, each with a stable code.
 
-No HTTP here (``app.api.problems`` maps codes to statuses) and no patient data: ``detail`` goes to clients and logs as
-it is, so it may name formats, sizes and attribute values that are codes (a modality), never free text of an image.
+No HTTP here: ``app.api.problems`` maps errors to statuses. No patient data: ``detail`` goes to clients and logs
+unchanged, so it can name formats, sizes and coded attribute values (a modality), but never free text of an image.
 """
 
 from typing import ClassVar
@@ -34,79 +34,79 @@ class MalformedRequest(RequestError):
 
 
 class ClientGone(RequestError):
-    """The client hung up; its work was stopped, and nobody reads this."""
+    """The client disconnected; its work was cancelled."""
 
     code = "client_gone"
 
 
 class InvalidQuery(RequestError):
-    """A query value or a body field is outside what is accepted."""
+    """A query value or a body field is outside the accepted range."""
 
     code = "invalid_query"
 
 
 class UnknownFinding(RequestError):
-    """A finding was asked for that the model does not score."""
+    """The request names a finding that the model does not score."""
 
     code = "unknown_finding"
 
 
 class UntrainedFinding(RequestError):
-    """A picture of the evidence was asked for a finding the weights never saw a label of."""
+    """The request asks for evidence for a finding that the weights were never trained on."""
 
     code = "untrained_finding"
 
 
 class UnknownModel(RequestError):
-    """An artifact was asked for by a name that is not loaded."""
+    """The request names a model that is not loaded."""
 
     code = "unknown_model"
 
 
 class ResultNotFound(RequestError):
-    """A recent result was asked for by an id that is not, or no longer, remembered."""
+    """The request names a recent result that this process does not have, or no longer has."""
 
     code = "result_not_found"
 
 
 class UnknownNode(RequestError):
-    """A source or target was asked for by a name that the configuration does not have, or not in that role."""
+    """The request names a source or target that the configuration does not have in that role."""
 
     code = "unknown_node"
 
 
 class JobNotFound(RequestError):
-    """A job was asked for by an id that is not, or no longer, known, or is somebody else's."""
+    """The request names a job that does not exist, no longer exists, or belongs to another caller."""
 
     code = "job_not_found"
 
 
 class IdempotencyConflict(RequestError):
-    """An Idempotency-Key was used before for another request."""
+    """The Idempotency-Key was used before for a different request."""
 
     code = "idempotency_conflict"
 
 
 class UnsupportedMediaType(RequestError):
-    """The body's declared media type is none the service reads."""
+    """The service does not read the declared media type of the body."""
 
     code = "unsupported_media_type"
 
 
 class NotAcceptable(RequestError):
-    """The asked-for media type is none the service writes."""
+    """The service does not write any of the media types that the client accepts."""
 
     code = "not_acceptable"
 
 
 class BodyTooLarge(RequestError):
-    """More bytes were sent than the limit."""
+    """The body is larger than the limit."""
 
     code = "body_too_large"
 
 
 class Unauthenticated(RequestError):
-    """No credential, or none that is valid. ``sent`` tells which."""
+    """The request has no valid credential. ``sent``: whether it has an invalid one."""
 
     code = "unauthenticated"
 
@@ -116,7 +116,7 @@ class Unauthenticated(RequestError):
 
 
 class Forbidden(RequestError):
-    """A valid credential without the scope that is needed."""
+    """The credential is valid but lacks the required scope."""
 
     code = "forbidden"
 
@@ -126,9 +126,9 @@ class Forbidden(RequestError):
 
 
 class ImageError(MedPatchNetError):
-    """The bytes were received, but no prediction can be made from them.
+    """No prediction can be made from the bytes that were sent.
 
-    ``transfer_syntax`` is the UID of a known DICOM transfer syntax, where one was read.
+    ``transfer_syntax`` is the UID of the DICOM transfer syntax, if a known one was read.
     """
 
     def __init__(self, detail: str, transfer_syntax: str | None = None) -> None:
@@ -140,31 +140,31 @@ class ImageError(MedPatchNetError):
 
 
 class ImageTooLarge(ImageError):
-    """The image has, or claims, more pixels than the limit, or inflates to more bytes than the limit."""
+    """The image has, or claims to have, more pixels or more inflated bytes than the limit."""
 
     code = "image_too_large"
 
 
 class UnreadableImage(ImageError):
-    """The bytes are no image that can be decoded."""
+    """The bytes are not an image that can be decoded."""
 
     code = "unreadable_image"
 
 
 class NoPixels(ImageError):
-    """A DICOM object without an image (a report, a presentation state)."""
+    """The DICOM object has no image (for example a report or a presentation state)."""
 
     code = "no_pixels"
 
 
 class NoSourceObject(ImageError):
-    """A report was asked for, but what was sent is no DICOM object that it could refer to."""
+    """A report needs a DICOM object to refer to, and the request does not contain one."""
 
     code = "no_source_object"
 
 
 class NotAChestRadiograph(ImageError):
-    """An image, but not a single-frame grayscale chest radiograph."""
+    """The image is not a single-frame grayscale chest radiograph."""
 
     code = "not_a_chest_radiograph"
 
@@ -182,19 +182,19 @@ class DecoderCrashed(ImageError):
 
 
 class CapacityError(MedPatchNetError):
-    """The service cannot take this request now. ``retry_after`` is in seconds."""
+    """The service cannot accept this request now. ``retry_after`` is in seconds."""
 
     retry_after: int = 1
 
 
 class QueueFull(CapacityError):
-    """As much work waits as is allowed."""
+    """The queue is full, or the estimated queueing time is over the limit."""
 
     code = "queue_full"
 
 
 class RateLimited(CapacityError):
-    """One client asks more often than it may."""
+    """A client exceeds its request rate."""
 
     code = "rate_limited"
 
@@ -204,71 +204,71 @@ class RateLimited(CapacityError):
 
 
 class Draining(CapacityError):
-    """The service is shutting down and takes no new work."""
+    """The service is shutting down and accepts no new work."""
 
     code = "draining"
     retry_after = 5
 
 
 class NotReady(CapacityError):
-    """The model is not loaded or not warmed up."""
+    """The model is not loaded or not warmed up yet."""
 
     code = "not_ready"
 
 
 class AuditUnavailable(CapacityError):
-    """The audit log cannot be written, and nothing is answered without it."""
+    """The audit log cannot be written, and no request is answered without it."""
 
     code = "audit_unavailable"
     retry_after = 10
 
 
 class SpoolFull(CapacityError):
-    """As many images and results are kept as is allowed, or as the disk can hold."""
+    """The spool of images and results is at its limit, or the disk is full."""
 
     code = "spool_full"
     retry_after = 30
 
 
 class StoreUnavailable(CapacityError):
-    """The database of images and results cannot be written or read; nothing new is accepted without it."""
+    """The database of images and results cannot be read or written; no new work is accepted without it."""
 
     code = "store_unavailable"
     retry_after = 10
 
 
 class NodeUnavailable(MedPatchNetError):
-    """A node of the network does not answer, or not as it should; a later try may succeed."""
+    """A PACS node does not answer, or answers with an error; a later attempt can succeed."""
 
     code = "node_unavailable"
 
 
 class NodeRefused(MedPatchNetError):
-    """A node of the network refuses what was sent or asked for; a later try would be refused too."""
+    """A PACS node rejects the request permanently; a later attempt would be rejected too."""
 
     code = "node_refused"
 
 
 class ResultConflict(MedPatchNetError):
-    """Another object was made under the UID of this one; the earlier one stays."""
+    """A different object with the same UID exists; the earlier one is kept."""
 
     code = "result_conflict"
 
 
 class DeadlineExceeded(MedPatchNetError):
-    """The request's deadline passed before its answer was ready."""
+    """The deadline of the request passed before its response was ready."""
 
     code = "deadline_exceeded"
 
 
 class InferenceFailed(MedPatchNetError):
-    """The engine raised an error; nothing was predicted."""
+    """The inference engine failed; there is no prediction."""
 
     code = "inference_failed"
 
 
 class InvalidModelOutput(InferenceFailed):
-    """The engine returned values that are not finite; they are never served."""
+    """The inference engine returned values that are not finite; they are never served."""
 
     code = "invalid_model_output"
 
@@ -280,6 +280,6 @@ class ArtifactError(MedPatchNetError):
 
 
 class ConfigurationError(MedPatchNetError):
-    """The settings contradict each other or the machine."""
+    """The settings are inconsistent, or the machine cannot satisfy them."""
 
     code = "configuration_error"

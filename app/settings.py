@@ -1,4 +1,4 @@
-"""All settings, limits and defaults. The sole reader of the environment; built once, in the composition root."""
+"""All settings, limits and defaults. The only module that reads the environment."""
 
 from pathlib import Path
 from typing import Literal
@@ -32,32 +32,31 @@ class Settings(BaseSettings):
     )
     model_sha256: str = Field(
         default="",
-        description="SHA-256 of the weights that may be served, separated by commas; any other end the start. "
-        "Empty: what each manifest says.",
+        description="SHA-256 of the weights that can be served, separated by commas. Startup fails on any other hash. "
+        "Empty: any weights that match their manifest.",
     )
     device: DevicePreference = Field(
-        default="auto", description="Where the network runs: auto takes CUDA where there is one."
+        default="auto", description="Device of the model: auto selects CUDA if a CUDA device is available."
     )
     engine: EnginePreference = Field(
-        default="auto", description="What runs the network: auto takes OpenVINO on the CPU and torch on CUDA."
+        default="auto", description="Inference engine: auto selects OpenVINO on the CPU and torch on CUDA."
     )
     precision: PrecisionPreference = Field(
         default="auto",
-        description="Arithmetic of the network: auto is float32; bfloat16 and float16 only where the model's manifest "
-        "allows them.",
+        description="Arithmetic of the model: auto is float32; bfloat16 and float16 only if the manifest allows them.",
     )
     cache_dir: Path = Field(
         default=Path("~/.cache/medpatchnet"),
-        description="Folder for networks in OpenVINO's form, made at the first start. Where it cannot be written, "
-        "every start makes them again.",
+        description="Folder for models converted to OpenVINO, written at the first start. If it is not writable, "
+        "every start converts them again.",
     )
-    inference_threads: int = Field(default=0, ge=0, description="Threads of the network on the CPU; 0 takes all cores.")
+    inference_threads: int = Field(default=0, ge=0, description="CPU threads of the model; 0 uses all cores.")
 
     max_body_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest request body.")
     max_json_bytes: int = Field(default=4 * MIB, ge=1024, description="Largest JSON body (/whatif).")
     max_pixels: int = Field(default=64_000_000, ge=1, description="Largest image, rows × columns.")
     max_inflated_bytes: int = Field(
-        default=256 * MIB, ge=1024, description="Largest deflated DICOM data set once inflated."
+        default=256 * MIB, ge=1024, description="Largest inflated size of a deflated DICOM data set."
     )
     chest_body_parts: str = Field(
         default="",
@@ -65,116 +64,139 @@ class Settings(BaseSettings):
         "by commas.",
     )
     max_in_flight: int = Field(
-        default=64, ge=1, description="Image requests worked on at once; more are refused with 503."
+        default=64, ge=1, description="Maximum number of image requests in progress; more are rejected with 503."
     )
     max_wait_s: float = Field(
         default=5.0,
         gt=0,
-        description="Longest expected wait for the images before it, by their pace; who would wait longer gets a 503.",
+        description="Maximum estimated queueing time of an image request; longer is rejected with 503.",
     )
     max_concurrent_maps: int = Field(
-        default=2, ge=1, description="Shift-averaged maps computed at once; more are refused."
+        default=2,
+        ge=1,
+        description="Maximum number of shift-averaged maps computed at once; more are rejected with 503.",
     )
     max_map_passes: int = Field(
-        default=256, ge=1, description="Most network passes of one map, (patch size / offset)²."
+        default=256, ge=1, description="Maximum number of model passes for one map, (patch size / offset)²."
     )
-    max_header_bytes: int = Field(default=16 * 1024, ge=1024, description="Largest request head (line and headers).")
+    max_header_bytes: int = Field(
+        default=16 * 1024, ge=1024, description="Largest request head (request line and headers)."
+    )
 
     head_timeout_s: float = Field(
-        default=10.0, gt=0, description="How long a connection may take to send a request head; then it is closed."
+        default=10.0,
+        gt=0,
+        description="Time limit for a connection to send a complete request head; then it is closed.",
     )
     keep_alive_s: int = Field(
         default=75,
         ge=1,
-        description="How long an idle connection is kept. Keep it longer than clients do, or they meet a closed one.",
+        description="How long an idle connection is kept open. Set it longer than the clients' own limit, or "
+        "they can hit a connection that was just closed.",
     )
 
-    decode_workers: int = Field(default=2, ge=1, description="Processes that decode images.")
+    decode_workers: int = Field(default=2, ge=1, description="Number of processes that decode images.")
     decode_timeout_s: float = Field(
-        default=10.0, gt=0, description="Longest decode of one image; then the worker is replaced."
+        default=10.0, gt=0, description="Time limit for decoding one image; then the worker is replaced."
     )
-    decode_memory_bytes: int = Field(
-        default=2048 * MIB, ge=256 * MIB, description="Memory one decode worker may take for an image."
-    )
+    decode_memory_bytes: int = Field(default=2048 * MIB, ge=256 * MIB, description="Memory limit of one decode worker.")
 
     batch_patches: int | None = Field(
-        default=None, ge=1, description="Most patches in one network call; `None`: of one image on a CPU, of 8 on CUDA."
+        default=None,
+        ge=1,
+        description="Maximum number of patches in one model call; `None`: one image on a CPU, 8 images on CUDA.",
     )
     batch_wait_s: float = Field(
-        default=0.002, ge=0, description="How long an idle network waits for company for a request."
+        default=0.002,
+        ge=0,
+        description="Batching window: how long an idle model waits for more requests to share a batch.",
     )
     queue_patches: int = Field(
-        default=4096, ge=1, description="Most patches waiting for the network; more are refused."
+        default=4096, ge=1, description="Maximum number of patches queued for the model; more are rejected with 503."
     )
 
     request_timeout_s: float = Field(
-        default=30.0, gt=0, description="Deadline of a request; then it is answered with 504."
+        default=30.0, gt=0, description="Deadline of a request; later than this, the response is 504."
     )
     map_timeout_s: float = Field(default=300.0, gt=0, description="Deadline of a request for a shift-averaged map.")
     drain_delay_s: float = Field(
-        default=0.0, ge=0, description="After SIGTERM: time unready but serving, before draining."
+        default=0.0,
+        ge=0,
+        description="After SIGTERM: how long the service reports unready but still accepts connections.",
     )
-    drain_timeout_s: float = Field(default=60.0, gt=0, description="After SIGTERM: longest wait for accepted requests.")
+    drain_timeout_s: float = Field(
+        default=60.0, gt=0, description="After SIGTERM: time limit for finishing accepted requests."
+    )
 
     api_keys_file: Path | None = Field(
-        default=None, description="JSON file of API keys (`medpatchnet keys new`); read again when it changes."
+        default=None, description="JSON file of API keys (`medpatchnet keys new`); reloaded when it changes."
     )
-    oidc_issuer: str = Field(default="", description="Issuer of accepted OIDC tokens; empty accepts none.")
-    oidc_audience: str = Field(default="", description="Audience that OIDC tokens must be made out for.")
-    oidc_jwks_url: str = Field(default="", description="Where the issuer's public keys are (https).")
-    oidc_scope_claim: str = Field(default="scope", description="Claim that holds the scopes: words or a list.")
+    oidc_issuer: str = Field(
+        default="", description="Issuer of accepted OIDC tokens; empty: OIDC tokens are not accepted."
+    )
+    oidc_audience: str = Field(default="", description="Audience that OIDC tokens must be issued for.")
+    oidc_jwks_url: str = Field(default="", description="URL of the issuer's public keys (https).")
+    oidc_scope_claim: str = Field(
+        default="scope", description="Token claim with the scopes: space-separated text or a list."
+    )
     oidc_leeway_s: float = Field(default=30.0, ge=0, le=300, description="Clock difference tolerated in OIDC tokens.")
     rate_per_s: float = Field(
-        default=0.0, ge=0, description="Requests a second that one client may send on average; 0 is no limit."
+        default=0.0, ge=0, description="Average requests per second allowed for one client; 0: no limit."
     )
-    rate_burst: int = Field(default=50, ge=1, description="Requests that one client may send at once.")
+    rate_burst: int = Field(default=50, ge=1, description="Requests that one client can send at once.")
     audit_file: Path | None = Field(
-        default=None, description="Audit log to append to; a request whose line cannot be written is not answered."
+        default=None, description="Audit log to append to. A request is answered only after its line is on disk."
     )
     admin_host: str = Field(default="127.0.0.1", description="Address of the admin port.")
     admin_port: int = Field(
         default=8001,
         ge=0,
         le=65535,
-        description="Port of /livez, /readyz, /health and /metrics without credentials, where authentication is on; "
-        "0 picks a free one.",
+        description="Port that serves /livez, /readyz, /health and /metrics without credentials, if authentication is "
+        "on; 0 picks a free one.",
     )
 
     pacs_file: Path | None = Field(
-        default=None, description="YAML file of the radiology network: listener, archives, routes (docs/PACS.md)."
+        default=None, description="YAML file of the PACS integration: listener, archives, routing rules (docs/PACS.md)."
     )
 
     database_url: str = Field(
         default="sqlite:///~/.local/state/medpatchnet/pacs.sqlite",
         repr=False,
-        description="Database of accepted films, owed results and jobs, where there is a `PACS_FILE`; "
+        description="Database of received instances, undelivered results and jobs; used only with a `PACS_FILE`. "
         "`postgresql+psycopg://…` for several replicas.",
     )
     max_spool_bytes: int = Field(
-        default=4096 * MIB, ge=1024, description="Most bytes of films and results kept; then no more are accepted."
+        default=4096 * MIB,
+        ge=1024,
+        description="Maximum size of stored instances and results; beyond it, no more are accepted.",
     )
     spool_reserve_bytes: int = Field(
         default=256 * MIB,
         ge=0,
-        description="Disk that stays free: with less, no more is accepted, and what was can be finished.",
+        description="Free disk space to keep. With less, no new work is accepted, so that accepted work can finish.",
     )
-    pacs_workers: int = Field(default=4, ge=1, description="Films of the radiology network analysed at once.")
-    retry_longest_s: float = Field(default=300.0, gt=0, description="Longest pause between two tries.")
+    pacs_workers: int = Field(default=4, ge=1, description="Number of instances from the PACS analysed at once.")
+    retry_longest_s: float = Field(default=300.0, gt=0, description="Longest pause between two delivery attempts.")
     retry_give_up_s: float = Field(
-        default=259200.0, gt=0, description="How long to try; then a dead letter waits for an operator."
+        default=259200.0,
+        gt=0,
+        description="How long to retry; after that, the work becomes a dead letter for the operator.",
     )
     retention_s: float = Field(
-        default=604800.0, ge=0, description="How long finished jobs and deliveries are remembered, without their bytes."
+        default=604800.0,
+        ge=0,
+        description="How long finished jobs and deliveries are kept in the database, without image data.",
     )
 
-    recent_results: int = Field(default=256, ge=0, description="Results remembered for /whatif (patch logits only).")
-    overlay_opacity: float = Field(
-        default=0.4, ge=0, le=1, description="Opacity of overlays where the request names none."
+    recent_results: int = Field(
+        default=256, ge=0, description="Number of recent results kept for /whatif (patch logits only)."
     )
+    overlay_opacity: float = Field(default=0.4, ge=0, le=1, description="Opacity of overlays if the request has none.")
 
     otlp_endpoint: str = Field(
         default="",
-        description="Where traces go, by OTLP over HTTP (`http://collector:4318/v1/traces`); empty sends none. "
+        description="OTLP/HTTP endpoint for traces (`http://collector:4318/v1/traces`); empty: no traces are sent. "
         "Needs the `tracing` extra.",
     )
 
@@ -185,12 +207,12 @@ class Settings(BaseSettings):
 
     @property
     def pinned_weights(self) -> frozenset[str]:
-        """The weights that may be served; empty where any may."""
+        """SHA-256 of the weights that can be served; empty: any."""
         return frozenset(part.strip().lower() for part in self.model_sha256.split(",") if part.strip())
 
     @property
     def exports_dir(self) -> Path | None:
-        """``cache_dir`` with the home folder in place; None where the user has none."""
+        """``cache_dir`` with ``~`` expanded; None if the user has no home folder."""
         try:
             return self.cache_dir.expanduser()
         except RuntimeError:
@@ -198,7 +220,7 @@ class Settings(BaseSettings):
 
     @property
     def has_authentication(self) -> bool:
-        """Whether callers must show who they are."""
+        """Whether requests need credentials."""
         return self.api_keys_file is not None or bool(self.oidc_issuer)
 
     @property

@@ -1,4 +1,4 @@
-"""Metrics with closed label sets, structured logs, request ids, spans. Computes nothing and never sees an image."""
+"""Metrics with closed label sets, structured logs, request ids and spans."""
 
 import logging
 import re
@@ -37,8 +37,8 @@ FilmOutcome = Literal["analysed", "ignored", "refused", "retried", "dead"]
 ObjectOutcome = Literal["delivered", "retried", "dead"]
 ReceiptOutcome = Literal["accepted", "refused", "too_large", "spool_full", "store_unavailable"]
 AssociationOutcome = Literal["accepted", "unknown_called", "unknown_calling", "too_many", "draining", "malformed"]
-Source = Literal["cr", "dx", "other_dicom", "png", "jpeg"]
-"""What made a film, from a closed set: modalities and file formats, never a name that a file brings along."""
+ImageOrigin = Literal["cr", "dx", "other_dicom", "png", "jpeg"]
+"""Modality or file format of a radiograph: a closed set, never text of the file."""
 
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 
@@ -51,27 +51,27 @@ caller_var: ContextVar[str] = ContextVar("caller", default="")
 
 
 def request_id_from(header: str | None) -> str:
-    """The caller's request id if it is short and plain, else a new random one."""
+    """The client's request id if it is short and plain, else a new random one."""
     if header is not None and _SANE_REQUEST_ID.fullmatch(header):
         return header
     return uuid.uuid4().hex
 
 
 def caller_trace(traceparent: str | None) -> Context | None:
-    """The trace that a W3C ``traceparent`` header belongs to, or None where it is missing or malformed."""
+    """The trace of a W3C ``traceparent`` header, or None if it is missing or malformed."""
     context = _PROPAGATOR.extract({"traceparent": traceparent or ""}, Context())
     return context if trace.get_current_span(context).get_span_context().is_valid else None
 
 
 def trace_id(current: Span) -> str | None:
-    """The id of a span's trace; None where there is none."""
+    """The trace id of a span; None if no traces are recorded."""
     context = current.get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 
 
 @contextmanager
 def span(name: str, kind: trace.SpanKind = trace.SpanKind.INTERNAL, parent: Context | None = None) -> Generator[Span]:
-    """A span around a block; it costs nothing where no traces are sent. Errors are left out, since they may quote."""
+    """A span around a block. Exceptions are not recorded, because their messages can quote patient data."""
     tracer = trace.get_tracer(__name__)
     with tracer.start_as_current_span(
         name, parent, kind=kind, record_exception=False, set_status_on_exception=False
@@ -80,7 +80,7 @@ def span(name: str, kind: trace.SpanKind = trace.SpanKind.INTERNAL, parent: Cont
 
 
 class Metrics:
-    """Every metric of one process, in a registry of its own. Names carry base units; labels come from closed sets."""
+    """Every metric of one process, in its own registry. Units are base units; labels come from closed sets."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
@@ -90,59 +90,59 @@ class Metrics:
             registry=self.registry,
         )  # fmt: skip
         self.stage_duration = Histogram(
-            f"{prefix}_stage_duration_seconds", "Time spent in one stage of a request.", ("stage",),
+            f"{prefix}_stage_duration_seconds", "Duration of one stage of a request.", ("stage",),
             buckets=_SECONDS, registry=self.registry,
         )  # fmt: skip
-        self.ready = Gauge(f"{prefix}_ready", "Whether the service takes images, as /readyz.", registry=self.registry)
-        self.queue_depth = Gauge(f"{prefix}_queue_depth", "Patches waiting for the network.", registry=self.registry)
+        self.ready = Gauge(
+            f"{prefix}_ready", "Whether the service is ready, as /readyz reports.", registry=self.registry
+        )
+        self.queue_depth = Gauge(f"{prefix}_queue_depth", "Patches queued for the model.", registry=self.registry)
         self.batch_images = Histogram(
-            f"{prefix}_batch_images", "Work items joined into one network call.",
+            f"{prefix}_batch_images", "Work items in one model call.",
             buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry,
         )  # fmt: skip
         self.inference_faults = Counter(
-            f"{prefix}_inference_faults", "Network calls that went wrong.", ("kind",), registry=self.registry
+            f"{prefix}_inference_faults", "Failed model calls.", ("kind",), registry=self.registry
         )
         self.requests_rejected = Counter(
             f"{prefix}_requests_rejected",
-            "Requests refused for capacity, time or rights.",
+            "Requests rejected for capacity, deadline or authorization.",
             ("reason",),
             registry=self.registry,
         )
         self.decode_failures = Counter(
-            f"{prefix}_decode_failures", "Images that could not be used.", ("transfer_syntax", "reason"),
-            registry=self.registry,
+            f"{prefix}_decode_failures", "Images that could not be decoded or were refused.",
+            ("transfer_syntax", "reason"), registry=self.registry,
         )  # fmt: skip
         self.decode_worker_restarts = Gauge(
-            f"{prefix}_decode_worker_restarts", "Decode workers replaced since start.", registry=self.registry
+            f"{prefix}_decode_worker_restarts", "Decode workers replaced since the start.", registry=self.registry
         )
         self.model = Gauge(
-            f"{prefix}_model_info", "The served artifacts.", ("name", "version", "weights_sha256", "device"),
+            f"{prefix}_model_info", "The served models.", ("name", "version", "weights_sha256", "device"),
             registry=self.registry,
         )  # fmt: skip
-        self.positive = Counter(
-            f"{prefix}_positive", "Findings at or above their threshold.", ("finding",), registry=self.registry
-        )
+        self.positive = Counter(f"{prefix}_positive", "Positive findings.", ("finding",), registry=self.registry)
         self.probability = Histogram(
-            f"{prefix}_probability", "Served probabilities, for drift.", ("finding",),
+            f"{prefix}_probability", "Served probabilities, to detect drift.", ("finding",),
             buckets=tuple(step / 10 for step in range(1, 10)), registry=self.registry,
         )  # fmt: skip
         self.reference_probability = Gauge(
             f"{prefix}_reference_probability",
-            "Share of the reference's films with a probability up to a bound, from the default model's manifest.",
+            "Share of the reference radiographs with a probability up to a bound, from the default model's manifest.",
             ("finding", "up_to"), registry=self.registry,
         )  # fmt: skip
         self.evidence_share = Counter(
-            f"{prefix}_evidence_share", "Shares of the positive evidence by region of the film; 1 for each film.",
+            f"{prefix}_evidence_share", "Shares of the positive evidence by region, 1 in total for each radiograph.",
             ("source", "region"), registry=self.registry,
         )  # fmt: skip
         self.reference_evidence = Gauge(
-            f"{prefix}_reference_evidence_share", "Mean share of the evidence by region, from the manifest.",
+            f"{prefix}_reference_evidence_share", "Mean share of the positive evidence by region, from the manifest.",
             ("region",), registry=self.registry,
         )  # fmt: skip
         self.gpu_memory = Gauge(
             f"{prefix}_gpu_memory_bytes", "Memory of the CUDA device.", ("kind",), registry=self.registry
         )
-        for kind in get_args(Fault):  # a rate needs a series to start from
+        for kind in get_args(Fault):  # a rate needs a series that starts at 0
             self.inference_faults.labels(kind)
         for stage in STAGES:
             self.stage_duration.labels(stage)
@@ -152,24 +152,30 @@ class Metrics:
         return generate_latest(self.registry)
 
     def follow(self, gauge: Gauge, read: Callable[[], float]) -> None:
-        """Have a gauge call ``read`` whenever it is scraped."""
+        """Have a gauge call ``read`` at every scrape."""
         gauge.set_function(read)
 
 
 class PacsMetrics:
-    """The metrics of the radiology network, beside those of ``metrics``."""
+    """The metrics of the PACS, in the registry of ``metrics``."""
 
     def __init__(self, metrics: Metrics) -> None:
         registry, prefix = metrics.registry, "medpatchnet_pacs"
-        self.films = Counter(f"{prefix}_films", "Films worked on, tries counted.", ("outcome",), registry=registry)
-        self.objects = Counter(f"{prefix}_objects", "Results sent, tries counted.", ("outcome",), registry=registry)
-        self.received = Counter(f"{prefix}_received", "Objects sent by C-STORE.", ("outcome",), registry=registry)
-        self.associations = Counter(
-            f"{prefix}_associations", "Associations that were asked for.", ("outcome",), registry=registry
+        self.films = Counter(
+            f"{prefix}_films", "Attempts to analyse an instance, by outcome.", ("outcome",), registry=registry
         )
-        self.waiting = Gauge(f"{prefix}_waiting", "Work that waits, by queue.", ("queue",), registry=registry)
-        self.dead = Gauge(f"{prefix}_dead", "Work that was given up, by queue.", ("queue",), registry=registry)
-        self.spool_bytes = Gauge(f"{prefix}_spool_bytes", "Images and results kept.", registry=registry)
+        self.objects = Counter(
+            f"{prefix}_objects", "Attempts to deliver a result, by outcome.", ("outcome",), registry=registry
+        )
+        self.received = Counter(
+            f"{prefix}_received", "Objects received by C-STORE, by outcome.", ("outcome",), registry=registry
+        )
+        self.associations = Counter(
+            f"{prefix}_associations", "Requested associations, by outcome.", ("outcome",), registry=registry
+        )
+        self.waiting = Gauge(f"{prefix}_waiting", "Waiting work, by queue.", ("queue",), registry=registry)
+        self.dead = Gauge(f"{prefix}_dead", "Dead letters, by queue.", ("queue",), registry=registry)
+        self.spool_bytes = Gauge(f"{prefix}_spool_bytes", "Stored bytes of images and results.", registry=registry)
         for counter, outcomes in (
             (self.films, FilmOutcome),
             (self.objects, ObjectOutcome),
@@ -181,7 +187,7 @@ class PacsMetrics:
 
 
 class Stopwatch:
-    """Durations of the stages of one request, in seconds; each is also observed as a metric."""
+    """Durations of the stages of one request, in seconds; each is also recorded as a metric."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -199,7 +205,7 @@ class Stopwatch:
             self._note(stage, perf_counter() - begin)
 
     def record(self, stage: Stage, seconds: float, ended_s_ago: float = 0.0) -> None:
-        """Note a duration that was measured elsewhere."""
+        """Record a duration that was measured elsewhere."""
         end = time_ns() - round(ended_s_ago * 1e9)
         trace.get_tracer(__name__).start_span(stage, start_time=end - round(seconds * 1e9)).end(end)
         self._note(stage, seconds)
@@ -215,10 +221,10 @@ class Stopwatch:
 
 
 def configure_logging(level: str, log_format: Literal["json", "console"]) -> None:
-    """Send structured lines to stderr: ours, and those of libraries from WARNING up.
+    """Write structured lines to stderr: the service's own, and those of libraries from WARNING up.
 
-    uvicorn's own error lines are left out: they carry stack traces, whose messages may quote what was sent. Errors are
-    reported by the request middleware and, at the start, by the command line. pynetdicom's quote what peers sent.
+    uvicorn's errors are dropped, because their stack traces can quote request data; the request middleware and the
+    command line log errors instead. pynetdicom's errors are dropped, because they quote what peers sent.
     """
     renderer = structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer()
     shared: list[structlog.typing.Processor] = [

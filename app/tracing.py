@@ -1,4 +1,4 @@
-"""Traces to an OpenTelemetry collector. Spans hold route templates, stages and outcomes, never what was sent."""
+"""Traces for an OpenTelemetry collector. Spans hold route templates, stages and outcomes, never request data."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from app.errors import ConfigurationError
 
 @contextmanager
 def traces_to(endpoint: str) -> Generator[None]:
-    """Send the spans of this process to an OTLP endpoint, and what is left on leaving; nothing where it is empty.
+    """Export the spans of this process to an OTLP endpoint; an empty endpoint exports nothing.
 
-    Sampling, batches and further attributes are set by OpenTelemetry's own ``OTEL_`` variables. A collector that is
-    away costs its spans and nothing else. Raises ConfigurationError where the extra is not installed.
+    Remaining spans are flushed when the block ends. OpenTelemetry's own ``OTEL_`` variables set sampling, batching and
+    attributes. Spans are lost while the collector is down. Raises ConfigurationError if the extra is not installed.
     """
     if not endpoint:
         yield
@@ -26,7 +26,7 @@ def traces_to(endpoint: str) -> Generator[None]:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(
-            "MEDPATCHNET_OTLP_ENDPOINT needs the extra 'tracing': pip install 'medpatchnet[tracing]'"
+            "MEDPATCHNET_OTLP_ENDPOINT needs the extra 'tracing' of this project: uv sync --extra tracing"
         ) from None
     resource = Resource.create({"service.name": "medpatchnet", "service.version": __version__})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)

@@ -18,25 +18,25 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 @app.command()
 def prepare(
     layout: Annotated[str, typer.Argument(help="chexpert (also VisualCheXbert's labels), mimic, nih or dicom.")],
-    source: Annotated[Path, typer.Option(help="Folder of the data set's films.", exists=True)],
-    out: Annotated[Path, typer.Option(help="Folder of the prepared films and CSV files.")],
+    source: Annotated[Path, typer.Option(help="Folder of the data set's radiographs.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of the prepared radiographs and CSV files.")],
     labels: Annotated[Path | None, typer.Option(help="The data set's CSV of labels.", exists=True)] = None,
-    image_size: Annotated[int, typer.Option(help="Side of a prepared film, px.", min=1)] = 512,
+    image_size: Annotated[int, typer.Option(help="Side of a prepared radiograph, px.", min=1)] = 512,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
 ) -> None:
-    """Make square 8-bit films and CSV files of a data set; goes on where it was stopped."""
+    """Write square 8-bit radiographs and CSV files of a data set; an interrupted run continues."""
     done = commands.prepare(layout, source, labels, out, image_size, workers)
-    typer.echo(f"{done.films} films, {len(done.refused)} refused; wrote {', '.join(map(str, done.csv_files))}")
+    typer.echo(f"{done.films} radiographs, {len(done.refused)} rejected; wrote {', '.join(map(str, done.csv_files))}")
 
 
 @app.command()
 def train(
     config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)],
     data: DataRoot,
-    work: Annotated[Path, typer.Option(help="Folder of checkpoints and logs; an unfinished run there goes on.")],
+    work: Annotated[Path, typer.Option(help="Folder of checkpoints and logs; an unfinished run there continues.")],
     device: Device = "cpu",
 ) -> None:
-    """Train by a recipe; resumes by itself."""
+    """Train by a recipe; resumes from the last checkpoint."""
     commands.train(config, data, work, device)
 
 
@@ -48,7 +48,7 @@ def measure(
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
     device: Device = "cpu",
 ) -> None:
-    """Measure a run's best weights on its validation films, whatever its classes; prints JSON."""
+    """Measure a run's best weights on its validation data, for any classes; prints JSON."""
     typer.echo(json.dumps(commands.measure_run(config, data, work, resamples, device), indent=1))
 
 
@@ -56,40 +56,40 @@ def measure(
 def leave_out(
     config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)],
     data: DataRoot,
-    work: Annotated[Path, typer.Option(help="Folder of the runs; finished ones are not done again.")],
-    column: Annotated[str, typer.Option(help="Column of the CSV files that says where a film comes from.")],
+    work: Annotated[Path, typer.Option(help="Folder of the runs; finished runs are not repeated.")],
+    column: Annotated[str, typer.Option(help="Column of the CSV files with the origin of a radiograph.")],
     device: Device = "cpu",
 ) -> None:
-    """Train once without each value of a column and measure on its validation films."""
+    """Train once without each value of a column, and measure on the validation radiographs of that value."""
     typer.echo(json.dumps(commands.leave_out(config, data, work, column, device), indent=1))
 
 
 @app.command()
 def publish(
-    config: Annotated[Path, typer.Option(help="The recipe the weights were trained by.", exists=True)],
+    config: Annotated[Path, typer.Option(help="The recipe of the run.", exists=True)],
     data: DataRoot,
     work: Annotated[Path, typer.Option(help="Folder of the finished run.", exists=True)],
     out: Annotated[Path, typer.Option(help="Folder of the artifact, such as models/NAME.")],
     version: Annotated[str, typer.Option(help="Version of the artifact.")],
     device: Device = "cpu",
 ) -> None:
-    """Calibrate, tune thresholds, measure on the test films, and write the artifact."""
+    """Calibrate, tune thresholds, measure on test radiographs, and write the artifact."""
     commands.publish(config, data, work, out, version, device)
 
 
 @app.command()
 def evaluate(
     artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
-    data: Annotated[Path, typer.Option(help="CSV file of films with labels.", exists=True)],
+    data: Annotated[Path, typer.Option(help="CSV file of radiographs with labels.", exists=True)],
     boxes: Annotated[
         Path | None,
-        typer.Option(help="What is marked on them, CSV or CheXlocalize's JSON: adds localisation.", exists=True),
+        typer.Option(help="Their annotations, CSV of boxes or CheXlocalize's JSON; adds localisation.", exists=True),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
     device: Device = "cpu",
 ) -> None:
-    """Measure an artifact on films with labels."""
+    """Measure an artifact on radiographs with labels."""
     figures = commands.evaluate(artifact, data, boxes, resamples, device).as_json()
     typer.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
 
@@ -97,55 +97,53 @@ def evaluate(
 @app.command()
 def reference(
     artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
-    data: Annotated[Path, typer.Option(help="CSV file of films the model is known to work on.", exists=True)],
+    data: Annotated[
+        Path, typer.Option(help="CSV file of radiographs on which the model is known to work.", exists=True)
+    ],
     device: Device = "cpu",
 ) -> None:
-    """Measure how an artifact's answers are distributed, and keep it in its manifest for drift monitoring."""
+    """Measure the distribution of an artifact's outputs, and write it into its manifest for drift monitoring."""
     typer.echo(commands.reference(artifact, data, device).model_dump_json(indent=1))
 
 
 @app.command()
 def serving(
-    data: Annotated[Path, typer.Option(help="CSV of validation films.", exists=True)],
-    work: Annotated[Path, typer.Option(help="Folder where the patch logits of whole maps are kept.")],
+    data: Annotated[Path, typer.Option(help="CSV file of validation radiographs.", exists=True)],
+    work: Annotated[Path, typer.Option(help="Folder that caches the patch logits of whole maps.")],
     artifact: Annotated[str, typer.Option(help="A name in the models folder, or a directory.")] = "chest-lite0",
     films: Annotated[
-        int, typer.Option(help="Films whose maps are drawn; each costs p² passes. 0 keeps the figures there.", min=0)
+        int, typer.Option(help="Radiographs for strided maps, p² passes each; 0 keeps the existing figures.", min=0)
     ] = 10,
     window: Annotated[int | None, typer.Option(help="Compare a central square of the maps, px; default: all.")] = None,
     device: Device = "cpu",
 ) -> None:
-    """Measure reduced arithmetic and maps of strides, and write both into the artifact's manifest and card."""
+    """Measure reduced precision and strided maps, and write both into the artifact's manifest and card."""
     manifest = commands.serving(artifact, data, films, window, work, device)
     typer.echo(json.dumps(manifest.model_dump(mode="json", include={"precisions", "strides"}), indent=1))
 
 
 @app.command()
 def compare(
-    data: Annotated[Path, typer.Option(help="CSV file of the test films.", exists=True)],
-    boxes: Annotated[
-        Path, typer.Option(help="What is marked on them: CSV of boxes, or CheXlocalize's JSON.", exists=True)
-    ],
-    valid_data: Annotated[Path, typer.Option(help="CSV file of the validation films.", exists=True)],
-    valid_boxes: Annotated[
-        Path, typer.Option(help="What is marked on those; tunes the maps' thresholds.", exists=True)
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the report; an unfinished one there goes on.")],
+    data: Annotated[Path, typer.Option(help="CSV file of the test radiographs.", exists=True)],
+    boxes: Annotated[Path, typer.Option(help="Their annotations: CSV of boxes, or CheXlocalize's JSON.", exists=True)],
+    valid_data: Annotated[Path, typer.Option(help="CSV file of the validation radiographs.", exists=True)],
+    valid_boxes: Annotated[Path, typer.Option(help="Their annotations, for the thresholds of the maps.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of the report; an unfinished comparison there continues.")],
     train_data: Annotated[
         Path | None,
-        typer.Option(help="CSV file of the training films; adds ProtoPNet and PIPNet, fitted to them.", exists=True),
+        typer.Option(help="CSV file of the training radiographs; adds ProtoPNet and PIPNet.", exists=True),
     ] = None,
     patch: Annotated[
         str, typer.Option(help="Patch model: a name in the models folder, or a directory.")
     ] = "chest-lite0",
-    image: Annotated[str, typer.Option(help="Its image-level twin, likewise.")] = "chest-lite0-image",
+    image: Annotated[str, typer.Option(help="Its image-level twin, by name or directory.")] = "chest-lite0-image",
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
-    pairs: Annotated[int, typer.Option(help="Pairs of a film and a finding for faithfulness.", min=4)] = 24,
+    pairs: Annotated[int, typer.Option(help="Pairs of a radiograph and a finding for faithfulness.", min=4)] = 24,
     export: Annotated[
-        list[str] | None, typer.Option(help="A method whose maps are written in CheXlocalize's formats; may repeat.")
+        list[str] | None, typer.Option(help="Method to export in CheXlocalize's formats; repeatable.")
     ] = None,
 ) -> None:
-    """Compare patch evidence with post-hoc methods on annotated films; writes report.html and report.json."""
+    """Compare patch evidence with post-hoc methods on annotated radiographs; writes report.html and report.json."""
     page = commands.compare(
         (patch, image), train_data, (valid_data, valid_boxes), (data, boxes), out, resamples, pairs, export or ()
     )
@@ -157,7 +155,7 @@ def cite(
     comparison: Annotated[Path, typer.Option(help="report.json of `compare`.", exists=True)],
     artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
 ) -> None:
-    """Put a comparison's figures into an artifact's model card."""
+    """Write a comparison's figures into an artifact's model card."""
     typer.echo(f"wrote {commands.cite(comparison, artifact)}")
 
 
@@ -168,12 +166,12 @@ def import_(
     backbone: Annotated[str, typer.Option(help="Backbone of the checkpoint.")] = "efficientnet_v2_s",
     patch_size: Annotated[int, typer.Option(help="Side of a patch, px; 512 for their image-level model.")] = 64,
 ) -> None:
-    """Turn a checkpoint of the paper's authors into an artifact."""
+    """Convert a checkpoint of the paper's authors into an artifact."""
     commands.import_checkpoint(weights, out, backbone, patch_size)
 
 
 def main() -> None:
-    """Entry point; a domain error ends with its message."""
+    """Entry point; a domain error prints its message and exits with 1."""
     try:
         app(prog_name="python -m training")
     except MedPatchNetError as error:

@@ -1,4 +1,4 @@
-"""What the commands do: read, build, run, write."""
+"""The commands: they read recipes and data, run one part of ``training``, and write results."""
 
 import csv
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ _EXPERIMENTS_HEADER = ["date", "what", "valid mean AUROC", "cost (2 cores)"]
 
 
 def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_size: int, workers: int) -> Prepared:
-    """Make square films and CSV files of a data set; ``layout`` is a key of ``WITH_LABELS`` or ``dicom``."""
+    """Write square radiographs and CSV files of a data set; ``layout`` is a key of ``WITH_LABELS`` or ``dicom``."""
     if layout == "dicom":
         films = dicom(source, labels)
     elif layout not in WITH_LABELS:
@@ -54,20 +54,32 @@ def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_siz
     return write_films(films, out, image_size, workers)
 
 
+def read_experiment(config: Path, root: Path, work: Path, device: str) -> Experiment:
+    """The experiment of a recipe file and, in subfolders of ``work``, those of its teachers, whose files are beside it.
+
+    Raises ConfigurationError where a recipe cannot be read.
+    """
+    recipe = read_recipe(config)
+    names = recipe.distillation.teachers if recipe.distillation else ()
+    teachers = tuple(read_experiment(config.parent / name, root, work / Path(name).stem, device) for name in names)
+    return Experiment(recipe, root, work, device, teachers)
+
+
 def train(config: Path, root: Path, work: Path, device: str) -> None:
     """Train by a recipe, from the start or from the last checkpoint in ``work``; in all processes of torchrun."""
-    run(Experiment(config, root, work, device))
+    run(read_experiment(config, root, work, device))
 
 
 def leave_out(config: Path, root: Path, work: Path, column: str, device: str) -> dict[str, object]:
-    """Figures for every value of a column, of networks that were trained without it, and one over all."""
-    figures = leave_one_out(Experiment(config, root, work, device), column)
+    """Figures for every value of a column, of models trained without it, and their mean."""
+    figures = leave_one_out(read_experiment(config, root, work, device), column)
     return {"auroc": overall(figures), **{value: group.as_json() for value, group in figures.items()}}
 
 
 def measure_run(config: Path, root: Path, work: Path, resamples: int, device: str) -> dict[str, object]:
-    """AUROC and average precision of a run's best weights on its validation films, by class and as a mean."""
-    experiment, recipe = Experiment(config, root, work, device), read_recipe(config)
+    """AUROC and average precision of a run's best weights on its validation radiographs, by class and as a mean."""
+    experiment = read_experiment(config, root, work, device)
+    recipe = experiment.recipe
     films = validation_films(experiment)
     data = FilmDataset(films, recipe.image_size)
     logits = predict_logits(trained_network(experiment).to(device), data, recipe.batch_images, device)
@@ -75,13 +87,14 @@ def measure_run(config: Path, root: Path, work: Path, resamples: int, device: st
 
 
 def publish(config: Path, root: Path, work: Path, out: Path, version: str, device: str) -> None:
-    """Make an artifact of the best weights in ``work``."""
-    recipe = read_recipe(config)
+    """Write an artifact with the best weights in ``work``."""
+    experiment = read_experiment(config, root, work, device)
+    recipe = experiment.recipe
     if recipe.data.layout != "films":
         raise ConfigurationError(f"{config} learns other classes than the 14 findings; an artifact has those")
     if recipe.data.test is None:
         raise ConfigurationError(f"{config} names no test films; an artifact is published with measured quality")
-    network = trained_network(Experiment(config, root, work, device))
+    network = trained_network(experiment)
     valid = FilmDataset(read_films(root / recipe.data.valid), recipe.image_size)
     test = FilmDataset(read_films(root / recipe.data.test), recipe.image_size)
     films = sum(len(read_films(root / name)) for name in recipe.data.train)
@@ -100,9 +113,9 @@ def publish(config: Path, root: Path, work: Path, out: Path, version: str, devic
 
 
 def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: int, device: str) -> Evaluation:
-    """Figures of an artifact on the films of a CSV file, at the artifact's own thresholds.
+    """Figures of an artifact on the radiographs of a CSV file, at the artifact's own thresholds.
 
-    With what radiologists marked (``boxes``: a CSV, or CheXlocalize's JSON), of its patch maps' localisation too.
+    With annotations (``boxes``: a CSV, or CheXlocalize's JSON) also the localisation of its patch maps.
     """
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     films = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
@@ -117,7 +130,7 @@ def evaluate(name_or_dir: str, csv_file: Path, boxes: Path | None, resamples: in
 
 
 def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
-    """Measure how an artifact's answers are distributed on films, and write it into its manifest."""
+    """Measure the distribution of an artifact's outputs on radiographs, and write it into its manifest."""
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     films = FilmDataset(read_films(csv_file), loaded.manifest.image_size)
     found = reference_of(loaded.network, films, csv_file.stem, served_columns(loaded.manifest), device)
@@ -126,9 +139,9 @@ def reference(name_or_dir: str, csv_file: Path, device: str) -> Reference:
 
 
 def serving(name_or_dir: str, csv_file: Path, films: int, window: int | None, work: Path, device: str) -> Manifest:
-    """Measure reduced arithmetic on the films of a CSV file, and maps of strides on ``films`` of them, evenly chosen.
+    """Measure reduced precision on the radiographs of a CSV file, and strided maps on ``films`` of them, evenly chosen.
 
-    Writes both into the artifact's manifest and card. Where ``films`` is 0, the figures of strides that are there stay.
+    Writes both into the artifact's manifest and card. With 0 ``films`` the existing figures of strides stay.
     """
     loaded = artifact.load(artifact.find(name_or_dir, MODELS))
     data = FilmDataset(without_untrained(read_films(csv_file), loaded.manifest), loaded.manifest.image_size)
@@ -138,7 +151,9 @@ def serving(name_or_dir: str, csv_file: Path, films: int, window: int | None, wo
         chosen = sorted(data.films.paths)[:: max(1, len(data) // films)][:films]
         figures["strides"] = measured.strides(on, loaded.manifest, chosen, dataset, device, work, window)
     figures["precisions"] = measured.precisions(on, loaded.manifest, data, dataset, device)
-    manifest = artifact.read_manifest(loaded.directory).model_copy(update=figures)  # as it is after all that time
+    manifest = artifact.read_manifest(loaded.directory).model_copy(
+        update=figures
+    )  # another command can have changed it meanwhile
     card = loaded.directory / artifact.CARD
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     artifact.amend(loaded.directory, manifest, with_serving(text, manifest))
@@ -155,10 +170,10 @@ def compare(
     pairs: int,
     exports: Sequence[str] = (),
 ) -> Path:
-    """Compare a patch model and its twin on films with annotations; returns the page of the report.
+    """Compare a patch model and its image-level twin on annotated radiographs; returns the page of the report.
 
-    With the films of ``train``, networks of prototypes are fitted and compared too. ``exports`` names methods whose
-    maps and segmentations of the test films are written as CheXlocalize's evaluation reads them.
+    With training radiographs (``train``), ProtoPNet and PIPNet are fitted and compared too. ``exports`` names methods
+    whose maps and segmentations of the test radiographs are written in the formats of CheXlocalize's evaluation.
     """
     patch, image = (artifact.load(artifact.find(name, MODELS)) for name in models)
     for loaded in (patch, image):
@@ -171,20 +186,20 @@ def compare(
 
 
 def cite(report: Path, name_or_dir: str) -> Path:
-    """Put a comparison's figures into the model card of an artifact; returns the card."""
+    """Write a comparison's figures into the model card of an artifact; returns the card."""
     card = artifact.find(name_or_dir, MODELS) / artifact.CARD
     write_section(report, card)
     return card
 
 
 def without_untrained(films: Films, manifest: Manifest) -> Films:
-    """The films with the labels of untrained findings unknown: what is not served is not measured."""
+    """The radiographs with unknown labels of untrained findings, which are not served and so not measured."""
     untrained = torch.tensor([record.status == "untrained" for record in manifest.findings])
     return replace(films, labels=films.labels.masked_fill(untrained, float("nan")))
 
 
 def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) -> None:
-    """Write an artifact with the weights of the paper's authors; nothing about its quality is claimed."""
+    """Write an artifact with the weights of the paper's authors, without any claim about its quality."""
     description = Description(
         name=out.resolve().name.lower(),
         version="imported",
@@ -203,7 +218,7 @@ def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) 
 
 
 def _experiments(path: Path) -> list[list[str]]:
-    """The table of what was tried for a recipe, header first, from the CSV file of its name; empty without one."""
+    """The table of a recipe's experiments, header first, from the CSV file of its name; header alone without one."""
     if not path.exists():
         return [_EXPERIMENTS_HEADER]
     with path.open(newline="", encoding="utf-8") as file:

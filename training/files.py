@@ -1,14 +1,14 @@
-"""Writing checkpoints so that a file is complete or absent."""
+"""Atomic writing of checkpoints."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from app.files import write_atomically
+
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:
-    """``torch.save``, whole or not at all."""
-    fresh = path.with_suffix(".new")
-    torch.save(content, fresh)
-    os.replace(fresh, path)
+    """``torch.save``; the file is complete or absent."""
+    with write_atomically(path) as fresh:
+        torch.save(content, fresh)

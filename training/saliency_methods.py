@@ -1,4 +1,4 @@
-"""Saliency methods behind one small interface: patch evidence, post-hoc ones of libraries, honest floors."""
+"""Saliency methods behind one interface: patch evidence, post-hoc methods of libraries, trivial baselines."""
 
 import zlib
 from collections.abc import Sequence
@@ -27,31 +27,31 @@ _AUTHORS_BATCH = 4
 _CELL = 8
 _SMOOTH_SIDE = 128
 _SMOOTH_SHARE = 96 / 512
-"""Width of the Gaussian as share of the image's side: 1.5 patches of 64 px in 512 px, chosen on validation films."""
+"""Sigma of the Gaussian as share of the image's side: 1.5 patches of 64 px in 512 px, chosen on validation data."""
 
 
 SMOOTHED = ", smoothed"
-"""How the name of a smoothed map ends."""
+"""Suffix of the names of smoothed maps."""
 
 
 class Explainer(Protocol):
-    """One or several methods that share their passes."""
+    """One or several methods that share their forward passes."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The methods, as the report calls them."""
+        """The methods' names in the report."""
         ...
 
     def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:
-        """Maps of one image [1, S, S] for some columns: name → [F, h, w], more is more evidence."""
+        """Maps of one image [1, S, S] for F columns: name → [F, h, w], higher is more evidence."""
         ...
 
 
 def smoothed(maps: Maps) -> Maps:
-    """Where much of the positive evidence lies, rather than the single highest point: [F, h, w] → [F, 128, 128].
+    """Positive evidence blurred by a Gaussian: [F, h, w] → [F, 128, 128].
 
-    Blurred by a Gaussian over an image that has nothing beyond its border, so the middle gains: part of what this
-    brings is a centre prior, as smoothed noise shows.
+    Pixels beyond the border are zero, which favours the centre of the image: part of the effect is a centre prior, as
+    smoothed noise shows.
     """
     positive = torch.from_numpy(maps).clamp(min=0)[None]
     size = (_SMOOTH_SIDE, _SMOOTH_SIDE)
@@ -62,7 +62,7 @@ def smoothed(maps: Maps) -> Maps:
 
 @dataclass(frozen=True)
 class WithSmoothed:
-    """The maps of some methods, and the same smoothed, from the same passes."""
+    """The maps of some methods and their smoothed versions, from the same passes."""
 
     explainer: Explainer
 
@@ -79,14 +79,15 @@ class WithSmoothed:
 
 @dataclass(frozen=True)
 class PatchEvidence:
-    """The patch network's own evidence: the grid of the decision, smooth maps of some offsets, and of odd strides.
+    """The patch model's own evidence: the grid of the decision, and maps of some offsets and strides.
 
-    A stride gives nearly the map of offset 1, from every so manieth patch; its positive part is shown apart, because
-    a threshold between the lowest and the highest value means another thing where evidence against is left out. What
-    is smoothed are the probabilities, not the logits, of the first stride's map: one very sure patch is still one.
+    A map with a stride approximates the map of offset 1 from every stride-th origin. Its positive part is a method of
+    its own, because leaving out evidence against a finding changes the range that a threshold divides. The smoothed map
+    uses the probabilities of the first stride's map instead of the logits, so that one patch of high confidence does
+    not dominate.
 
-    The scaled map of a finding is the raw one times a positive number, so both have the same hits and IoU; only the
-    authors' code, which mixes up shifts when it scales them in batches of four, tells them apart.
+    The scaled map of a finding is the raw map times a positive number, with the same hits and IoU. Only the authors'
+    code, which mixes up shifts when it scales them in batches of four, gives a different map.
     """
 
     network: PatchNet
@@ -96,7 +97,7 @@ class PatchEvidence:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The grid; maps of offsets and strides; one smoothed; the authors' border and scaling at the first offset."""
+        """Grid, maps of offsets and strides, a smoothed map, the authors' border and scaling at the first offset."""
         smooth = tuple(f"patch, offset {offset}" for offset in self.offsets)
         odd = tuple(f"patch, stride {stride}{part}" for stride in self.strides for part in ("", ", positive"))
         probability = ("patch probability" + SMOOTHED,) if self.strides else ()
@@ -136,10 +137,10 @@ class PatchEvidence:
 
 
 def mix_up_shifts(evidence: Tensor, lattice: Lattice) -> Tensor:
-    """Patch logits [n², C] scaled as the authors' code scales a batch of four shifts: same shape.
+    """Patch logits [n², C] scaled as in the authors' code, in batches of four shifts: same shape.
 
-    It multiplies [4, P², C] by [4, 1, 1, C], so every shift meets every probability, and takes the products in
-    order for the shifts: shift i gets the logits of shift 4 (i // 16) + i % 4, times the probabilities of shift
+    It multiplies [4, P², C] by [4, 1, 1, C], which broadcasts every shift against every probability, and reads the
+    products as shifts: shift i gets the logits of shift 4 (i // 16) + i % 4, times the probabilities of shift
     4 (i // 16) + (i % 16) // 4.
     """
     cells = lattice.image_size // lattice.patch_size
@@ -154,7 +155,7 @@ def mix_up_shifts(evidence: Tensor, lattice: Lattice) -> Tensor:
 
 
 class ThinEigenCAM(EigenCAM):
-    """The library's Eigen-CAM with the thin decomposition: the same projection, without the thousand unused axes."""
+    """Eigen-CAM with a thin singular value decomposition: the same projection, at a fraction of the cost."""
 
     def get_cam_image(self, *arguments: object) -> Maps:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Activations [B, K, h, w], the fourth argument, on their first principal component: [B, h, w]."""
@@ -177,7 +178,7 @@ _ACTIVATION_MAPS: dict[str, type[BaseCAM]] = {
 
 @dataclass(frozen=True)
 class ActivationMaps:
-    """Class activation maps of the library ``grad-cam``, on the last layer that still has rows and columns."""
+    """Class activation maps of the library ``grad-cam``, on the last spatial layer."""
 
     network: PatchNet
     names: tuple[str, ...] = tuple(_ACTIVATION_MAPS)
@@ -192,7 +193,7 @@ class ActivationMaps:
         targets = [ClassifierOutputTarget(column) for column in findings]
         found: dict[str, Maps] = {}
         self.network.requires_grad_(False)
-        self._layer.requires_grad_(True)  # the library keeps gradients of this layer; those before it cost time only
+        self._layer.requires_grad_(True)  # the library needs gradients of this layer alone
         for name in self.names:
             with _ACTIVATION_MAPS[name](self.network, [self._layer]) as method:
                 found[name] = np.asarray(method(images, targets), dtype=np.float32)  # pyright: ignore[reportArgumentType]
@@ -200,7 +201,7 @@ class ActivationMaps:
 
 
 def last_spatial_layer(network: PatchNet) -> nn.Module:
-    """The module that is the last to give more than one row and column; that of EfficientNet is its last block."""
+    """The last module whose output has more than one row and column; in EfficientNet the last block."""
     seen: list[nn.Module] = []
 
     def keep(module: nn.Module, _: object, output: object) -> None:
@@ -219,7 +220,7 @@ def last_spatial_layer(network: PatchNet) -> nn.Module:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Integrated gradients (captum) from a black image, summed over cells of 8 px: single pixels are noise."""
+    """Integrated gradients (captum) from a black image, summed over cells of 8 px, because single pixels are noise."""
 
     network: PatchNet
     steps: int = 8
@@ -237,7 +238,7 @@ class Gradients:
 
 @dataclass(frozen=True)
 class Occluded:
-    """Occlusion (captum): by how much a finding's logit falls when a window turns black."""
+    """Occlusion (captum): the fall of a finding's logit when a window turns black."""
 
     network: PatchNet
     window: int = 64
@@ -263,7 +264,7 @@ class Occluded:
 
 @dataclass(frozen=True)
 class TrivialBaselines:
-    """What knows nothing of the film: noise, and a bump in the middle, where most things are."""
+    """Maps that ignore the radiograph: noise, and a Gaussian at the centre (centre prior)."""
 
     seed: int = 0
     cells: int = 16

@@ -1,1 +1,1 @@
-"""Who may ask for what: API keys, OIDC tokens, rates. Knows no routes."""
+"""Authentication and authorization: API keys, OIDC tokens and request rates."""

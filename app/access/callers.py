@@ -1,4 +1,4 @@
-"""Who asks, and what they may ask for."""
+"""Callers and the scopes they have."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -9,11 +9,11 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 @dataclass(frozen=True)
 class Caller:
-    """One identified client. ``name`` is that of a key, or ``oidc:<subject>``; it appears in logs and the audit log."""
+    """One identified client. ``name`` is the name of a key or ``oidc:<subject>``; it appears in both logs."""
 
     name: str
     scopes: frozenset[Scope]
 
 
 ANONYMOUS = Caller("anonymous", frozenset(SCOPES))
-"""Everyone, where authentication is off: the service listens on loopback then, and loopback is trusted."""
+"""Every client if authentication is off; the service then listens on loopback only, which is trusted."""

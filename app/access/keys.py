@@ -1,21 +1,21 @@
-"""API keys: random, kept as hashes in a JSON file that may change while the service runs."""
+"""API keys: random, stored as hashes in a JSON file that can change while the service runs."""
 
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from time import monotonic
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from app.access.callers import Caller, Scope
 from app.errors import ConfigurationError
+from app.files import write_atomically
 from app.telemetry import get_logger
+from app.validation import StrictModel, describe
 
 PREFIX = "mpn_"
 _KEY_BYTES = 32
@@ -24,14 +24,12 @@ _LOOK_EVERY_S = 1.0
 _Signature = tuple[int, int, int]
 
 
-class KeyRecord(BaseModel):
-    """One entry of a key file. ``sha256`` is that of the whole key, in hexadecimal.
+class KeyRecord(StrictModel):
+    """One entry of a key file. ``sha256`` is the hash of the whole key, in hexadecimal.
 
-    A plain hash is enough: keys are 256 random bits, so there is nothing to guess that salt or stretching would slow.
-    Names may repeat, so that an old and a new key are valid at once while clients change over.
+    A plain hash is enough: keys are 256 random bits, so salt or stretching would add nothing. Names can repeat, so
+    that an old and a new key are both valid during a rotation.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
@@ -42,48 +40,48 @@ _RECORDS = TypeAdapter(tuple[KeyRecord, ...])
 
 
 def new_key() -> str:
-    """A fresh key: ``mpn_`` and 256 random bits."""
+    """A new key: ``mpn_`` and 256 random bits."""
     return PREFIX + secrets.token_urlsafe(_KEY_BYTES)
 
 
 def record_of(key: str, name: str, scopes: Sequence[str]) -> KeyRecord:
-    """The entry that stands for a key. Raises ConfigurationError for a name that is not plain, no or odd scopes."""
+    """The entry of a key. Raises ConfigurationError for an invalid name, and for missing or unknown scopes."""
     try:
         return KeyRecord.model_validate({"name": name, "scopes": tuple(dict.fromkeys(scopes)), "sha256": _digest(key)})
     except ValidationError as error:
-        raise ConfigurationError(
-            "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors())
-        ) from None
+        raise ConfigurationError("; ".join(describe(error))) from None
 
 
 def read_keys(path: Path) -> tuple[KeyRecord, ...]:
-    """The entries of a key file. Raises ConfigurationError, without quoting what the file holds."""
+    """The entries of a key file. Raises ConfigurationError, which quotes no values of the file."""
     try:
         return _RECORDS.validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"the key file {path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['type']}" for item in error.errors())
+        wrong = "; ".join(describe(error))
         raise ConfigurationError(f"the key file {path} is not a list of name, scopes and sha256: {wrong}") from None
 
 
 def add_key(path: Path, record: KeyRecord) -> None:
-    """Append an entry, whole or not at all: a running service never reads half a file. Raises ConfigurationError."""
+    """Append an entry; a running service reads the old file or the new one. Raises ConfigurationError."""
     records = [*(read_keys(path) if path.exists() else ()), record]
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644  # hashes only, and a container's user must read it
+    mode = (
+        path.stat().st_mode & 0o777 if path.exists() else 0o644
+    )  # only hashes; a container's user must be able to read them
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False, encoding="utf-8") as fresh:
-            json.dump([entry.model_dump(mode="json") for entry in records], fresh, indent=1)
-            fresh.write("\n")
-        os.chmod(fresh.name, mode)
-        os.replace(fresh.name, path)
+        with write_atomically(path) as fresh:
+            fresh.touch(0o600)
+            content = json.dumps([entry.model_dump(mode="json") for entry in records], indent=1)
+            fresh.write_text(content + "\n", encoding="utf-8")
+            fresh.chmod(mode)
     except OSError as error:
         raise ConfigurationError(f"the key file {path} cannot be written: {error.strerror}") from None
 
 
 def find_key(records: Sequence[KeyRecord], key: str) -> Caller | None:
-    """Whose key it is. The time taken depends on the number of entries only: all are compared, in constant time."""
+    """The caller of a key, or None. Compares every entry in constant time, so timing reveals nothing about keys."""
     presented = _digest(key)
     found: KeyRecord | None = None
     for record in records:
@@ -93,7 +91,7 @@ def find_key(records: Sequence[KeyRecord], key: str) -> Caller | None:
 
 
 class KeyFile:
-    """The keys of a file, read again when it changes; a change that cannot be read leaves the keys as they were."""
+    """The keys of a file, reloaded when it changes. An unreadable file leaves the loaded keys in force."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
         """Read the file. Raises ConfigurationError."""
@@ -104,7 +102,7 @@ class KeyFile:
         self._looked = clock()
 
     def find(self, key: str) -> Caller | None:
-        """Whose key it is, as of at most a second ago."""
+        """The caller of a key, or None; a change of the file takes effect within a second."""
         if self._clock() - self._looked >= _LOOK_EVERY_S:
             self._looked = self._clock()
             self._reload()

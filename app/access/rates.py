@@ -1,4 +1,4 @@
-"""A token bucket per client: so many requests a second on average, with a burst."""
+"""A token bucket per client: an average number of requests per second, with a burst."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,17 +18,17 @@ class _Bucket:
 
 
 class RateLimiter:
-    """Buckets by client name. Remembers the ``_MOST_CLIENTS`` seen last; used on the event loop only."""
+    """Buckets by client name, for the ``_MOST_CLIENTS`` most recent ones. Not thread-safe."""
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = monotonic) -> None:
-        """``per_second`` 0 means no limit; ``burst`` requests may come at once."""
+        """``per_second``: 0 means no limit. ``burst``: number of requests that can arrive at once."""
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def spend(self, client: str) -> None:
-        """Take one token of a client. Raises RateLimited, which says in how many seconds there is one again."""
+        """Take one token of a client. Raises RateLimited with the seconds until the next token."""
         if not self._per_second:
             return
         now = self._clock()
@@ -40,7 +40,7 @@ class RateLimiter:
             self._buckets.popitem(last=False)
         if bucket.tokens < 1:
             raise RateLimited(
-                f"more than {self._per_second:g} requests a second, {self._burst} at once",
+                f"the limit is {self._per_second:g} requests per second, {self._burst} at once",
                 retry_after=max(1, ceil((1 - bucket.tokens) / self._per_second)),
             )
         bucket.tokens -= 1

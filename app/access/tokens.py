@@ -1,4 +1,4 @@
-"""OIDC bearer tokens: signed by the issuer's keys (RFC 7517), checked as RFC 7519 and RFC 8725 ask."""
+"""OIDC bearer tokens, signed by the issuer's keys (RFC 7517) and validated as RFC 7519 and RFC 8725 require."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from app.errors import Unauthenticated
 from app.telemetry import get_logger
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Signatures only: neither ``none`` nor a shared secret, which whoever can check could also forge."""
+"""Asymmetric signatures only: no ``none``, and no shared secret, with which a verifier could forge tokens."""
 
 KEYS_LIVE_S = 300.0
 FETCH_AT_MOST_EVERY_S = 10.0
@@ -27,7 +27,7 @@ _LONGEST_SUBJECT = 128
 
 @dataclass(frozen=True)
 class Issuer:
-    """Whose tokens are accepted, and for whom they must be made out."""
+    """The accepted issuer, and the audience that its tokens must have."""
 
     issuer: str
     audience: str
@@ -38,21 +38,20 @@ class Issuer:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """A public key of the issuer, and the one algorithm it is for, where the issuer says so."""
+    """A public key of the issuer, and its algorithm if the issuer restricts the key to one."""
 
     key: PyJWK
     algorithm: str | None
 
     def signs_with(self, algorithm: object) -> bool:
-        """Whether a token of this key may name ``algorithm``."""
+        """Whether a token with this key can use ``algorithm``."""
         return algorithm in ALGORITHMS and self.algorithm in {None, algorithm}
 
 
 class JwkSet:
     """The issuer's public keys by id, fetched when they are old or a token names an unknown one (a rotation).
 
-    Fetched at most every ``FETCH_AT_MOST_EVERY_S``, however many unknown ids arrive; where a fetch fails, the keys
-    that are known stay.
+    Unknown ids cause at most one fetch in ``FETCH_AT_MOST_EVERY_S``. If a fetch fails, the known keys stay in force.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
@@ -63,7 +62,7 @@ class JwkSet:
         self._turn = asyncio.Lock()
 
     async def find(self, key_id: str) -> SigningKey | None:
-        """The key of that id, or None."""
+        """The key with that id, or None."""
         if self._is_due(key_id):
             async with self._turn:
                 if self._is_due(key_id):
@@ -88,17 +87,17 @@ class JwkSet:
 
 
 class TokenVerifier:
-    """Turns a bearer token into a caller, or refuses it."""
+    """Validates bearer tokens."""
 
     def __init__(self, issuer: Issuer, keys: JwkSet) -> None:
         self._issuer = issuer
         self._keys = keys
 
     async def verify(self, token: str) -> Caller:
-        """The caller a token stands for.
+        """The caller of a token.
 
-        Raises Unauthenticated unless it is signed by a key of the issuer with one of ``ALGORITHMS``, not expired and
-        already valid (give or take the leeway), made out by the issuer, for the audience, to a subject.
+        Raises Unauthenticated unless the token is signed by a key of the issuer with one of ``ALGORITHMS``, is within
+        its validity period (plus the leeway), and names the issuer, the audience and a subject.
         """
         try:
             if len(token) > _LONGEST_TOKEN:
@@ -130,19 +129,19 @@ def _public_keys(answer: httpx.Response) -> dict[str, SigningKey]:
         raise ValueError("the key set is too large")
     document: Any = answer.json()
     if not isinstance(document, dict):
-        raise ValueError("the key set is no object")
+        raise ValueError("the key set is not an object")
     keys: dict[str, SigningKey] = {}
     for entry in cast("dict[str, Any]", document).get("keys", []):
         if entry.get("kty") in {"RSA", "EC", "OKP"} and entry.get("use", "sig") == "sig" and "kid" in entry:
             try:
                 keys[str(entry["kid"])] = SigningKey(PyJWK.from_dict(entry), entry.get("alg"))
-            except jwt.PyJWTError:  # a curve or kind that is not known here: other keys may still serve
+            except jwt.PyJWTError:  # an unsupported curve or type; other keys can still work
                 continue
     return keys
 
 
 def _scopes(claim: object) -> frozenset[Scope]:
-    """The scopes named by a claim: words of a string (RFC 8693 section 4.2) or the strings of a list."""
+    """The known scopes in a claim: words of a string (RFC 8693, section 4.2) or strings of a list."""
     words = claim.split() if isinstance(claim, str) else cast("list[object]", claim) if isinstance(claim, list) else []
     return frozenset(scope for scope in SCOPES if scope in words)
 
@@ -152,5 +151,5 @@ def _plain(subject: str) -> str:
 
 
 def _refused() -> Unauthenticated:
-    """One refusal for all reasons: which check failed is of use to an attacker only."""
+    """One message for every reason: which check failed would help an attacker only."""
     return Unauthenticated("the credential is not valid", sent=True)

@@ -1,1 +1,1 @@
-"""The HTTP interface: parse, call, answer."""
+"""The HTTP interface."""

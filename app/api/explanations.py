@@ -1,4 +1,4 @@
-"""What ``/explain`` and the command line answer: the same evidence as numbers or as a picture."""
+"""The answer of ``/explain`` and of the command line: the evidence as numbers or as a picture."""
 
 import asyncio
 from typing import Literal
@@ -10,7 +10,7 @@ from app.errors import InvalidQuery, UntrainedFinding
 from app.patchnet.findings import finding_indices
 from app.patchnet.saliency import expand_grid
 from app.rendering.overlay import OverlayStyle, SaliencyLayer, render_overlay
-from app.service.admission import Job
+from app.service.admission import Admission
 from app.service.explain import MapRequest, OnProgress
 from app.service.models import ServedModel
 from app.service.results import Explanations
@@ -21,15 +21,15 @@ ExplanationFormat = Literal["json", "png"]
 
 
 def map_request(query: ExplainQuery, form: ExplanationFormat) -> MapRequest:
-    """What to explain. Raises UnknownFinding, and InvalidQuery for a picture of several findings."""
+    """What to explain. Raises UnknownFinding, and InvalidQuery for a PNG of several findings."""
     findings = tuple(finding_indices(query.finding))
     if form == "png" and len(findings) != 1:
-        raise InvalidQuery("a PNG shows one finding; ask for one class, or for format=json")
+        raise InvalidQuery("a PNG shows one finding; request one class, or format=json")
     return MapRequest(findings, query.map, query.offset, query.stride, query.border)
 
 
 def is_smooth(services: Services, model: ServedModel, asked: MapRequest) -> bool:
-    """Whether a shift-averaged map is asked for, which takes longer. Raises InvalidQuery for offset and stride."""
+    """Whether a shift-averaged map is requested, which takes longer. Raises InvalidQuery for offset and stride."""
     return not services.explainer.lattices(model, asked).is_plain
 
 
@@ -38,25 +38,25 @@ async def explain_image(
     data: bytes,
     query: ExplainQuery,
     form: ExplanationFormat,
-    job: Job,
+    admission: Admission,
     on_progress: OnProgress | None = None,
 ) -> bytes:
-    """The body of the answer, JSON or PNG. The result is remembered for ``/whatif`` under the current request id."""
+    """The body of the response, JSON or PNG. Stores the result for ``/whatif`` under the current request id."""
     model = services.models.get(query.model)
     asked = map_request(query, form)
     if query.cell is not None and model.manifest.image_size % query.cell:
         raise InvalidQuery(f"cell must divide the model's image size, {model.manifest.image_size} px")
-    result = await services.explainer.explain(data, model, asked, job.deadline, job.watch, on_progress)
+    result = await services.explainer.explain(data, model, asked, admission.deadline, admission.watch, on_progress)
     services.recent.remember(result_key(), model, result.prediction.patch_logits)
     if form == "json":
-        return ExplainBody.of(request_id_var.get(), result, job.watch, query.cell).model_dump_json().encode()
+        return ExplainBody.of(request_id_var.get(), result, admission.watch, query.cell).model_dump_json().encode()
     style = overlay_style(query, model.manifest.display_limit, services.settings.overlay_opacity)
-    with job.watch.stage("render"):
+    with admission.watch.stage("render"):
         return await asyncio.to_thread(overlay_png, result, style)
 
 
 def overlay_style(query: ExplainQuery, limit: float, opacity: float) -> OverlayStyle:
-    """How to draw; the colour scale is the model's, the same for every image and finding."""
+    """Style of the overlay. The colour scale is that of the model, the same for every image and finding."""
     return OverlayStyle(
         opacity=opacity if query.opacity is None else query.opacity,
         size=query.size,
@@ -67,13 +67,13 @@ def overlay_style(query: ExplainQuery, limit: float, opacity: float) -> OverlayS
 
 
 def overlay_png(explanations: Explanations, style: OverlayStyle) -> bytes:
-    """PNG of the evidence for the first finding over the original film, in the film's geometry.
+    """PNG of the evidence for the first finding over the original radiograph, in its geometry.
 
-    Raises UntrainedFinding where there is no evidence to show.
+    Raises UntrainedFinding if the model has no evidence for it.
     """
     item = explanations.items[0]
     if item.grid is None:
-        raise UntrainedFinding(f"'{item.score.name}' is untrained in this model; there is no evidence to draw")
+        raise UntrainedFinding(f"'{item.score.name}' is untrained in this model, which has no evidence for it")
     patch_size = explanations.prediction.model.manifest.patch_size
     values = expand_grid(item.grid, patch_size) if item.saliency_map is None else item.saliency_map
     geometry = explanations.prediction.geometry

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its line in the log, its count, and the last net for unforeseen errors."""
+"""Middleware of every request: request id, log line, metrics, and the response to unexpected errors."""
 
 import traceback
 from time import perf_counter
@@ -16,7 +16,7 @@ _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 
 class RequestMiddleware:
-    """Gives every request an id, logs and counts it by route template, and turns a crash into a bare problem."""
+    """Gives every request an id, logs and counts it by route template, and answers unexpected errors with a problem."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -50,13 +50,13 @@ class RequestMiddleware:
         ):
             try:
                 await self._app(scope, receive, send_with_id)
-            except Exception as error:  # noqa: BLE001 - the last net: the client gets a problem, never a stack trace
+            except Exception as error:  # noqa: BLE001 - the client gets a problem, never a stack trace
                 get_logger().error("unexpected_error", error=type(error).__name__, at=_places(error))
                 if not status:
                     await internal_error()(scope, receive, send_with_id)
-            self._note(scope, status, perf_counter() - begin, own)
+            self._record(scope, status, perf_counter() - begin, own)
 
-    def _note(self, scope: Scope, status: int, seconds: float, own: Span) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, own: Span) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         own.update_name(f"{method} {route}")
@@ -67,5 +67,5 @@ class RequestMiddleware:
 
 
 def _places(error: BaseException) -> list[str]:
-    """Where an error came from: files and lines. Its message is left out, since it may quote what was sent."""
+    """Files and lines of an error, without its message, which can quote request data."""
     return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-5:]

@@ -1,4 +1,4 @@
-"""Work for a client that may leave: nobody computes an answer that nobody reads."""
+"""Work that is cancelled when its client disconnects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -12,25 +12,25 @@ T = TypeVar("T")
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """The result of ``work``, which is cancelled as soon as the client hangs up. The body must have been read.
+    """The result of ``work``, which is cancelled when the client disconnects. The body must have been read before.
 
-    Returns or raises only once the work has ended, so that what it held is free. Raises ClientGone, and what the work
-    raises.
+    Returns or raises only after the work has ended, so that its resources are free. Raises ClientGone, and the errors
+    of the work.
     """
     task = asyncio.create_task(work)
-    departure = asyncio.create_task(_mismatch(request))
+    disconnection = asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait({task, departure}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, disconnection}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientGone("the client went away before it was answered")
+        raise ClientGone("the client disconnected before the response")
     finally:
         task.cancel()
-        departure.cancel()
-        await asyncio.gather(task, departure, return_exceptions=True)
+        disconnection.cancel()
+        await asyncio.gather(task, disconnection, return_exceptions=True)
 
 
-async def _mismatch(request: Request) -> None:
-    """Returns when the client hangs up."""
+async def _disconnected(request: Request) -> None:
+    """Return when the client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

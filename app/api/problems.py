@@ -1,4 +1,4 @@
-"""Errors → RFC 9457 problem responses. The only place where a domain error meets an HTTP status."""
+"""Errors as RFC 9457 problem responses. The only module that maps domain errors to HTTP statuses."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from app import errors
 from app.telemetry import Metrics, RejectionReason, get_logger, request_id_var
+from app.validation import dotted
 
 PROBLEM_JSON = "application/problem+json"
 _COMPONENT = "#/components/schemas/{model}"
@@ -74,7 +75,7 @@ _REJECTIONS: dict[str, RejectionReason] = {
 
 
 class ProblemItem(BaseModel):
-    """One of several things that are wrong: where, and what."""
+    """One of several errors: its place, and what is wrong."""
 
     pointer: str
     detail: str
@@ -82,8 +83,6 @@ class ProblemItem(BaseModel):
 
 class Problem(BaseModel):
     """RFC 9457 problem details. ``type`` ends in the stable error code."""
-
-    model_config = ConfigDict(frozen=True)
 
     type: str
     title: str
@@ -94,7 +93,7 @@ class Problem(BaseModel):
 
 
 PROBLEM_SCHEMA = {"$ref": _COMPONENT.format(model=Problem.__name__)}
-"""For the documentation of a route; ``install_problems`` puts what it refers to into the document."""
+"""Schema of a problem in the OpenAPI document; ``install_problems`` adds its definition."""
 
 
 def problem_response(
@@ -118,12 +117,14 @@ def problem_response(
 
 
 def internal_error() -> Response:
-    """What a client is told of an error nobody foresaw: nothing but the request id."""
-    return problem_response("internal_error", 500, "an unexpected error; the request id is in the service's log")
+    """The response to an unexpected error: nothing but the request id."""
+    return problem_response(
+        "internal_error", 500, "unexpected error; the log of the service has its details under the request id"
+    )
 
 
 def install_problems(app: FastAPI, metrics: Metrics) -> None:
-    """Have every error of ``app`` answered as a problem, and problems documented."""
+    """Answer every error of ``app`` with a problem, and document problems."""
 
     async def on_domain_error(request: Request, error: Exception) -> Response:
         del request
@@ -164,7 +165,7 @@ def install_problems(app: FastAPI, metrics: Metrics) -> None:
 
 
 def _document_problems(app: FastAPI) -> None:
-    """Have the OpenAPI document define the problems. FastAPI does so for JSON answers only, not for problem+json."""
+    """Define problems in the OpenAPI document. FastAPI only does so for responses in JSON, not in problem+json."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _document_problems(app: FastAPI) -> None:
 
 
 def _headers(error: errors.MedPatchNetError) -> dict[str, str] | None:
-    """When to come back, or how to show who one is (RFC 6750 section 3)."""
+    """When to retry, or how to authenticate (RFC 6750, section 3)."""
     if isinstance(error, errors.CapacityError):
         return {"Retry-After": str(error.retry_after)}
     if isinstance(error, errors.Unauthenticated):
@@ -188,5 +189,5 @@ def _headers(error: errors.MedPatchNetError) -> dict[str, str] | None:
 
 
 def _item(entry: dict[str, Any]) -> ProblemItem:
-    """Where and what, without echoing the value that was sent."""
-    return ProblemItem(pointer=".".join(str(part) for part in entry["loc"]), detail=str(entry["msg"]))
+    """The place and what is wrong, without the value that was sent."""
+    return ProblemItem(pointer=dotted(entry["loc"]), detail=str(entry["msg"]))

@@ -1,51 +1,53 @@
-"""The query parameters of the image routes. Unknown names are refused, so that a typo cannot go unnoticed."""
+"""Query parameters of the image routes. Unknown parameters are rejected, so that a typo is noticed."""
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.dicom_objects.content import ReportKind
 from app.patchnet.saliency import Border, MapKind
 from app.rendering.overlay import FilmDepth, Palette
+from app.validation import StrictModel
 
 
-class ImageQuery(BaseModel):
+class ImageQuery(StrictModel):
     """Parameters of every image route."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str | None = Field(None, description="A served model; the default one if left out.")
+    model: str | None = Field(None, description="A served model (default: the first one).")
 
 
-class FilmQuery(BaseModel):
+class FilmQuery(StrictModel):
     """Parameters of ``POST /film``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: int | None = Field(None, ge=64, le=4096, description="Longest side in pixels (default: the film's).")
-    depth: FilmDepth = Field(FilmDepth.EIGHT, description="Bits of a pixel.")
+    size: int | None = Field(
+        None, ge=64, le=4096, description="Longest side in pixels (default: that of the radiograph)."
+    )
+    depth: FilmDepth = Field(FilmDepth.EIGHT, description="Bits per pixel.")
 
 
 class PredictQuery(ImageQuery):
     """Parameters of ``POST /predict``."""
 
-    grids: bool = Field(False, description="Add all patch-logit grids.")
+    grids: bool = Field(False, description="Include the patch-logit grids of all findings.")
 
 
 class ReportQuery(ImageQuery):
     """Parameters of ``POST /report``."""
 
     kind: ReportKind = Field(
-        alias="object", description="sr: structured report; sc: overlays as secondary captures; gsps: outlines."
+        alias="object",
+        description="sr: structured report; sc: secondary captures with overlays; gsps: outlines.",
     )
-    finding: str | None = Field(None, alias="class", description="sc, gsps: this finding instead of the positive ones.")
+    finding: str | None = Field(
+        None, alias="class", description="sc, gsps: this finding instead of the positive findings."
+    )
 
 
 class ExplainQuery(ImageQuery):
     """Parameters of ``POST /explain``."""
 
-    finding: list[str] = Field(alias="class", min_length=1, description="A finding; repeat for more, or 'all'.")
-    map: MapKind = Field("raw", description="Patch logits as they are, or scaled by the probability.")
+    finding: list[str] = Field(alias="class", min_length=1, description="A finding, or 'all'; repeat for more.")
+    map: MapKind = Field("raw", description="raw: patch logits; scaled: patch logits scaled by the probability.")
     offset: int | None = Field(
         None, ge=1, description="Pixels between shifted grids, 1 to the patch size (default: the plain, exact grid)."
     )
@@ -53,17 +55,19 @@ class ExplainQuery(ImageQuery):
         None,
         ge=1,
         json_schema_extra={"examples": [5]},
-        description="The map of offset 1, interpolated between every so many patches: odd, 1 to the patch size - 1.",
+        description="Interpolate the map of offset 1 from every stride-th patch: odd, 1 to the patch size - 1.",
     )
     cell: int | None = Field(
         None,
         ge=1,
-        description="JSON: side of the smooth map's cells in model pixels, each the mean of its pixels; must divide "
-        "the model's image size (default: the cells on which the map is constant).",
+        description="JSON: side of the cells of the smooth map in model pixels. A cell is the mean of its pixels. Must "
+        "divide the image size of the model (default: the cells on which the map is constant).",
     )
     border: Border = Field("coverage", description="How a shift-averaged map treats pixels near the border.")
-    format: Literal["json", "png"] | None = Field(None, description="Overrides the Accept header.")
-    opacity: float | None = Field(None, ge=0, le=1, description="PNG: opacity of the evidence over the film.")
-    size: int | None = Field(None, ge=64, le=4096, description="PNG: longest side in pixels (default: the film's).")
-    legend: bool = Field(False, description="PNG: draw the scale.")
-    palette: Palette = Field("red-blue", description="PNG: colours for and against.")
+    format: Literal["json", "png"] | None = Field(None, description="Takes precedence over the Accept header.")
+    opacity: float | None = Field(None, ge=0, le=1, description="PNG: opacity of the evidence.")
+    size: int | None = Field(
+        None, ge=64, le=4096, description="PNG: longest side in pixels (default: that of the radiograph)."
+    )
+    legend: bool = Field(False, description="PNG: add the legend.")
+    palette: Palette = Field("red-blue", description="PNG: colours of evidence for and against the finding.")

@@ -1,4 +1,4 @@
-"""What a route asks of its caller, declared beside the route and checked before anything of the body is read."""
+"""Authorization of routes: declared beside the route, and checked before the body is read."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -24,9 +24,9 @@ from app.settings import Settings
 from app.telemetry import caller_var, request_id_var
 
 Requirement = Scope | Literal["any", "operations", "public"]
-"""A scope; ``any`` valid credential; ``operations``: free on the admin port, else the scope admin; or ``public``."""
+"""A scope; ``any``: any valid credential; ``operations``: open on the admin port, else scope admin; ``public``."""
 
-# Refusals that cost nothing and may come in any number: the metrics count them.
+# These can arrive in any number and would fill the audit log; the metrics count them.
 _NO_SUCH_ROUTE = "no_such_route"
 _NOT_AUDITED = {RateLimited.code, _NO_SUCH_ROUTE}
 _ATTRIBUTE = "__requirement__"
@@ -40,7 +40,7 @@ H = TypeVar("H", bound=Handler)
 
 
 def requires(requirement: Requirement) -> Callable[[H], H]:
-    """Declare what a handler asks of its caller; stands below the decorator of the route."""
+    """Declare what a handler requires of its caller. Used below the decorator of the route."""
 
     def declare(handler: H) -> H:
         setattr(handler, _ATTRIBUTE, requirement)
@@ -50,15 +50,15 @@ def requires(requirement: Requirement) -> Callable[[H], H]:
 
 
 def requirement_of(handler: Handler) -> Requirement | None:
-    """What a handler declared, or None where it declared nothing."""
+    """The requirement that a handler declares, or None."""
     return getattr(handler, _ATTRIBUTE, None)
 
 
 class GuardedRoute(APIRoute):
-    """A route that lets a request in before its handler, and the parsing of its body, begin."""
+    """A route that authorizes a request before its body is parsed and its handler runs."""
 
     def __init__(self, path: str, endpoint: Handler, **options: Any) -> None:  # noqa: ANN401 - FastAPI's own
-        """Raises TypeError where the handler does not declare what it requires."""
+        """Raises TypeError if the handler declares no requirement."""
         requirement = requirement_of(endpoint)
         if requirement is None:
             raise TypeError(f"{path}: declare @requires(…) on {endpoint.__name__}")
@@ -69,12 +69,12 @@ class GuardedRoute(APIRoute):
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler behind the gate."""
+        """The handler with authorization, a bounded body and an audit entry."""
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
-            await let_in(request, self.requirement)
-            if self.body_field is not None:  # FastAPI would read a JSON body without a bound
+            await authorize(request, self.requirement)
+            if self.body_field is not None:  # FastAPI would read a JSON body without a limit
                 request = await bounded(request)
             return await handler(request)
 
@@ -107,8 +107,8 @@ class GuardedRoute(APIRoute):
         return guarded if self.requirement in {"public", "operations"} else audited
 
 
-async def let_in(request: Request, requirement: Requirement) -> None:
-    """Return where the request may go on; note its caller for logs and results.
+async def authorize(request: Request, requirement: Requirement) -> None:
+    """Check that the caller meets a requirement, and record the caller for logs and results.
 
     Raises Unauthenticated, Forbidden, RateLimited, and 404 for anything but operations on the admin port.
     """
@@ -125,18 +125,18 @@ async def let_in(request: Request, requirement: Requirement) -> None:
     try:
         caller = await gate.identify(headers.getlist("authorization"), headers.getlist("x-api-key"))
     except Unauthenticated:
-        gate.limiter.spend(f"unknown at {address}")  # guessing is slowed, and cannot fill the audit log
+        gate.limiter.spend(f"unknown at {address}")  # limits guessing, and keeps it from filling the audit log
         raise
     caller_var.set(caller.name)
     structlog.contextvars.bind_contextvars(caller=caller.name)
     needed = "admin" if requirement == "operations" else requirement
     if needed != "any" and needed not in caller.scopes:
-        raise Forbidden(f"this asks for the scope '{needed}', which the credential does not have", scope=needed)
+        raise Forbidden(f"the credential lacks the required scope '{needed}'", scope=needed)
     gate.limiter.spend(caller.name if gate.is_on else address)
 
 
 async def bounded(request: Request) -> Request:
-    """The request with its body, which is within the limits of size and time.
+    """The request with its body, read within the limits of size and time.
 
     Raises BodyTooLarge, EmptyBody, DeadlineExceeded, MalformedRequest.
     """
@@ -150,12 +150,12 @@ async def bounded(request: Request) -> Request:
 
 
 def result_key() -> str:
-    """The current request's result, as only its caller can name it: ids are chosen by clients and may be guessed."""
+    """Key of the result of the current request. Contains the caller, because others can guess request ids."""
     return f"{caller_var.get()} {request_id_var.get()}"
 
 
 def own_result(request_id: str) -> str:
-    """The key of an earlier result of the current caller."""
+    """Key of an earlier result of the current caller."""
     return f"{caller_var.get()} {request_id}"
 
 

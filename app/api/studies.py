@@ -1,13 +1,14 @@
-"""The routes of the radiology network: have a study analysed, and follow what becomes of it."""
+"""The routes of the PACS: request the analysis of a study, and follow its job."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from app.api.openapi import problems
 from app.api.queries import ImageQuery
-from app.api.routes import json_answer, problems
+from app.api.responses import json_answer
 from app.api.schemas.jobs import JobBody
 from app.api.security import GuardedRoute, requires
 from app.dicom_objects.content import ReportKind
@@ -23,20 +24,18 @@ router = APIRouter(route_class=GuardedRoute)
 class AnalyzeQuery(ImageQuery):
     """Parameters of ``POST /studies/{study}/analyze``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    source: str = Field(min_length=1, max_length=64, description="Where the study is: a node of the configuration.")
-    target: str = Field(min_length=1, max_length=64, description="Where results go: a node of the configuration.")
+    source: str = Field(min_length=1, max_length=64, description="Node of the configuration that has the study.")
+    target: str = Field(min_length=1, max_length=64, description="Node of the configuration that receives the results.")
     kinds: list[ReportKind] = Field(
-        default=["sr", "sc", "gsps"], alias="object", min_length=1, description="What to write; repeat for more."
+        default=["sr", "sc", "gsps"], alias="object", min_length=1, description="Object to create; repeat for several."
     )
 
 
 async def get_analyses(request: Request) -> Analyses:
-    """The use case that the composition root attached. Raises UnknownNode where no network is configured."""
+    """The use case from the composition root. Raises UnknownNode if no PACS is configured."""
     analyses: Analyses | None = request.app.state.analyses
     if analyses is None:
-        raise UnknownNode("no radiology network is configured: set MEDPATCHNET_PACS_FILE")
+        raise UnknownNode("no PACS is configured: set MEDPATCHNET_PACS_FILE")
     return analyses
 
 
@@ -56,9 +55,9 @@ async def analyze(
     query: Annotated[AnalyzeQuery, Query()],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Response:
-    """Fetch the chest radiographs of a study, analyse them, and store the results beside them: 202, and a job.
+    """Retrieve the chest radiographs of a study, analyse them, and store the results in the study: 202 with a job.
 
-    The same `Idempotency-Key` with the same parameters is the same job.
+    The same `Idempotency-Key` with the same parameters returns the same job.
     """
     order = Order(query.target, tuple(dict.fromkeys(query.kinds)), query.model)
     owner = caller_var.get()
@@ -71,5 +70,5 @@ async def analyze(
 @router.get("/jobs/{job}", response_model=JobBody, responses=problems(401, 403, 404, 422, 429, 503))
 @requires("analyze")
 async def job_report(analyses: AnalysesOf, job: Annotated[str, Path(max_length=64)]) -> Response:
-    """Where a job of the caller stands, with every film and every result."""
+    """The state of a job of the caller, with all instances and results."""
     return json_answer(JobBody.of(await analyses.report(job, caller_var.get())))

@@ -1,12 +1,11 @@
-"""Reading the image of a request: bounded in size and time, in memory (never on disk), raw or as multipart."""
+"""Reading the image of a request: raw or as multipart, within limits of size and time, in memory only."""
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from time import monotonic
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from app.audit import subject_var
@@ -16,38 +15,37 @@ RAW_TYPES = ("application/dicom", "image/png", "image/jpeg", "application/octet-
 FILE_PART = "file"
 _MULTIPART = "multipart/form-data"
 _FRAMING_ALLOWANCE = 16 * 1024  # part headers and boundaries around a file of the largest size
-_MOST_PARTS = 16
+_MAX_PARTS = 16
 
 
 async def read_image(request: Request, max_bytes: int, deadline: float) -> bytes:
-    """The bytes of the one image of a request.
+    """The bytes of the image of a request.
 
-    A raw body of one of ``RAW_TYPES`` (no type counts as octet-stream), or multipart/form-data with one part named
-    ``file``. The type only says how the body is framed; which image format it holds is decided by its bytes.
-    ``deadline`` is on the ``time.monotonic`` clock.
+    The body is raw, with one of ``RAW_TYPES`` (no type counts as octet-stream), or multipart/form-data with one part
+    named ``file``. The media type determines the framing only; the bytes determine the image format. ``deadline`` is on
+    the ``time.monotonic`` clock.
 
     Raises:
-        UnsupportedMediaType: another type.
-        BodyTooLarge: more bytes than ``max_bytes`` arrived, counted while they stream in.
+        UnsupportedMediaType: another media type.
+        BodyTooLarge: more bytes than ``max_bytes``, counted while they arrive.
         EmptyBody: no bytes.
         DeadlineExceeded: the body did not arrive in time.
-        MalformedRequest: broken multipart, or the client went away.
+        MalformedRequest: broken multipart, or the client disconnected.
     """
-    media_type, options = parse_options_header(request.headers.get("content-type", "application/octet-stream"))
-    name = media_type.decode("latin-1").lower()
+    name, options = parse_options_header(request.headers.get("content-type", "application/octet-stream"))
     if name == _MULTIPART:
-        boundary = options.get(b"boundary")
+        boundary = options.get("boundary")
         if not boundary:
             raise MalformedRequest("multipart/form-data without a boundary")
         body = await read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
-        return await _noted(_only_file(body, boundary, max_bytes))
+        return await _recorded(_file_part(body, boundary, max_bytes))
     if name not in RAW_TYPES:
         raise UnsupportedMediaType(f"send {', '.join(RAW_TYPES)}, or {_MULTIPART} with a part named '{FILE_PART}'")
-    return await _noted(await read_bounded(request, max_bytes, deadline))
+    return await _recorded(await read_bounded(request, max_bytes, deadline))
 
 
-async def _noted(image: bytes) -> bytes:
-    """The image, once the audit log knows which it is."""
+async def _recorded(image: bytes) -> bytes:
+    """The image, after its hash is recorded for the audit log."""
     subject = subject_var.get()
     if subject is not None:
         digest = await asyncio.to_thread(hashlib.sha256, image)
@@ -70,7 +68,7 @@ async def read_bounded(request: Request, max_bytes: int, deadline: float) -> byt
     except TimeoutError:
         raise DeadlineExceeded("the body did not arrive before the deadline") from None
     except ClientDisconnect:
-        raise MalformedRequest("the client went away before the body was complete") from None
+        raise MalformedRequest("the client disconnected before the body was complete") from None
     if not body:
         raise EmptyBody("the body is empty")
     return bytes(body)
@@ -80,75 +78,32 @@ def _too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than the limit of {max_bytes} bytes")
 
 
-@dataclass
-class _Part:
-    header_name: bytearray = field(default_factory=bytearray)
-    header_value: bytearray = field(default_factory=bytearray)
-    name: bytes = b""
-    content: list[bytes] = field(default_factory=list[bytes])
-
-    def end_header(self) -> None:
-        if bytes(self.header_name).lower() == b"content-disposition":
-            _, options = parse_options_header(bytes(self.header_value))
-            self.name = options.get(b"name", b"")
-        self.header_name.clear()
-        self.header_value.clear()
-
-
-@dataclass
-class _Parts:
-    """Collects the parts of one body from the parser's callbacks."""
-
-    parts: list[_Part] = field(default_factory=list[_Part])
-    ended: bool = False
-
-    def begin(self) -> None:
-        if len(self.parts) == _MOST_PARTS:
-            raise MalformedRequest(f"more than {_MOST_PARTS} parts")
-        self.parts.append(_Part())
-
-    def header_name(self, data: bytes, start: int, end: int) -> None:
-        self.parts[-1].header_name += data[start:end]
-
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self.parts[-1].header_value += data[start:end]
-
-    def header_end(self) -> None:
-        self.parts[-1].end_header()
-
-    def content(self, data: bytes, start: int, end: int) -> None:
-        self.parts[-1].content.append(data[start:end])
-
-    def end(self) -> None:
-        self.ended = True
-
-
-def _only_file(body: bytes, boundary: bytes, max_bytes: int) -> bytes:
-    collected = _Parts()
-    parser = MultipartParser(
-        boundary,
-        {
-            "on_part_begin": collected.begin,
-            "on_header_field": collected.header_name,
-            "on_header_value": collected.header_value,
-            "on_header_end": collected.header_end,
-            "on_part_data": collected.content,
-            "on_end": collected.end,
-        },
-    )
+def _file_part(body: bytes, boundary: str, max_bytes: int) -> bytes:
     try:
-        parser.write(body)
-        parser.finalize()
-    except FormParserError:
-        raise MalformedRequest("the multipart body is broken") from None
-    if not collected.ended:
-        raise MalformedRequest("the multipart body ends before its closing boundary")
-    files = [part for part in collected.parts if part.name == FILE_PART.encode()]
+        files = [content for name, content in _parts(body, boundary) if name == FILE_PART]
+    except ParserLimitReached:
+        raise MalformedRequest(f"the multipart body has more than {_MAX_PARTS} parts, or too large headers") from None
+    except MultipartError:
+        raise MalformedRequest("the multipart body is broken or incomplete") from None
     if len(files) != 1:
         raise MalformedRequest(f"expected one part named '{FILE_PART}', found {len(files)}")
-    image = b"".join(files[0].content)
+    image = files[0]
     if not image:
         raise EmptyBody(f"the part '{FILE_PART}' is empty")
     if len(image) > max_bytes:
         raise _too_large(max_bytes)
     return image
+
+
+def _parts(body: bytes, boundary: str) -> Iterator[tuple[str | None, bytes]]:
+    """Name and content of every part. Raises MultipartError unless the body is complete and within the limits."""
+    name: str | None = None
+    chunks: list[bytes] = []
+    with PushMultipartParser(boundary, max_segment_count=_MAX_PARTS) as parser:
+        for event in parser.parse(body):
+            if isinstance(event, MultipartSegment):
+                name, chunks = event.name, []
+            elif event is None:
+                yield name, b"".join(chunks)
+            else:
+                chunks.append(bytes(event))

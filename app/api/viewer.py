@@ -1,4 +1,4 @@
-"""The page for people: its files, the film as it was read, and the example."""
+"""The viewer: its static files, the radiograph as decoded, and the example."""
 
 import hashlib
 from asyncio import to_thread
@@ -10,9 +10,9 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from pydicom.data import get_testdata_file
 
-from app.api.negotiation import choose_media_type
+from app.api.openapi import IMAGE_BODY, IMAGE_PROBLEMS, ServicesOf
 from app.api.queries import FilmQuery
-from app.api.routes import IMAGE_BODY, IMAGE_PROBLEMS, PNG, ServicesOf
+from app.api.responses import PNG, choose_media_type
 from app.api.security import GuardedRoute, requires
 from app.api.uploads import read_image
 from app.errors import ResultNotFound
@@ -39,24 +39,24 @@ _FILES = {name: _read(name) for name in ("index.html", *_NAMES)}
 @router.get("/", include_in_schema=False)
 @requires("public")
 async def index(if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """The viewer."""
+    """The page of the viewer."""
     return _file("index.html", if_none_match)
 
 
 @router.get("/viewer/example", include_in_schema=False)
 @requires("public")
 async def example() -> Response:
-    """A real chest radiograph of the package ``pydicom-data``. Raises ResultNotFound where it is not installed."""
+    """A chest radiograph of the package ``pydicom-data``. Raises ResultNotFound if it is not installed."""
     path = get_testdata_file(_EXAMPLE, read=False, download=False)
     if path is None:
-        raise ResultNotFound("the example film is not installed here")
+        raise ResultNotFound("the example radiograph is not installed on this service")
     return Response(await to_thread(Path(str(path)).read_bytes), media_type="application/dicom")
 
 
 @router.get("/viewer/{name}", include_in_schema=False)
 @requires("public")
 async def viewer_file(name: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """One of the viewer's files. Raises ResultNotFound for any other."""
+    """A static file of the viewer. Raises ResultNotFound for any other name."""
     if name not in _NAMES:
         raise ResultNotFound("the viewer has no such file")
     return _file(name, if_none_match)
@@ -74,7 +74,7 @@ async def film(
     query: Annotated[FilmQuery, Query()],
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """The film as the service reads it, display-ready, as a gray PNG in its own geometry."""
+    """The decoded radiograph, display-ready, as a grayscale PNG in its own geometry."""
     choose_media_type(accept, [PNG])
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)

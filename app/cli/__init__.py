@@ -1,1 +1,1 @@
-"""The command line: parsing and printing, and what its commands do without a server."""
+"""The command line."""

@@ -1,4 +1,4 @@
-"""The operator's commands for what was given up: dead letters of the radiology network."""
+"""Commands of the operator for dead letters of the PACS."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,16 +17,17 @@ if TYPE_CHECKING:
 
 FAILED = 1
 
-outbox = typer.Typer(no_args_is_help=True, help="What the radiology network owes, and what was given up.")
+outbox = typer.Typer(no_args_is_help=True, help="Pending results for the PACS, and dead letters.")
 
 
 @outbox.command("list")
 def show(
     subjects: Annotated[
-        bool, typer.Option("--subjects", help="Also the UID of the study or object, which identifies a patient's data.")
+        bool,
+        typer.Option("--subjects", help="Also show the UID of the study or object, which identifies a patient's data."),
     ] = False,
 ) -> None:
-    """List how much waits, and everything that was given up."""
+    """Show the number of waiting items, and list all dead letters."""
     with _store() as store:
         depths, letters = store.depths(), store.dead_letters()
     table = Table("id", "queue", "node", "since", "tries", "problem", "detail", *(["subject"] if subjects else []))
@@ -35,33 +36,33 @@ def show(
         cells = [letter.id, letter.queue, letter.node, since, str(letter.failures), letter.problem, letter.detail]
         table.add_row(*cells, *([letter.subject] if subjects else []))
     waiting = ", ".join(f"{count} {queue}" for queue, count in depths.waiting.items())
-    typer.echo(f"waiting: {waiting}; kept: {depths.spool_bytes} bytes; given up: {len(letters)}")
+    typer.echo(f"waiting: {waiting}; stored: {depths.spool_bytes} bytes; dead: {len(letters)}")
     if letters:
         Console(width=None if Console().is_terminal else 240).print(table)
 
 
 @outbox.command()
 def retry(
-    ids: Annotated[list[str] | None, typer.Argument(help="Which, by id.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything that was given up.")] = False,
+    ids: Annotated[list[str] | None, typer.Argument(help="Ids of dead letters.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
 ) -> None:
-    """Take up again what was given up; the running service finds it within a second."""
+    """Requeue dead letters; a running service continues with them within a second."""
     if bool(ids) == everything:
-        raise typer.BadParameter("name ids, or --all")
+        raise typer.BadParameter("give ids, or --all")
     with _store() as store:
-        typer.echo(f"{store.retry(None if everything else ids)} taken up again")
+        typer.echo(f"{store.retry(None if everything else ids)} requeued")
 
 
 @outbox.command()
-def discard(ids: Annotated[list[str], typer.Argument(help="Which, by id.")]) -> None:
-    """Give up for good: forget the bytes of what was given up. It is not delivered, and no longer listed."""
+def discard(ids: Annotated[list[str], typer.Argument(help="Ids of dead letters.")]) -> None:
+    """Discard dead letters: delete their bytes. They are not delivered, and no longer listed."""
     with _store() as store:
         typer.echo(f"{store.discard(ids)} discarded")
 
 
 @contextmanager
 def _store() -> Generator["Store"]:
-    """The store of the settings, beside the service that uses it; a domain error ends the program."""
+    """The store of the settings, usable beside a running service; a domain error ends the program."""
     from app.pacs.store.store import make_store
 
     try:

@@ -22,7 +22,7 @@ _START_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demonstration shows: the answer, and the overlay of the most striking finding."""
+    """The response to the example, and the overlay of the finding furthest above its threshold."""
 
     url: str
     prediction: PredictBody
@@ -30,21 +30,21 @@ class DemoResult:
     overlay: bytes
 
 
-def example_film() -> Path:
+def example_radiograph() -> Path:
     """A chest radiograph with several masses, from the package ``pydicom-data``.
 
-    Raises ConfigurationError where the package is not installed.
+    Raises ConfigurationError if the package is not installed.
     """
     path = get_testdata_file(EXAMPLE, read=False, download=False)
     if path is None:
-        raise ConfigurationError("the example film is not installed; install medpatchnet[demo]")
+        raise ConfigurationError("the example needs the extra 'demo' of this project: uv sync --extra demo")
     return Path(str(path))
 
 
-def run_demo(settings: Settings, film: Path) -> DemoResult:
-    """Serve on a free loopback port, ask for the findings and one overlay over HTTP, and stop.
+def run_demo(settings: Settings, radiograph: Path) -> DemoResult:
+    """Start the service on a free loopback port, request the findings and one overlay over HTTP, and stop it.
 
-    Raises ConfigurationError where the service does not start, InferenceFailed where it does not answer as expected.
+    Raises ConfigurationError if the service does not start, InferenceFailed if a request fails.
     """
     listener = listen(settings.host, settings.port)
     url = f"http://{settings.host}:{listener.getsockname()[1]}"
@@ -55,7 +55,7 @@ def run_demo(settings: Settings, film: Path) -> DemoResult:
     try:
         _wait_until_ready(app, server, thread)
         with httpx.Client(base_url=url, timeout=60.0, trust_env=False) as client:
-            return _ask(client, url, film.read_bytes())
+            return _request(client, url, radiograph.read_bytes())
     finally:
         server.should_exit = True
         thread.join()
@@ -71,22 +71,22 @@ def _wait_until_ready(app: FastAPI, server: DrainingServer, thread: threading.Th
         sleep(0.05)
 
 
-def _ask(client: httpx.Client, url: str, film: bytes) -> DemoResult:
+def _request(client: httpx.Client, url: str, content: bytes) -> DemoResult:
     headers = {"Content-Type": "application/dicom"}
-    answer = client.post("/predict", content=film, headers=headers)
+    answer = client.post("/predict", content=content, headers=headers)
     if answer.status_code != HTTPStatus.OK:
         raise InferenceFailed(f"/predict answered {answer.status_code}")
     prediction = PredictBody.model_validate_json(answer.content)
-    striking = _most_striking(prediction)
-    query = {"class": striking, "format": "png", "legend": "true"}
-    overlay = client.post("/explain", params=query, content=film, headers=headers)
+    finding = _furthest_above_threshold(prediction)
+    query = {"class": finding, "format": "png", "legend": "true"}
+    overlay = client.post("/explain", params=query, content=content, headers=headers)
     if overlay.status_code != HTTPStatus.OK:
         raise InferenceFailed(f"/explain answered {overlay.status_code}")
-    return DemoResult(url, prediction, striking, overlay.content)
+    return DemoResult(url, prediction, finding, overlay.content)
 
 
-def _most_striking(prediction: PredictBody) -> str:
-    """The finding furthest above its threshold; 'No Finding' has no place on a film and is left out."""
+def _furthest_above_threshold(prediction: PredictBody) -> str:
+    """The finding furthest above its threshold; 'No Finding' is left out, because it has no location."""
     margins = {
         finding.name: finding.probability - (finding.threshold or 0.0)
         for finding in prediction.findings

@@ -1,4 +1,4 @@
-"""The command line: parsing and printing only. Heavy imports wait until a command needs them."""
+"""Chest X-ray findings with exact, additive evidence: a service, and its commands."""
 
 import asyncio
 from collections import Counter
@@ -18,6 +18,7 @@ from app.cli.operate import audit, keys, routes
 from app.errors import MedPatchNetError
 from app.settings import DevicePreference, Settings
 from app.telemetry import configure_logging
+from app.validation import Location, describe
 
 if TYPE_CHECKING:
     from socket import socket
@@ -36,19 +37,20 @@ MISUSED = 2
 
 T = TypeVar("T")
 
-Model = Annotated[str | None, typer.Option(help="Artifact: a name in the models folder, or a directory.")]
-Device = Annotated[DevicePreference | None, typer.Option(help="auto takes CUDA where there is one.")]
+Model = Annotated[str | None, typer.Option(help="Model: a name in the models folder, or a directory.")]
+Device = Annotated[DevicePreference | None, typer.Option(help="auto selects CUDA if it is available.")]
 
 
 def make_settings(**flags: object) -> Settings:
-    """Settings from the environment, overridden by the flags that were given."""
+    """Settings from the environment, overridden by the given flags."""
     try:
         return Settings.model_validate({**Settings().model_dump(), **{k: v for k, v in flags.items() if v is not None}})
     except ValidationError as error:
-        for problem in error.errors():
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            typer.echo(f"MEDPATCHNET_{name}: {problem['msg']}", err=True)
-        raise typer.Exit(MISUSED) from None
+        fail("\n".join(describe(error, _variable)), MISUSED)
+
+
+def _variable(location: Location) -> str:
+    return f"MEDPATCHNET_{'_'.join(map(str, location)).upper()}"
 
 
 @app.command()
@@ -73,7 +75,7 @@ def serve(
         sockets.append(bound(listen, settings.admin_host, settings.admin_port, "operations"))
         application.state.admin_port = sockets[1].getsockname()[1]
     server = make_server(application, settings)
-    with suppress(SystemExit):  # how uvicorn ends a start that failed
+    with suppress(SystemExit):  # raised by uvicorn when the startup fails
         server.run(sockets=sockets)
     if not server.started:
         failure: MedPatchNetError | None = application.state.failure
@@ -82,20 +84,20 @@ def serve(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where the overlay is written.")] = Path("overlay.png"),
+    out: Annotated[Path, typer.Option(help="File for the overlay.")] = Path("overlay.png"),
     model: Model = None,
     device: Device = None,
 ) -> None:
-    """Start the service on a free loopback port, send it a real chest radiograph, show the answer, stop."""
-    from app.cli.demo import example_film, run_demo
+    """Start the service on a free loopback port, send a chest radiograph, print the response, and stop."""
+    from app.cli.demo import example_radiograph, run_demo
 
     settings = make_settings(host="127.0.0.1", port=0, model=model, device=device)
     configure_logging("warning", "console")
     console = Console()
-    film = guarded(example_film)
+    example = guarded(example_radiograph)
     with console.status("starting the service …"):
-        result = guarded(lambda: run_demo(settings, film))
-    console.print(f"POST {result.url}/predict  ← {film.name}")
+        result = guarded(lambda: run_demo(settings, example))
+    console.print(f"POST {result.url}/predict  ← {example.name}")
     console.print(findings_table(result.prediction))
     out.write_bytes(result.overlay)
     console.print(f"evidence for {result.explained}: {out.resolve()}")
@@ -106,9 +108,11 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="DICOM, PNG or JPEG files.", exists=True, dir_okay=False)],
     model: Model = None,
     device: Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the /predict body of each file, one a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the /predict body of each file, one per line.")
+    ] = False,
 ) -> None:
-    """Score the 14 findings on films, without a server."""
+    """Score the 14 findings on chest radiographs, without a server."""
     from app.cli.offline import predict_files
 
     settings = make_settings(model=model, device=device)
@@ -125,7 +129,7 @@ def predict(
         else:
             Console().print(f"{file}", findings_table(result))
 
-    with progress("films", len(files)) as advance:
+    with progress("radiographs", len(files)) as advance:
         guarded(lambda: asyncio.run(predict_files(settings, files, show, advance)))
     if failures:
         raise typer.Exit(FAILED)
@@ -135,11 +139,15 @@ def predict(
 def explain(
     file: Annotated[Path, typer.Argument(help="A DICOM, PNG or JPEG file.", exists=True, dir_okay=False)],
     finding: Annotated[str, typer.Option("--class", help="The finding to explain; for JSON also 'all'.")],
-    out: Annotated[Path, typer.Option(help="FILE.png for the overlay, FILE.json for the numbers.")],
-    map_kind: Annotated[Literal["raw", "scaled"], typer.Option("--map", help="Patch logits, or scaled.")] = "raw",
-    offset: Annotated[int | None, typer.Option(help="Pixels between shifted grids; default: the exact grid.")] = None,
-    stride: Annotated[int | None, typer.Option(help="Odd: the map of offset 1, interpolated every so many px.")] = None,
-    legend: Annotated[bool, typer.Option(help="Draw the scale.")] = False,
+    out: Annotated[Path, typer.Option(help="FILE.png for an overlay, FILE.json for numbers.")],
+    map_kind: Annotated[
+        Literal["raw", "scaled"], typer.Option("--map", help="Patch logits, or scaled by the probability.")
+    ] = "raw",
+    offset: Annotated[int | None, typer.Option(help="Pixels between shifted grids (default: the exact grid).")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Interpolate the map of offset 1 from every stride-th patch; odd.")
+    ] = None,
+    legend: Annotated[bool, typer.Option(help="Add the legend.")] = False,
     model: Model = None,
     device: Device = None,
 ) -> None:
@@ -167,15 +175,17 @@ def explain(
 @app.command()
 def report(
     file: Annotated[Path, typer.Argument(help="A DICOM file.", exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the DICOM files; it is made.")],
+    out: Annotated[Path, typer.Option(help="Folder for the DICOM files; created if needed.")],
     kind: Annotated[
         Literal["sr", "sc", "gsps"], typer.Option("--object", help="Structured report, overlays or outlines.")
     ] = "sr",
-    finding: Annotated[str | None, typer.Option("--class", help="This finding instead of the positive ones.")] = None,
+    finding: Annotated[
+        str | None, typer.Option("--class", help="This finding instead of the positive findings.")
+    ] = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
-    """Write the result as DICOM objects of the image's study, without a server."""
+    """Write the result as DICOM objects in the study of the image, without a server."""
     from app.cli.offline import report_file
 
     settings = make_settings(model=model, device=device)
@@ -190,7 +200,7 @@ def report(
 
 @app.command()
 def models() -> None:
-    """List the artifacts in the models folder."""
+    """List the models in the models folder."""
     from app.patchnet.artifact import available, find, read_manifest
 
     settings = make_settings()
@@ -211,7 +221,7 @@ def models() -> None:
 
 
 def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: str) -> "socket":
-    """A listening socket, said aloud; ends the program where there can be none."""
+    """A listening socket; prints its address. Ends the program if the address is not available."""
     try:
         listener = listen(host, port)
     except OSError as error:
@@ -222,7 +232,7 @@ def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: st
 
 
 def findings_table(body: "PredictBody") -> Table:
-    """The findings of one film as a table."""
+    """The findings of one radiograph as a table."""
     table = Table("finding", "probability", "threshold", "decision", "status")
     for finding in body.findings:
         decision = {True: "[bold red]positive[/]", False: "negative", None: "–"}[finding.positive]
@@ -231,7 +241,7 @@ def findings_table(body: "PredictBody") -> Table:
 
 
 def number(value: float | None) -> str:
-    """Three decimals, or a dash."""
+    """A number with three decimals; a dash for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
@@ -253,7 +263,7 @@ def progress(unit: str, total: int | None) -> Generator[Callable[[int, int | Non
 
 
 def guarded(work: Callable[[], T]) -> T:
-    """The result of ``work``; a domain error ends the program with its message and status 1."""
+    """The result of ``work``. A domain error ends the program with its message and status 1."""
     try:
         return work()
     except MedPatchNetError as error:
@@ -261,7 +271,7 @@ def guarded(work: Callable[[], T]) -> T:
 
 
 def fail(message: str, status: int = FAILED) -> NoReturn:
-    """Say what is wrong and end the program."""
+    """Print an error and end the program."""
     typer.echo(message, err=True)
     raise typer.Exit(status)
 

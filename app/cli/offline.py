@@ -1,4 +1,4 @@
-"""The command line's work without a server: the same services, the same bodies."""
+"""The commands without a server: the same use cases and the same bodies."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,19 +17,20 @@ from app.service.admission import Lifecycle
 from app.service.services import Services
 from app.settings import Settings
 from app.telemetry import Metrics, request_id_from, request_id_var
+from app.validation import describe
 
 Advance = Callable[[int, int | None], None]
 Show = Callable[[Path, PredictBody | MedPatchNetError], None]
 
 
 async def predict_files(settings: Settings, files: Sequence[Path], show: Show, advance: Advance) -> None:
-    """Score films, a few at a time so that decoding and the network overlap; ``show`` gets them in order."""
+    """Score images, a few at a time so that decoding and inference overlap; ``show`` gets the results in order."""
     metrics = Metrics()
-    turn = asyncio.Semaphore(2 * settings.decode_workers)
+    slots = asyncio.Semaphore(2 * settings.decode_workers)
     async with open_services(settings, metrics, Lifecycle(len(files), metrics)) as services:
 
         async def work(file: Path) -> PredictBody | MedPatchNetError:
-            async with turn:
+            async with slots:
                 try:
                     return await _predict_file(services, file)
                 except MedPatchNetError as error:
@@ -43,38 +44,42 @@ async def predict_files(settings: Settings, files: Sequence[Path], show: Show, a
 
 async def _predict_file(services: Services, file: Path) -> PredictBody:
     data = await asyncio.to_thread(_read, file, services.settings.max_body_bytes)
-    with services.lifecycle.admit(services.settings.request_timeout_s) as job:
-        prediction, _ = await services.predictor.predict(data, services.models.get(), job.deadline, job.watch)
-        return PredictBody.of(request_id_from(None), prediction, job.watch, with_grids=False)
+    with services.lifecycle.admit(services.settings.request_timeout_s) as admission:
+        prediction, _ = await services.predictor.predict(
+            data, services.models.get(), admission.deadline, admission.watch
+        )
+        return PredictBody.of(request_id_from(None), prediction, admission.watch, with_grids=False)
 
 
 async def explain_file(settings: Settings, file: Path, query: dict[str, object], advance: Advance) -> bytes:
-    """The overlay or the numbers for one film, as ``POST /explain`` would answer them."""
+    """The overlay or the numbers for one image, as the body of ``POST /explain``."""
     try:
-        asked = ExplainQuery.model_validate(query)
+        validated = ExplainQuery.model_validate(query)
     except ValidationError as error:
-        raise InvalidQuery("; ".join(problem["msg"] for problem in error.errors())) from None
+        raise InvalidQuery("; ".join(describe(error))) from None
     request_id_var.set(request_id_from(None))
     metrics = Metrics()
     async with open_services(settings, metrics, Lifecycle(1, metrics)) as services:
         data = await asyncio.to_thread(_read, file, settings.max_body_bytes)
-        with services.lifecycle.admit(settings.map_timeout_s) as job:
-            return await explain_image(services, data, asked, asked.format or "json", job, advance)
+        with services.lifecycle.admit(settings.map_timeout_s) as admission:
+            form = validated.format or "json"
+            return await explain_image(services, data, validated, form, admission, advance)
 
 
 async def report_file(settings: Settings, file: Path, kind: ReportKind, finding: str | None) -> list[bytes]:
-    """The DICOM objects for one film, as ``POST /report`` would answer them."""
+    """The DICOM objects for one image, as in the response of ``POST /report``."""
     metrics = Metrics()
     async with open_services(settings, metrics, Lifecycle(1, metrics)) as services:
         data = await asyncio.to_thread(_read, file, settings.max_body_bytes)
-        with services.lifecycle.admit(settings.request_timeout_s) as job:
-            prediction, _ = await services.predictor.predict(data, services.models.get(), job.deadline, job.watch)
+        with services.lifecycle.admit(settings.request_timeout_s) as admission:
+            model = services.models.get()
+            prediction, _ = await services.predictor.predict(data, model, admission.deadline, admission.watch)
         column = None if finding is None else finding_index(finding)
         return await services.reporter.report(data, prediction, kind, column)
 
 
 def _read(file: Path, max_bytes: int) -> bytes:
-    """The bytes of a file. Raises BodyTooLarge, EmptyBody, MalformedRequest where it cannot be read."""
+    """The bytes of a file. Raises BodyTooLarge, EmptyBody, and MalformedRequest if it cannot be read."""
     try:
         if file.stat().st_size > max_bytes:
             raise BodyTooLarge(f"the file is larger than the limit of {max_bytes} bytes")

@@ -1,4 +1,4 @@
-"""The operator's commands: keys, the audit log, the rules of the radiology network."""
+"""Commands for operators: API keys, the audit log, routing rules."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +20,7 @@ NO_RULE = 3
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
-routes = typer.Typer(no_args_is_help=True, help="The rules of the radiology network.")
+routes = typer.Typer(no_args_is_help=True, help="Routing rules of the PACS integration.")
 
 
 @keys.callback()
@@ -30,16 +30,14 @@ def _keys() -> None:  # pyright: ignore[reportUnusedFunction] - keeps 'new' a co
 
 @keys.command("new")
 def new(
-    name: Annotated[str, typer.Argument(help="Whose key it is; repeat a name to rotate.")],
-    scope: Annotated[list[str], typer.Option(help=f"What it may do: {', '.join(SCOPES)}; repeat for more.")],
-    file: Annotated[
-        Path | None, typer.Option(help="The key file to add it to; default: MEDPATCHNET_API_KEYS_FILE.")
-    ] = None,
+    name: Annotated[str, typer.Argument(help="Name of the client; use the same name again to rotate its key.")],
+    scope: Annotated[list[str], typer.Option(help=f"Scope of the key: {', '.join(SCOPES)}; repeat for more.")],
+    file: Annotated[Path | None, typer.Option(help="Key file (default: MEDPATCHNET_API_KEYS_FILE).")] = None,
 ) -> None:
-    """Make a key, add its hash to the key file, and print the key: this once, it is kept nowhere."""
+    """Create a key, add its hash to the key file, and print the key. The key itself is not stored."""
     path = file or Settings().api_keys_file
     if path is None:
-        typer.echo("name the key file: --file, or MEDPATCHNET_API_KEYS_FILE", err=True)
+        typer.echo("no key file: use --file, or set MEDPATCHNET_API_KEYS_FILE", err=True)
         raise typer.Exit(FAILED)
     key = new_key()
     try:
@@ -59,39 +57,40 @@ def _audit() -> None:  # pyright: ignore[reportUnusedFunction] - keeps 'verify' 
 def verify_log(
     file: Annotated[Path, typer.Argument(help="The audit log.")],
     anchor: Annotated[
-        list[str] | None, typer.Option(help="NUMBER:HASH of a line, from the service's log or an earlier run.")
+        list[str] | None,
+        typer.Option(help="NUMBER:HASH of a line, from the log of the service or from an earlier run."),
     ] = None,
 ) -> None:
-    """Check that no line was changed, removed or moved, and that the log passes through the anchors."""
+    """Check that no line was changed, removed or moved, and that the log contains the anchors."""
     try:
         result = verify(file, [_anchor(text) for text in anchor or ()])
     except MedPatchNetError as error:
         typer.echo(error.detail, err=True)
         raise typer.Exit(FAILED) from None
-    typer.echo(f"{result.lines} lines, unbroken; anchor {result.lines}:{result.head}")
+    typer.echo(f"{result.lines} lines, intact; anchor {result.lines}:{result.head}")
 
 
 def _anchor(text: str) -> tuple[int, str]:
     number, _, digest = text.partition(":")
     if not number.isdecimal() or not digest:
-        raise typer.BadParameter("an anchor is NUMBER:HASH")
+        raise typer.BadParameter("an anchor has the form NUMBER:HASH")
     return int(number), digest
 
 
 @routes.callback()
 def _routes() -> None:  # pyright: ignore[reportUnusedFunction] - keeps 'check' a command of its own
-    """The rules of the radiology network."""
+    """Routing rules of the PACS integration."""
 
 
 @routes.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(help="The YAML file that MEDPATCHNET_PACS_FILE names.")],
+    file: Annotated[Path, typer.Argument(help="YAML file, as for MEDPATCHNET_PACS_FILE.")],
     image: Annotated[Path, typer.Argument(help="A DICOM file, as the service would receive it.")],
-    source: Annotated[str, typer.Option(help="Calling AE title, or the name of the node it is fetched from.")] = "",
+    source: Annotated[str, typer.Option(help="Calling AE title, or name of the node that has the image.")] = "",
 ) -> None:
-    """Explain what would be done with an image: status 0 where a rule fits, 3 where none does, 1 for an invalid file.
+    """Explain which rule applies to an image: status 0 if one does, 3 if none does, 1 for an invalid file.
 
-    The secrets that the file names are not needed. What is printed quotes the image: keep it from logs.
+    Secret files are not needed. The output quotes the image: keep it out of logs.
     """
     from app.pacs.routing import judge
 
@@ -109,15 +108,15 @@ def check(
     ):
         typer.echo(f"{name}: {_quoted(texts)}")
     for judgement in judge(config.routes, facts):
-        _tell(judgement)
+        _print(judgement)
         if judgement.fits:
             return
-    typer.echo("no rule fits: the image would be left alone")
+    typer.echo("no rule fits: the image would be ignored")
     raise typer.Exit(NO_RULE)
 
 
 def _configuration(file: Path) -> "PacsConfig":
-    """The file; models that it names must be served. Raises ConfigurationError, ArtifactError."""
+    """The configuration; its models must be served. Raises ConfigurationError, ArtifactError."""
     from app.pacs.configuration import load
 
     config = load(file)
@@ -130,7 +129,7 @@ def _configuration(file: Path) -> "PacsConfig":
 
 
 def _facts(image: Path, source: str) -> "Facts":
-    """What the rules ask of the image. Raises UnreadableImage, NoSourceObject, ImageTooLarge."""
+    """The attributes of the image that rules use. Raises UnreadableImage, NoSourceObject, ImageTooLarge."""
     from app.dicom_objects.source_image import read_source
     from app.imaging.radiograph import DecodeLimits
     from app.pacs.routing import facts_of
@@ -144,7 +143,7 @@ def _facts(image: Path, source: str) -> "Facts":
     return facts_of(read_source(data, limits), source)
 
 
-def _tell(judgement: "Judgement") -> None:
+def _print(judgement: "Judgement") -> None:
     rule = judgement.rule
     if judgement.fits:
         model = rule.model or "the default model"
@@ -152,9 +151,9 @@ def _tell(judgement: "Judgement") -> None:
         return
     typer.echo(f"rule {rule.name} does not fit:")
     for miss in judgement.misses:
-        typer.echo(f"  {miss.condition} is {_quoted(miss.found)}, asked for is {_quoted(miss.patterns)}")
+        typer.echo(f"  {miss.condition} is {_quoted(miss.found)}, the rule requires {_quoted(miss.patterns)}")
 
 
 def _quoted(texts: tuple[str, ...]) -> str:
-    """Texts from an image or a file as a terminal may show them: nothing that would steer it."""
+    """Texts of an image or a file without control characters, which a terminal would interpret."""
     return " or ".join(f"'{''.join(letter if letter.isprintable() else '?' for letter in text)}'" for text in texts)

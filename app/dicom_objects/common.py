@@ -1,4 +1,4 @@
-"""What all objects have in common: who made them and when, which file they are in."""
+"""Attributes that all result objects share, and their encoding as files."""
 
 from io import BytesIO
 
@@ -15,7 +15,7 @@ _IMPLEMENTATION = derived_uid("medpatchnet", "implementation")
 
 
 def stamp(dataset: Dataset, report: Report, series_description: str) -> None:
-    """Say who made an object, and when: the source says that, not the clock, so that a retry makes the same bytes."""
+    """Set date, time, equipment and context. The source gives date and time, so that a retry makes the same bytes."""
     made = moment_of(report.source)
     date, time = made.strftime("%Y%m%d"), made.strftime("%H%M%S")
     copy_context(report.source, dataset)

@@ -1,4 +1,4 @@
-"""What the objects for the PACS say, free of how DICOM says it."""
+"""The content of the objects for the PACS, independent of its DICOM encoding."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -16,7 +16,7 @@ NOTICE = "Research use only; not a medical device. Not verified by a physician."
 
 @dataclass(frozen=True)
 class Patch:
-    """A square of the film: corner and side in pixels of the film, and its evidence in logits."""
+    """A square of the radiograph: corner and side in its pixels, evidence in logits."""
 
     row: float
     column: float
@@ -24,7 +24,7 @@ class Patch:
     logit: float
 
     def corners(self, rows: int, columns: int) -> list[tuple[float, float]]:
-        """The closed outline as (column, row), within a film of that size. Source: PS3.3 C.18.6.1.1."""
+        """The closed outline as (column, row), clipped to a radiograph of that size. Source: PS3.3 C.18.6.1.1."""
         left, top = max(0.0, self.column), max(0.0, self.row)
         right, bottom = min(float(columns), self.column + self.size), min(float(rows), self.row + self.size)
         return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
@@ -34,7 +34,8 @@ class Patch:
 class ReportedFinding:
     """One finding of the report. ``positive`` is None where no threshold is configured.
 
-    ``patches`` are the strongest evidence for a positive finding, strongest first; ``layer`` its whole patch grid.
+    ``patches`` hold the strongest evidence for a positive finding, strongest first; ``layer`` holds the whole patch
+    grid.
     """
 
     name: str
@@ -48,7 +49,7 @@ class ReportedFinding:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What made the report: the model's name and version, the hash of its weights, the service's version."""
+    """The model and the service that made the report: name, version and weights hash; version of the service."""
 
     name: str
     version: str
@@ -58,10 +59,10 @@ class Algorithm:
 
 @dataclass(frozen=True)
 class Report:
-    """What is told about one image.
+    """The result for one radiograph.
 
-    ``source`` is its data set without pixels; ``unscored`` names the findings that the model cannot judge, ``warnings``
-    what a reader should know. ``limit`` is the logit of the strongest colour of an overlay.
+    ``source`` is its data set without pixels. ``unscored`` names the findings that the model cannot judge. ``limit`` is
+    the logit of the strongest colour of an overlay.
     """
 
     source: Dataset

@@ -1,7 +1,7 @@
-"""Content items of structured reports, encoded one by one, so that what reports have in common is made once.
+"""Content items of structured reports, encoded one by one, so that the parts all reports share are built once.
 
-A report has some hundred items. To build them all anew, and to have the whole tree walked and copied as highdicom does
-for a document, takes several times as long as the network. Items are still made by highdicom and encoded by pydicom.
+A report has about a hundred items. highdicom builds, walks and copies the whole tree for each document, which takes
+several times as long as the model. Here highdicom builds each kind of item once, and pydicom encodes it.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ from pydicom.filewriter import write_dataset, write_sequence_item
 from pydicom.tag import Tag
 
 Value = str | float | list[float] | bytes
-"""Of an element; that of a sequence is its items, encoded."""
+"""Value of an element; ``bytes`` are the encoded items of a sequence."""
 
 
 class ItemTemplate:
-    """An item that is made once, and encoded with other values in some of its elements. Safe from any thread."""
+    """An item that is built once and encoded many times, with new values for some elements. Thread-safe."""
 
     def __init__(self, item: Dataset) -> None:
         stream = _stream()
@@ -31,7 +31,7 @@ class ItemTemplate:
         self._elements = {element.tag: element for element in kept.elements()}
 
     def encode(self, **values: Value) -> bytes:
-        """The item, with values by keyword, as it lies in a sequence."""
+        """The item with values by keyword, encoded as an item of a sequence."""
         item = Dataset(self._elements)
         for keyword, value in values.items():
             put(item, keyword, value)
@@ -39,7 +39,7 @@ class ItemTemplate:
 
 
 def encode(items: Iterable[Dataset]) -> bytes:
-    """Items as they lie in a sequence, in Explicit VR Little Endian."""
+    """Items of a sequence, in Explicit VR Little Endian."""
     stream = _stream()
     for item in items:
         write_sequence_item(stream, item, [default_encoding])  # their texts are ASCII, the same in all character sets
@@ -47,7 +47,7 @@ def encode(items: Iterable[Dataset]) -> bytes:
 
 
 def put(dataset: Dataset, keyword: str, value: Value) -> None:
-    """Set an element. A data set that got an encoded value must go through ``as_encoded`` before it is written."""
+    """Set an element. Call ``as_encoded`` before writing a data set that has an encoded value."""
     tag = Tag(keyword)
     if isinstance(value, bytes):
         dataset[tag] = RawDataElement(tag, "SQ", len(value), value, 0, False, True)
@@ -56,7 +56,7 @@ def put(dataset: Dataset, keyword: str, value: Value) -> None:
 
 
 def as_encoded(dataset: Dataset) -> Dataset:
-    """Have what is encoded in a complete data set written as it is; else pydicom reads it and encodes it again."""
+    """Make pydicom write encoded values of a complete data set unchanged, without decoding and encoding them again."""
     characters = dataset.get("SpecificCharacterSet")
     dataset.set_original_encoding(False, True, convert_encodings(characters) if characters else default_encoding)
     return dataset

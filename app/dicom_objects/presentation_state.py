@@ -1,4 +1,4 @@
-"""Outlines and words over the original: a Grayscale Softcopy Presentation State changes no pixel."""
+"""The Grayscale Softcopy Presentation State: outlines and labels over the original, whose pixels stay unchanged."""
 
 import highdicom as hd
 import numpy as np
@@ -11,7 +11,7 @@ _SERIES_NUMBER = 9003
 
 
 def presentation_state(report: Report, findings: tuple[ReportedFinding, ...]) -> bytes:
-    """The patches that speak for some findings, each finding in a layer of its own. Source: PS3.3 A.33.1."""
+    """Outlines of the patches with evidence for the findings, a graphic layer for each. Source: PS3.3 A.33.1."""
     sop, weights = str(report.source.SOPInstanceUID), report.algorithm.weights_sha256
     layers = [hd.pr.GraphicLayer(f"MPN{number}", number, finding.name) for number, finding in enumerate(findings, 1)]
     annotations = [
@@ -39,7 +39,7 @@ def presentation_state(report: Report, findings: tuple[ReportedFinding, ...]) ->
         content_description="Patches with the strongest evidence",
         graphic_layers=[*layers, notice],
         graphic_annotations=annotations,
-        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp
+        specific_character_set=None,  # highdicom rejects some valid ones; stamp sets the source's
     )
     dataset.BodyPartExamined = "CHEST"
     stamp(dataset, report, "AI evidence outlines, research use")

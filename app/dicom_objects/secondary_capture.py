@@ -1,4 +1,4 @@
-"""The film with its evidence in colour, as the object that every PACS shows."""
+"""Secondary captures: the radiograph with the evidence in colour, which every PACS can show."""
 
 from io import BytesIO
 
@@ -20,7 +20,7 @@ _LONGEST_SIDE = 1024
 def secondary_captures(
     report: Report, pixels: NDArray[np.float32], findings: tuple[ReportedFinding, ...], opacity: float
 ) -> list[bytes]:
-    """One file for each finding, in one series: film [H, W] in [0, 1], overlay and legend. Source: PS3.3 A.8.4."""
+    """One file for each finding, all in one series: radiograph [H, W] in [0, 1], overlay and legend. PS3.3 A.8.4."""
     return [_capture(report, pixels, finding, opacity) for finding in findings]
 
 
@@ -42,7 +42,7 @@ def _capture(report: Report, pixels: NDArray[np.float32], finding: ReportedFindi
         manufacturer=MANUFACTURER,
         patient_orientation=_orientation(report),
         transfer_syntax_uid="1.2.840.10008.1.2.1",
-        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp
+        specific_character_set=None,  # highdicom rejects some valid ones; stamp sets the source's
     )
     dataset.BodyPartExamined = "CHEST"
     dataset.BurnedInAnnotation = "NO"

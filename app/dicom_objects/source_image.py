@@ -1,4 +1,4 @@
-"""The image that a report is about: read safely, and what is copied from it."""
+"""The source instance of a report: safe reading, and the attributes that are copied from it."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ FILM_CLASSES = frozenset(
         uid.DigitalXRayImageStorageForProcessing,
     }
 )
-"""The SOP classes of films. Results are of none of them, so they are never taken for films of their study."""
+"""The SOP classes that are analysed. Results have other classes, so they are never analysed themselves."""
 
 _IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _REQUIRED_EMPTY = (
@@ -36,10 +36,10 @@ _COPIED = (
 
 
 def read_source(data: bytes, limits: DecodeLimits) -> Dataset:
-    """The data set of a DICOM file, without its pixels, complete enough to be referred to.
+    """The data set of a DICOM file without its pixels.
 
-    Type 2 attributes that the file lacks are there, empty. Raises NoSourceObject for another format, or an object
-    without the UIDs that a reference needs, and what reading raises.
+    Missing type 2 attributes are added, empty. Raises NoSourceObject for another format or for an object without the
+    UIDs that a reference needs, and what reading raises.
     """
     if sniff(data) != "dicom":
         raise NoSourceObject("a report refers to a DICOM object; this is none")
@@ -64,7 +64,7 @@ def read_source(data: bytes, limits: DecodeLimits) -> Dataset:
 
 
 def _settle_characters(dataset: Dataset) -> None:
-    """Keep the film's character set where it is one of PS3.3 C.12.1.1.2, else take UTF-8 for the same characters."""
+    """Keep the character set if PS3.3 C.12.1.1.2 defines it, else use UTF-8 for the same characters."""
     terms = dataset.get("SpecificCharacterSet")
     if terms is None:
         return
@@ -76,16 +76,16 @@ def _settle_characters(dataset: Dataset) -> None:
 
 
 def copy_context(source: Dataset, target: Dataset) -> None:
-    """Copy what places an object beside its source, where the library has not done so already."""
+    """Copy the patient, study and request attributes that highdicom has not copied already."""
     for name in _COPIED:
         if name in source and name not in target:
             target[name] = source[name]
 
 
 def moment_of(source: Dataset) -> datetime:
-    """When the image was made, as far as it says so: the time that goes with what is derived from it.
+    """Date and time of the acquisition, else of the content, series or study, else 1900-01-01.
 
-    The same source always gives the same time, so that what is derived twice is the same object.
+    It depends on the source alone, so that repeated reports are the same object.
     """
     for day, time in (
         ("AcquisitionDate", "AcquisitionTime"), ("ContentDate", "ContentTime"),

@@ -25,7 +25,7 @@ _DECISION = Coded("DECISION", "99MPN", "Decision at the threshold")
 _PRESENT, _ABSENT = Coded("52101004", "SCT", "Present"), Coded("272519000", "SCT", "Absent")
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _SERIES_NUMBER = 9001
-_SOME_UID = "2.25.1"  # of patterns
+_SOME_UID = "2.25.1"  # placeholder in templates
 _ALGORITHMS_KEPT, _TEXTS_KEPT = 64, 256
 
 
@@ -34,7 +34,9 @@ def structured_report(report: Report) -> bytes:
     sop, weights = str(report.source.SOPInstanceUID), report.algorithm.weights_sha256
     film = sr.SourceImageForMeasurementGroup(report.source.SOPClassUID, report.source.SOPInstanceUID)
     root = sr.ContainerContentItem(codes.DCM.ImagingMeasurementReport, template_id="1500")
-    root.ContentSequence = sr.ContentSequence([film])  # all that is referred to: for the list of evidence
+    root.ContentSequence = sr.ContentSequence(
+        [film]
+    )  # every instance the content refers to: highdicom makes the evidence list of it
     dataset = sr.EnhancedSR(
         evidence=[report.source],
         content=root,
@@ -46,7 +48,7 @@ def structured_report(report: Report) -> bytes:
         is_complete=not report.unscored,
         is_final=False,
         is_verified=False,
-        specific_character_set=None,  # the film's, which highdicom does not know all of: see stamp
+        specific_character_set=None,  # highdicom rejects some valid ones; stamp sets the source's
         requested_procedures=list(report.source.get("ReferencedRequestSequence") or []) or None,
     )
     dataset.CompletionFlagDescription = _description(report)
@@ -62,7 +64,7 @@ def _description(report: Report) -> str:
 
 
 def _groups(report: Report, film: Dataset) -> Iterator[bytes]:
-    """A group for every finding, of TID 1501, and for every patch shown, of TID 1410; ``film`` refers to the source."""
+    """A TID 1501 group for each finding and a TID 1410 group for each of its patches; ``film`` refers to the source."""
     algorithm, source = _algorithm(report.algorithm, report.warnings), encode([film])
     region = _region(report.source)
     rows, columns = int(report.source.Rows), int(report.source.Columns)
@@ -106,13 +108,13 @@ def _tracking_uid() -> ItemTemplate:
 
 
 def _measurement(name: Coded, value: float) -> bytes:
-    item, measured = _measurement_patterns(name)
+    item, measured = _measurement_templates(name)
     return item.encode(MeasuredValueSequence=measured.encode(NumericValue=value, FloatingPointValue=value))
 
 
 @cache
-def _measurement_patterns(name: Coded) -> tuple[ItemTemplate, ItemTemplate]:
-    """TID 300: the item, and the measured value in it."""
+def _measurement_templates(name: Coded) -> tuple[ItemTemplate, ItemTemplate]:
+    """TID 300: the item, and its measured value."""
     item = sr.Measurement(name, 0.0, _NO_UNITS)[0]
     return ItemTemplate(item), ItemTemplate(item.MeasuredValueSequence[0])
 
@@ -145,7 +147,7 @@ def _algorithm(algorithm: Algorithm, warnings: tuple[str, ...]) -> bytes:
 
 @lru_cache(_ALGORITHMS_KEPT)
 def _preamble(algorithm: Algorithm) -> bytes:
-    """What comes before the measurements: language, observer and procedure. TID 1500 rows 2 to 4."""
+    """The items before the measurements: language, observer and procedure. TID 1500 rows 2 to 4."""
     observer = sr.ObserverContext(
         observer_type=sr.CodedConcept("121007", "DCM", "Device"),
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
@@ -166,5 +168,5 @@ def _preamble(algorithm: Algorithm) -> bytes:
 
 
 def coded(code: Code) -> Coded:
-    """A code of the table of findings as pydicom has it."""
+    """A code of the table of findings as pydicom's type."""
     return Coded(code.value, code.scheme, code.meaning)

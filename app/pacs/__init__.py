@@ -1,1 +1,1 @@
-"""What goes back to the PACS: structured reports, overlays and presentation states. Knows no network and no web."""
+"""Everything between the service and a PACS: configuration, routing, transport, store and background work."""

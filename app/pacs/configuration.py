@@ -1,4 +1,4 @@
-"""The radiology network as one YAML file: who may call, which archives there are, what is done with which image."""
+"""The PACS configuration, one YAML file: permitted callers, archives and routing rules."""
 
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator
@@ -10,9 +10,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from app.dicom_objects.content import ReportKind
 from app.errors import ConfigurationError
-from app.pacs.nodes import DicomWebNode, Listener, Node, Part, read_secret, require_authorities
+from app.pacs.nodes import DicomWebNode, Listener, Node, read_secret, require_authorities
+from app.validation import Location, StrictModel, describe, dotted
 
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 
 
 def _as_list(value: object) -> object:
@@ -21,7 +22,7 @@ def _as_list(value: object) -> object:
 
 def _in_order(kinds: tuple[ReportKind, ...]) -> tuple[ReportKind, ...]:
     if len(set(kinds)) != len(kinds):
-        raise ValueError("an object is named twice")
+        raise ValueError("an object is listed twice")
     return kinds
 
 
@@ -31,10 +32,10 @@ Patterns = Annotated[tuple[Pattern, ...], BeforeValidator(_as_list), Field(min_l
 Outputs = Annotated[tuple[ReportKind, ...], BeforeValidator(_as_list), AfterValidator(_in_order), Field(min_length=1)]
 
 
-class Conditions(Part):
-    """What must hold of an image; each is one glob or a list of which one must fit, and one not given always holds.
+class Conditions(StrictModel):
+    """Conditions on an image. Each is a glob pattern, or a list of which one must match; an omitted one always holds.
 
-    An attribute that the image lacks is the empty text: ``""`` fits it, and so does ``*``.
+    A missing attribute is the empty string, which the patterns ``""`` and ``*`` match.
     """
 
     modality: Patterns | None = None
@@ -43,8 +44,8 @@ class Conditions(Part):
     source_ae: Patterns | None = None
 
 
-class Rule(Part):
-    """What is done with the images that its conditions fit: a model (the default one for None), objects, and a node."""
+class Rule(StrictModel):
+    """What to do with images that meet the conditions: model (None: the default), objects to create, target node."""
 
     name: Name
     when: Conditions = Conditions()
@@ -53,8 +54,8 @@ class Rule(Part):
     target: Name
 
 
-class PacsConfig(Part):
-    """The whole file. The first rule that fits decides."""
+class PacsConfig(StrictModel):
+    """The whole file. The first rule whose conditions hold decides."""
 
     listener: Listener | None = None
     nodes: dict[Name, Node] = Field(default_factory=dict[str, Node])
@@ -65,7 +66,7 @@ class PacsConfig(Part):
         names = Counter(rule.name for rule in self.routes)
         problems = [
             *(
-                f"routes.{index}.name: another rule is named '{rule.name}'"
+                f"routes.{index}.name: another rule has the name '{rule.name}'"
                 for index, rule in enumerate(self.routes)
                 if names[rule.name] > 1
             ),
@@ -76,29 +77,31 @@ class PacsConfig(Part):
             ),
         ]
         if self.listener is not None and not self.routes:
-            problems.append("routes: a listener needs a rule; without one nothing would be done with what it takes")
+            problems.append(
+                "routes: a listener needs at least one rule; without it, received images would not be processed"
+            )
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
 
 def load(path: Path, models: Collection[str] | None = None) -> PacsConfig:
-    """The configuration in a file; ``models`` are the names of the served ones, None where they are not known.
+    """Load a configuration file; ``models`` are the names of the served models, or None if they are unknown.
 
-    Relative paths in it are meant from its folder. Raises ConfigurationError, with a line for every problem that starts
-    with where it is (``routes.2.target: no node 'x'``).
+    Relative paths are resolved against the folder of the file. Raises ConfigurationError with one line for each
+    problem; a line starts with the location (``routes.2.target: no node 'x'``).
     """
     try:
         config = PacsConfig.model_validate(_read(path), context=path.resolve().parent)
     except ValidationError as error:
-        raise _refused(path, _told(error)) from None
+        raise _unusable(path, describe(error, _place)) from None
     if models is not None and (unknown := list(_unknown_models(config, models))):
-        raise _refused(path, unknown)
+        raise _unusable(path, unknown)
     return config
 
 
 def require_files(config: PacsConfig) -> None:
-    """Raise ConfigurationError unless every file that the nodes name can be read; their contents are never quoted."""
+    """Raise ConfigurationError unless every file that the nodes name is readable; the message never quotes contents."""
     problems: list[str] = []
     for name, node in config.nodes.items():
         if not isinstance(node, DicomWebNode):
@@ -118,51 +121,48 @@ def require_files(config: PacsConfig) -> None:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without the trap that the second of two equal keys silently wins."""
+    """A YAML loader that rejects duplicate keys; PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         seen: set[object] = set()
         for key_node, _ in node.value:
             key: object = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is there twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' occurs twice", key_node.start_mark
+                )
             seen.add(key)
         return cast("dict[Hashable, object]", super().construct_mapping(node, deep=deep))
 
 
 def _read(path: Path) -> object:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ConfigurationError(f"{path} is larger than {_MOST_BYTES} bytes")
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigurationError(f"{path} is larger than {_MAX_BYTES} bytes")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{path} is not UTF-8 text") from None
     try:
-        return cast(object, yaml.load(text, Loader=_StrictLoader))  # noqa: S506 - a safe loader, made stricter
+        return cast(object, yaml.load(text, Loader=_StrictLoader))  # noqa: S506 - a subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigurationError(f"{path}: {place}{error.problem}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigurationError(f"{path}: no YAML ({type(error).__name__})") from None
+        raise ConfigurationError(f"{path}: not valid YAML ({type(error).__name__})") from None
 
 
-def _told(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False):
-        parts = [str(part) for part in problem["loc"]]
-        if parts[:1] == ["nodes"]:
-            del parts[2:3]  # the protocol, which pydantic puts between a node's name and its field
-        place = ".".join(parts)
-        text = problem["msg"].removeprefix("Value error, ")
-        yield f"{place}: {text}" if place else text
+def _place(location: Location) -> str:
+    """Without the protocol, which pydantic puts between a node's name and its field."""
+    return dotted((*location[:2], *location[3:]) if location[:1] == ("nodes",) else location)
 
 
 def _unknown_models(config: PacsConfig, models: Collection[str]) -> Iterator[str]:
     for index, rule in enumerate(config.routes):
         if rule.model is not None and rule.model not in models:
-            yield f"routes.{index}.model: no model '{rule.model}'; served are: {', '.join(models)}"
+            yield f"routes.{index}.model: no model '{rule.model}'; served: {', '.join(models)}"
 
 
-def _refused(path: Path, problems: Iterator[str] | list[str]) -> ConfigurationError:
+def _unusable(path: Path, problems: Iterator[str] | list[str]) -> ConfigurationError:
     return ConfigurationError("\n".join([f"{path} cannot be used:", *problems]))

@@ -1,4 +1,4 @@
-"""Who the service talks to in the radiology network: its own listener, and the archives it reads from and writes to."""
+"""The DICOM nodes of the configuration: the listener of the service, its peers, and the archives."""
 
 import ipaddress
 import re
@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     IPvAnyNetwork,
     StringConstraints,
@@ -19,27 +17,28 @@ from pydantic import (
 )
 
 from app.errors import ConfigurationError
+from app.validation import StrictModel
 
 _AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 
 
 def _ae_title(text: str) -> str:
-    """Source: PS3.8 table 9-11 and PS3.5 table 6.2-1 (VR AE): 1 to 16 characters, outer spaces say nothing."""
+    """Source: PS3.8 table 9-11 and PS3.5 table 6.2-1 (VR AE): 1 to 16 characters; outer spaces are not significant."""
     title = text.strip(" ")
     if not title or not _AE_TITLE.fullmatch(title):
-        raise ValueError("an AE title has 1 to 16 characters of ASCII, without backslash or control characters")
+        raise ValueError("an AE title has 1 to 16 ASCII characters, without backslash or control characters")
     return title
 
 
 def _host(text: str) -> str:
     if not _HOST.fullmatch(text):
-        raise ValueError("this is neither a host name nor an address")
+        raise ValueError("neither a host name nor an IP address")
     return text
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
-    """A relative path is meant from the folder of the configuration file, wherever the service was started."""
+    """Resolve a relative path against the folder of the configuration file, not the working directory."""
     folder = info.context
     return folder / path if isinstance(folder, Path) else path
 
@@ -52,34 +51,28 @@ NearbyPath = Annotated[Path, AfterValidator(_beside_the_file)]
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine by its spelling; no name is looked up."""
+    """Whether a host is ``localhost`` or a loopback address; performs no name resolution."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.casefold() == "localhost"
 
 
-class Part(BaseModel):
-    """Any part of the configuration file: what is not known is a mistake, nothing changes after it was read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Peer(Part):
-    """Who may call: an AE title, and the address or network it must call from (any, where none is given)."""
+class Peer(StrictModel):
+    """A permitted caller: AE title, and the address or network it must connect from (None: any)."""
 
     ae_title: AeTitle
     address: IPvAnyNetwork | None = None
 
     def is_caller(self, ae_title: str, address: str) -> bool:
-        """Whether an association from that address, calling itself so, is this peer's."""
+        """Whether a calling AE title and address are those of this peer."""
         if ae_title.strip(" ") != self.ae_title:
             return False
         return self.address is None or _plain(address) in self.address
 
 
-class Listener(Part):
-    """The service as a Storage SCP. Sizes in bytes, times in seconds; a port of 0 picks a free one."""
+class Listener(StrictModel):
+    """The service as a Storage SCP. Sizes in bytes, times in seconds; port 0 selects a free port."""
 
     ae_title: AeTitle = "MEDPATCHNET"
     host: Host = "127.0.0.1"
@@ -92,19 +85,19 @@ class Listener(Part):
     @model_validator(mode="after")
     def _known_callers(self) -> Self:
         if not self.peers and not is_local(self.host):
-            raise ValueError("a listener that other machines reach needs 'peers': who may call it")
+            raise ValueError("a listener on a non-loopback address needs 'peers', the permitted callers")
         return self
 
     def admits(self, ae_title: str, address: str) -> bool:
-        """Whether a caller is one of the peers; a listener without peers is on loopback and admits anyone."""
+        """Whether a caller is a peer. A listener without peers is bound to loopback and admits every caller."""
         return not self.peers or any(peer.is_caller(ae_title, address) for peer in self.peers)
 
 
-class DicomWebNode(Part):
+class DicomWebNode(StrictModel):
     """An archive with QIDO-RS, WADO-RS and STOW-RS below one URL.
 
-    Secrets are named by file. Plain http is for this machine, or for a network that ``plain_http`` vouches for: images,
-    names and the password pass through it in clear.
+    Secrets are read from files. Plain http is accepted to this machine, and to others only with ``plain_http``, because
+    images, patient names and the password then cross the network unencrypted.
     """
 
     protocol: Literal["dicomweb"]
@@ -120,18 +113,18 @@ class DicomWebNode(Part):
     def _coherent(self) -> Self:
         _require_address(self.url, plain_http=self.plain_http)
         if (self.username is None) != (self.password_file is None):
-            raise ValueError("'username' and 'password_file' go together")
+            raise ValueError("'username' and 'password_file' require each other")
         if self.username is not None and self.token_file is not None:
             raise ValueError("either 'username' or 'token_file', not both")
         if self.username is not None and ":" in self.username:
-            raise ValueError("a username holds no colon (RFC 7617)")
+            raise ValueError("'username' must not contain a colon (RFC 7617)")
         if self.ca_file is not None and not self.url.startswith("https:"):
-            raise ValueError("'ca_file' is for https")
+            raise ValueError("'ca_file' requires https")
         return self
 
 
-class DimseNode(Part):
-    """An archive that takes objects by C-STORE."""
+class DimseNode(StrictModel):
+    """An archive that accepts objects by C-STORE."""
 
     protocol: Literal["dimse"]
     ae_title: AeTitle
@@ -144,24 +137,24 @@ Node = Annotated[DicomWebNode | DimseNode, Field(discriminator="protocol")]
 
 
 def read_secret(path: Path) -> str:
-    """A password or token: the first line of a file. Raises ConfigurationError, without quoting what it holds."""
+    """A password or token: the first line of a file. Raises ConfigurationError, which never quotes the contents."""
     try:
         secret = path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except OSError as error:
         raise ConfigurationError(f"the secret {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"the secret {path} is no text") from None
+        raise ConfigurationError(f"the secret {path} is not UTF-8 text") from None
     if not secret:
         raise ConfigurationError(f"the secret {path} is empty")
     return secret
 
 
 def require_authorities(path: Path) -> None:
-    """Raise ConfigurationError unless a file holds certificates that a server's can be checked against."""
+    """Raise ConfigurationError unless a file holds CA certificates in PEM form."""
     try:
         ssl.create_default_context(cafile=path)
     except ssl.SSLError:
-        raise ConfigurationError(f"{path} holds no certificate in PEM form") from None
+        raise ConfigurationError(f"{path} contains no certificate in PEM form") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -171,20 +164,20 @@ def _require_address(url: str, *, plain_http: bool) -> None:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ValueError("'url' is no URL") from None
+        raise ValueError("'url' is not a valid URL") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("'url' must be https://…, or http://… on this machine")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("'url' holds credentials; name them by 'username' and 'password_file'")
+        raise ValueError("'url' contains credentials; use 'username' and 'password_file'")
     if parts.query or parts.fragment:
-        raise ValueError("'url' is the root of the DICOMweb services, without query or fragment")
+        raise ValueError("'url' must be the root of the DICOMweb services, without query or fragment")
     if parts.scheme == "http" and not plain_http and not is_local(parts.hostname):
         raise ValueError(
-            "'url' is plain http to another machine; use https, or vouch for the network: plain_http: true"
+            "'url' is plain http to another machine; use https, or accept unencrypted transfer: plain_http: true"
         )
 
 
 def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """An address as a socket tells it: without scope, and IPv4 as such where IPv6 wraps it."""
+    """The address that a socket reports, without scope, and IPv4-mapped IPv6 as IPv4."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -1,4 +1,4 @@
-"""Which images are analysed, by which model, what is written, and where it goes: the rules applied to one image."""
+"""Routing: applies the rules to one image and decides model, objects and target."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from app.pacs.configuration import Rule
 
 @dataclass(frozen=True)
 class Facts:
-    """What rules ask of an image: each text is empty where the image has none.
+    """The attributes of an image that rules examine; a missing one is the empty string.
 
-    ``descriptions`` are those of study and series, one of which must fit. ``source`` is the calling AE title or, where
-    the image was fetched by DICOMweb, the name of the node. Free text of a patient's study: never for logs.
+    ``descriptions`` are those of study and series, one of which must match. ``source`` is the calling AE title or, for
+    an image fetched by DICOMweb, the name of the node. The free text may identify a patient: never log it.
     """
 
     modality: str
@@ -28,7 +28,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is done with an image. ``model`` is None for the default one; ``target`` names a node."""
+    """What to do with an image. ``model`` is None for the default model; ``target`` names a node."""
 
     rule: str
     model: str | None
@@ -38,7 +38,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Miss:
-    """A condition that does not hold: its name, the patterns of which none fits, and what the image has."""
+    """A condition that does not hold: its name, its patterns, and the values of the image."""
 
     condition: str
     patterns: tuple[str, ...]
@@ -47,19 +47,19 @@ class Miss:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A rule and everything that keeps it from fitting; it fits where that is nothing."""
+    """A rule and its failed conditions."""
 
     rule: Rule
     misses: tuple[Miss, ...]
 
     @property
     def fits(self) -> bool:
-        """Whether every condition holds."""
+        """Whether all conditions hold."""
         return not self.misses
 
 
 def facts_of(dataset: Dataset, source: str) -> Facts:
-    """The facts of an image, its texts decoded by its character set and cleared of outer spaces."""
+    """The facts of an image; text is decoded by its character set and stripped of outer spaces."""
     with silence():
         found = dict.fromkeys(_text(dataset, name) for name in ("StudyDescription", "SeriesDescription"))
         return Facts(
@@ -71,12 +71,12 @@ def facts_of(dataset: Dataset, source: str) -> Facts:
 
 
 def judge(routes: Iterable[Rule], facts: Facts) -> tuple[Judgement, ...]:
-    """Every rule in order, with what keeps it from fitting: the explanation of ``decide``."""
+    """All rules in order, each with its failed conditions: the explanation of ``decide``."""
     return tuple(Judgement(rule, tuple(_misses(rule, facts))) for rule in routes)
 
 
 def decide(routes: Iterable[Rule], facts: Facts) -> Decision | None:
-    """What the first rule that fits says; None where none does, and the image is left alone."""
+    """The decision of the first rule whose conditions all hold; None if there is none and the image is ignored."""
     for judgement in judge(routes, facts):
         if judgement.fits:
             rule = judgement.rule
@@ -85,7 +85,7 @@ def decide(routes: Iterable[Rule], facts: Facts) -> Decision | None:
 
 
 def _misses(rule: Rule, facts: Facts) -> Iterator[Miss]:
-    """AE titles are compared as they are (PS3.5: case matters), everything else in any letter case."""
+    """AE titles are case-sensitive (PS3.5 section 6.2, VR AE); everything else is compared without case."""
     when = rule.when
     for condition, patterns, found in (
         ("modality", when.modality, (facts.modality,)),

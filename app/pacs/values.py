@@ -1,4 +1,4 @@
-"""Values that transport, store and work share: plain types without a database or a protocol."""
+"""Values that transport, store and work share: plain types, independent of database and protocol."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Problem:
-    """Why something failed: a stable code and words without patient data. ``permanent``: no later try can succeed."""
+    """Why something failed: a stable code and a message without patient data. ``permanent``: no retry can succeed."""
 
     code: str
     detail: str
@@ -16,7 +16,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished object: which it is, and its bytes as a DICOM file."""
+    """A finished object: its identity, and its bytes as a DICOM file."""
 
     study_uid: str
     sop_class_uid: str
@@ -26,7 +26,7 @@ class Result:
 
 @dataclass(frozen=True)
 class FoundInstance:
-    """An image that a source says it has."""
+    """An image that a source reports."""
 
     study_uid: str
     series_uid: str
@@ -36,7 +36,7 @@ class FoundInstance:
 
 @dataclass(frozen=True)
 class Arrival:
-    """An image as it was received: from whom (an AE title), what it says it is, and its bytes as a DICOM file."""
+    """An image as received: the calling AE title, its identity, and its bytes as a DICOM file."""
 
     source: str
     sop_class_uid: str

@@ -18,9 +18,11 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from app.errors import ArtifactError
+from app.files import write_atomically
 from app.patchnet.backbones import build
 from app.patchnet.manifest import Description, Manifest
 from app.patchnet.model import PatchNet
+from app.validation import describe
 
 WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "MODEL_CARD.md"
 
@@ -76,8 +78,7 @@ def read_manifest(directory: Path) -> Manifest:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ArtifactError(f"{path} does not fit this version: {wrong}") from None
+        raise ArtifactError(f"{path} does not fit this version: {'; '.join(describe(error))}") from None
 
 
 def load(directory: Path) -> Artifact:
@@ -153,9 +154,8 @@ def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
     for name, text in ((CARD, card), (MANIFEST, _as_text(manifest))):
         if text is None:
             continue
-        fresh = directory / f".{name}.new"
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(directory / name)
+        with write_atomically(directory / name) as fresh:
+            fresh.write_text(text, encoding="utf-8")
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The 14 CheXpert findings: their order, their names in other data sets, and their codes."""
+"""The 14 CheXpert findings: order, names in other data sets, and codes. The only such list."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding that the model scores. ``aliases`` are its names in other data sets; ``code`` is its DICOM code."""
+    """One finding the model scores. ``aliases`` are its names in other data sets; ``code`` its DICOM code."""
 
     name: str
     code: Code
@@ -56,18 +56,18 @@ _INDEX_BY_NAME = {
 
 
 def finding_index(name: str) -> int:
-    """Column of a finding given by its name or an alias, in any letter case.
+    """Column of a finding, by its name or an alias, in any letter case.
 
-    Raises UnknownFinding, which lists the names.
+    Raises UnknownFinding, listing the names.
     """
     index = _INDEX_BY_NAME.get(" ".join(name.split()).casefold())
     if index is None:
-        raise UnknownFinding(f"unknown finding; known are: {', '.join(FINDING_NAMES)}")
+        raise UnknownFinding(f"no such finding; known are: {', '.join(FINDING_NAMES)}")
     return index
 
 
 def finding_indices(names: Iterable[str]) -> list[int]:
-    """Columns of several findings in the given order, without duplicates; ``all`` stands for every finding.
+    """Columns of several findings, in the requested order, without repeats; ``all`` means every finding.
 
     Raises UnknownFinding.
     """

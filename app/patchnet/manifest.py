@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.preprocessing import PREPROCESSING
+from app.validation import StrictModel
 
 SCHEMA_VERSION = 2
 _ROUNDING = 1e-3
@@ -22,13 +23,7 @@ def _adds_to_one(shares: tuple[float, ...]) -> tuple[float, ...]:
     return shares
 
 
-class ManifestPart(BaseModel):
-    """Base of the manifest's parts: immutable, no unknown fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Quality(ManifestPart):
+class Quality(StrictModel):
     """Measured quality of one finding on held-out radiographs."""
 
     dataset: str = Field(description="Name of the held-out radiographs.")
@@ -45,7 +40,7 @@ class Quality(ManifestPart):
 OperatingPointName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 
 
-class OperatingPoint(ManifestPart):
+class OperatingPoint(StrictModel):
     """A named threshold of one finding, and its figures measured on one set of radiographs."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(description="Probability from which a finding is positive.")
@@ -59,7 +54,7 @@ class OperatingPoint(ManifestPart):
     dataset: str | None = Field(default=None, description="Name of the radiographs.")
 
 
-class FindingRecord(ManifestPart):
+class FindingRecord(StrictModel):
     """One finding of an artifact.
 
     ``status``: validated (measured well enough, see ``quality``), weak (measured, but too few radiographs or too low an
@@ -89,7 +84,7 @@ REGIONS = ("border", "upper_left", "upper_right", "lower_left", "lower_right")
 Shares = Annotated[tuple[Probability, ...], AfterValidator(_adds_to_one)]
 
 
-class Reference(ManifestPart):
+class Reference(StrictModel):
     """Distribution of the results on known radiographs, to detect drift; see ``app.patchnet.reference``."""
 
     dataset: str = Field(description="Name of the radiographs.")
@@ -110,7 +105,7 @@ class Reference(ManifestPart):
         return self
 
 
-class PrecisionRecord(ManifestPart):
+class PrecisionRecord(StrictModel):
     """Accuracy cost of a reduced arithmetic, against float32 on the same radiographs."""
 
     precision: ReducedPrecision
@@ -124,7 +119,7 @@ class PrecisionRecord(ManifestPart):
     largest_probability_change: Probability
 
 
-class StrideRecord(ManifestPart):
+class StrideRecord(StrictModel):
     """Correlation of a map that classifies only every ``stride``-th patch with the map of offset 1."""
 
     stride: int = Field(gt=0)
@@ -138,7 +133,7 @@ class StrideRecord(ManifestPart):
     least_correlation: float = Field(ge=-1, le=1)
 
 
-class Description(ManifestPart):
+class Description(StrictModel):
     """A manifest without the hash of the weights: the input of ``save``."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]

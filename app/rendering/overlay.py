@@ -1,4 +1,4 @@
-"""Drawn saliency: the film in its own geometry, with the evidence over it in colour."""
+"""Rendered saliency: the radiograph in its own geometry, with the evidence over it in colour."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,7 +12,7 @@ from app.rendering.png import encode_png
 
 
 class FilmDepth(IntEnum):
-    """Bits of a film's pixel: 16 keep what a narrower window can still tell apart."""
+    """Bits per pixel of a rendered radiograph; 16 preserve detail for a narrower window."""
 
     EIGHT = 8
     SIXTEEN = 16
@@ -24,7 +24,7 @@ _LEGEND_TEXT = (255, 255, 255)
 
 @dataclass(frozen=True)
 class SaliencyLayer:
-    """A saliency map [S, S] in logits, and the square of the film it covers: corner and side in source pixels."""
+    """A saliency map [S, S] in logits, and the square of the radiograph it covers: corner and side in source pixels."""
 
     values: NDArray[np.float32]
     row: float
@@ -34,9 +34,9 @@ class SaliencyLayer:
 
 @dataclass(frozen=True)
 class OverlayStyle:
-    """How to draw. ``limit``: the logit of the strongest colour, the same for all images that are to be compared.
+    """How to draw. ``limit``: the logit of the strongest colour, equal for all pictures that are compared.
 
-    ``opacity`` in [0, 1]; ``size``: longest side of the picture in pixels, None for that of the film.
+    ``opacity`` in [0, 1]; ``size``: longest side of the picture in pixels, None for that of the radiograph.
     """
 
     limit: float
@@ -46,16 +46,16 @@ class OverlayStyle:
     palette: Palette = "red-blue"
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what cannot be drawn."""
+        """Raise ValueError for a limit or opacity out of range."""
         if not self.limit > 0 or not 0 <= self.opacity <= 1:
             raise ValueError("an overlay needs a limit above 0 and an opacity from 0 to 1")
 
 
 def render_overlay(pixels: NDArray[np.float32], layer: SaliencyLayer, style: OverlayStyle) -> bytes:
-    """A PNG of a film [H, W] in [0, 1] with a saliency layer over it, upright, in the film's geometry.
+    """A PNG of a radiograph [H, W] in [0, 1] with a saliency layer over it, upright, in the radiograph's geometry.
 
-    Red is evidence for, blue against, near-white abstains, on a fixed symmetric scale. Outside the layer's square there
-    is no colour; its border is drawn. Raises ValueError for a film or size without extent.
+    Red is evidence for, blue evidence against, near-white is neutral, on a fixed symmetric scale. Outside the layer's
+    square there is no colour; its border is drawn. Raises ValueError for an empty radiograph or size.
     """
     film = _draw_film(pixels, style.size)
     scale = max(film.size) / max(pixels.shape)
@@ -71,7 +71,7 @@ def render_overlay(pixels: NDArray[np.float32], layer: SaliencyLayer, style: Ove
 
 
 def render_film(pixels: NDArray[np.float32], size: int | None = None, depth: FilmDepth = FilmDepth.EIGHT) -> bytes:
-    """A grayscale PNG of a film [H, W] in [0, 1], longest side ``size`` pixels. Raises ValueError like an overlay."""
+    """A grayscale PNG of a radiograph [H, W] in [0, 1], longest side ``size`` pixels. Raises ValueError if empty."""
     if depth == FilmDepth.EIGHT:
         return encode_png(np.asarray(_draw_film(pixels, size)))
     values = np.asarray(_resize(Image.fromarray(_checked(pixels, size)), size))
@@ -80,7 +80,7 @@ def render_film(pixels: NDArray[np.float32], size: int | None = None, depth: Fil
 
 @dataclass(frozen=True)
 class _Box:
-    """A rectangle of whole pixels of the picture; right and bottom are outside."""
+    """A rectangle of whole pixels of the picture; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -100,7 +100,7 @@ def _starts(layer: SaliencyLayer, film: Image.Image) -> tuple[tuple[float, int],
 
 
 def _draw_film(pixels: NDArray[np.float32], size: int | None) -> Image.Image:
-    """The film as 8-bit gray, shrunk or enlarged with its proportions kept."""
+    """The radiograph as 8-bit gray, resized with its aspect ratio."""
     gray = np.rint(np.clip(_checked(pixels, size), 0.0, 1.0) * 255).astype(np.uint8)
     return _resize(Image.fromarray(gray), size)
 
@@ -121,12 +121,14 @@ def _resize(film: Image.Image, size: int | None) -> Image.Image:
 
 
 def _blend(film: Image.Image, layer: SaliencyLayer, box: _Box, scale: float, style: OverlayStyle) -> Image.Image:
-    """The part of the film under the layer, blended with its colours; each pixel takes the value at its centre."""
+    """The radiograph under the layer, blended with its colours; each pixel takes the value at its centre."""
     side = layer.values.shape[0]
     rows = ((np.arange(box.top, box.bottom) + 0.5) / scale - layer.row) / layer.size * side
     columns = ((np.arange(box.left, box.right) + 0.5) / scale - layer.column) / layer.size * side
     row_index, column_index = (np.clip(np.floor(at), 0, side - 1).astype(np.intp) for at in (rows, columns))
-    colours = colour_table(style.palette)[colour_index(layer.values, style.limit)]  # [S, S, 3], before it is enlarged
+    colours = colour_table(style.palette)[
+        colour_index(layer.values, style.limit)
+    ]  # [S, S, 3], coloured before enlarging
     enlarged = Image.fromarray(colours.take(row_index, axis=0).take(column_index, axis=1))
     part = film.crop((box.left, box.top, box.right, box.bottom)).convert("RGB")
     return Image.blend(part, enlarged, style.opacity)

@@ -1,4 +1,4 @@
-"""Diverging palettes: evidence → colour, symmetric around a near-white that means "abstains"."""
+"""Diverging palettes: evidence → colour, symmetric around a near-white for neutral evidence."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ Palette = Literal["red-blue", "orange-purple"]
 _LEVELS = 513  # odd, so that 0 has an entry of its own
 
 # Anchors from strongest evidence against to strongest evidence for: ColorBrewer RdBu (reversed) and PuOr (reversed), 11
-# classes, after Cynthia Brewer. Orange and purple differ in every common colour blindness, and on a grey film.
+# classes, after Cynthia Brewer. Orange and purple are distinct in every common colour blindness, and from gray.
 _ANCHORS: dict[Palette, tuple[str, ...]] = {
     "red-blue": (
         "053061",
@@ -49,6 +49,6 @@ def colour_table(palette: Palette) -> NDArray[np.uint8]:
 
 
 def colour_index(logits: NDArray[np.float32], limit: float) -> NDArray[np.intp]:
-    """Rows of ``colour_table`` for logits of any shape: -limit … limit spans it, what is beyond takes its end."""
+    """Rows of ``colour_table`` for logits of any shape: -limit … limit spans it; values beyond are clipped."""
     middle = (_LEVELS - 1) // 2
     return np.rint(np.clip(logits / limit, -1.0, 1.0) * middle + middle).astype(np.intp)

@@ -1,4 +1,4 @@
-"""Writing PNG for speed: about half the time of a general encoder, at about the same size, for films and overlays."""
+"""A fast PNG writer: about half the time of a general encoder at about the same size, for radiographs and overlays."""
 
 import struct
 import zlib
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GRAYSCALE, _TRUECOLOUR = 0, 2
-_FILTER_UP = 2  # each byte less the one above it: one filter for all rows, where other encoders try five
+_FILTER_UP = 2  # difference from the byte above, for all rows; general encoders try five filters
 _LEVEL, _MEMORY = 1, 9
 
 
 def encode_png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """A PNG of an image [H, W] or [H, W, 3], without loss. Source: PNG, third edition, sections 9.2 and 11.2."""
+    """A lossless PNG of an image [H, W] or [H, W, 3]. Source: PNG, third edition, sections 9.2 and 11.2."""
     rows, columns = image.shape[:2]
     bits = 8 * image.itemsize
     flat = np.ascontiguousarray(image.astype(f">u{image.itemsize}", copy=False)).view(np.uint8).reshape(rows, -1)

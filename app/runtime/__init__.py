@@ -1,1 +1,1 @@
-"""The running process: the composition root, the HTTP server, the connection to the PACS."""
+"""The running process: composition root, HTTP server, connection to the PACS."""

@@ -1,4 +1,4 @@
-"""How the process's allocator treats large blocks."""
+"""Configuration of the memory allocator."""
 
 import ctypes
 import platform
@@ -8,10 +8,10 @@ _KEPT_BYTES = 1 << 30
 
 
 def keep_large_blocks() -> bool:
-    """Have glibc reuse blocks of up to 1 GiB instead of giving each back; returns whether it does.
+    """Have glibc reuse freed blocks of up to 1 GiB; returns whether that is supported.
 
-    By default every large activation is mapped anew, and the kernel clears its pages, over and over: with torch on the
-    CPU 8 images then take 2 to 4 times as long. Memory stays at its peak instead. Source: mallopt(3).
+    By default glibc returns large blocks to the kernel, which clears their pages for every activation: 8 images then
+    take 2 to 4 times as long with torch on the CPU. The price is that memory stays at its peak. Source: mallopt(3).
     """
     if platform.libc_ver()[0] != "glibc":
         return False

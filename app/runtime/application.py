@@ -1,4 +1,4 @@
-"""The composition root: the only place that builds objects. No routes, no logic."""
+"""The composition root: builds every object of the process from the settings."""
 
 import asyncio
 import gc
@@ -16,8 +16,7 @@ from app.access.gate import Gate, is_loopback
 from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
-from app.api import studies as network
-from app.api import viewer
+from app.api import studies, viewer
 from app.api.middleware import RequestMiddleware
 from app.api.problems import install_problems
 from app.api.routes import router
@@ -30,9 +29,9 @@ from app.inference.engine import Precision
 from app.inference.scheduler import Scheduler
 from app.patchnet import artifact
 from app.patchnet.manifest import Manifest
-from app.runtime.pacs import open_network
+from app.runtime.pacs import open_pacs
 from app.service.admission import Lifecycle
-from app.service.drift import expect
+from app.service.drift import export_reference
 from app.service.explain import Explainer
 from app.service.models import ModelRegistry, ServedModel
 from app.service.predict import Predictor
@@ -44,18 +43,18 @@ from app.telemetry import Metrics, get_logger
 from app.tracing import traces_to
 
 _CHECK_WORKERS_EVERY_S = 0.5
-# FastAPI's own would send paths, which name studies, queries, and the texts of errors.
+# FastAPI's own spans would hold paths with study UIDs, queries and the messages of exceptions.
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
-_MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits for the chunk of a map that is running
-_BATCH_IMAGES = {"cpu": 1, "cuda": 8}  # more make a CPU no faster, but the first of them wait for the last
+_MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits until the running chunk of a map is done
+_BATCH_IMAGES = {"cpu": 1, "cuda": 8}  # on a CPU, larger batches add latency and no throughput
 
 DESCRIPTION = """\
-Scores the 14 CheXpert findings on a chest radiograph and shows, for each, where the evidence lies: exactly, because
-the decision is the mean of independent patch decisions. Research use only; not a medical device."""
+Scores the 14 CheXpert findings on a chest radiograph and shows where the evidence for each finding lies. The evidence
+is exact: the decision is the mean of independent patch logits. Research use only; not a medical device."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The ASGI application; its services start and end with the server's lifespan."""
+    """The ASGI application; its services start and stop with the server's lifespan."""
     metrics = Metrics()
     lifecycle = Lifecycle(settings.max_in_flight, metrics, settings.max_wait_s)
 
@@ -66,10 +65,10 @@ def create_app(settings: Settings) -> FastAPI:
             with traces_to(settings.otlp_endpoint), open_audit(settings, lifecycle) as app.state.audit:
                 async with open_services(settings, metrics, lifecycle) as services:
                     app.state.services = services
-                    async with open_network(settings, services, app.state.audit) as app.state.analyses:
+                    async with open_pacs(settings, services, app.state.audit) as app.state.analyses:
                         yield
         except MedPatchNetError as error:
-            app.state.failure = error  # for whoever started the server: it ends without a word of its own
+            app.state.failure = error  # uvicorn does not pass on why a startup failed
             raise
 
     app = FastAPIOffline(
@@ -82,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
-    app.include_router(network.router)
+    app.include_router(studies.router)
     app.include_router(viewer.router)
     install_problems(app, metrics)
     app.add_middleware(RequestMiddleware, metrics=metrics)
@@ -91,7 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 @contextmanager
 def open_audit(settings: Settings, lifecycle: Lifecycle) -> Generator[AuditLog | None]:
-    """The audit log, where one is kept; readiness depends on it. Raises ConfigurationError."""
+    """The audit log, if one is configured; readiness depends on it. Raises ConfigurationError."""
     if settings.audit_file is None:
         yield None
         return
@@ -101,7 +100,7 @@ def open_audit(settings: Settings, lifecycle: Lifecycle) -> Generator[AuditLog |
 
 
 def make_gate(settings: Settings) -> Gate:
-    """Who is let in. Raises ConfigurationError where everyone would be, from other machines."""
+    """Authentication of callers. Raises ConfigurationError if other machines could call without credentials."""
     if not settings.has_authentication and not is_loopback(settings.host):
         raise ConfigurationError(
             f"listening on {settings.host} needs authentication: set MEDPATCHNET_API_KEYS_FILE or "
@@ -113,14 +112,16 @@ def make_gate(settings: Settings) -> Gate:
 
 
 def make_verifier(settings: Settings) -> TokenVerifier:
-    """The check of OIDC tokens. Raises ConfigurationError where a part of it is missing or could be tampered with."""
+    """Validation of OIDC tokens. Raises ConfigurationError if a setting is missing or not secure."""
     url = urlsplit(settings.oidc_jwks_url)
     if not settings.oidc_audience or not url.hostname:
         raise ConfigurationError(
             "MEDPATCHNET_OIDC_ISSUER needs MEDPATCHNET_OIDC_AUDIENCE and MEDPATCHNET_OIDC_JWKS_URL"
         )
     if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname)):
-        raise ConfigurationError("MEDPATCHNET_OIDC_JWKS_URL must be https: whoever changes the keys signs the tokens")
+        raise ConfigurationError(
+            "MEDPATCHNET_OIDC_JWKS_URL must be https: a party that can replace the keys can sign tokens"
+        )
     issuer = Issuer(
         settings.oidc_issuer,
         settings.oidc_audience,
@@ -133,7 +134,7 @@ def make_verifier(settings: Settings) -> TokenVerifier:
 
 @asynccontextmanager
 async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> AsyncGenerator[Services]:
-    """Load and warm up what the use cases stand on; on leaving, finish accepted work and end every thread and process.
+    """Load and warm up the models and start the workers; on exit, finish accepted work and stop them.
 
     Raises ArtifactError and ConfigurationError.
     """
@@ -166,9 +167,9 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             max_concurrent=settings.max_concurrent_maps,
             chunk_images=_MAP_CHUNK_IMAGES[device],
         )
-        follow(metrics, models, decoder)
-        expect(metrics, models.get().manifest)
-        gc.freeze()  # what there is now stays: looking through it for garbage would hold up answers
+        connect_gauges(metrics, models, decoder)
+        export_reference(metrics, models.get().manifest)
+        gc.freeze()  # these objects live as long as the process; scanning them would delay responses
         stack.callback(gc.unfreeze)
         lifecycle.ready()
         stack.callback(lifecycle.drain)
@@ -189,21 +190,21 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
 
 
 def load_models(settings: Settings, device: str, metrics: Metrics) -> list[ServedModel]:
-    """Every artifact named in the settings, on a device. Raises ArtifactError, ConfigurationError."""
+    """The models named in the settings, on a device. Raises ArtifactError and ConfigurationError."""
     if not settings.model_names:
-        raise ConfigurationError("no model is named; set MEDPATCHNET_MODEL or --model")
+        raise ConfigurationError("no model is configured; set MEDPATCHNET_MODEL or --model")
     return [load_model(name, device, settings, metrics) for name in settings.model_names]
 
 
 def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> ServedModel:
-    """One artifact behind a scheduler that is not started yet. Raises ArtifactError."""
+    """One model with a scheduler that is not started yet. Raises ArtifactError and ConfigurationError."""
     stored = artifact.read(artifact.find(name, settings.models_dir))
     if settings.pinned_weights and stored.manifest.weights_sha256 not in settings.pinned_weights:
-        raise ArtifactError(f"the weights of '{name}' are none of those that MEDPATCHNET_MODEL_SHA256 allows")
+        raise ArtifactError(f"MEDPATCHNET_MODEL_SHA256 does not allow the weights of '{name}'")
     manifest = stored.manifest
     one_image = manifest.patches_per_side**2
     batch_patches = settings.batch_patches or one_image * _BATCH_IMAGES[device]
-    wanted = EngineOptions(
+    options = EngineOptions(
         device=device,
         engine=settings.engine,
         precision=choose_precision(settings.precision, manifest),
@@ -214,7 +215,7 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
         cache=settings.exports_dir,
     )
     scheduler = Scheduler(
-        make_engines(lambda: stored.network().backbone, manifest.patch_size, wanted),
+        make_engines(lambda: stored.network().backbone, manifest.patch_size, options),
         batch_patches=batch_patches,
         map_patches=one_image * _MAP_CHUNK_IMAGES[device],
         batch_wait_s=settings.batch_wait_s,
@@ -227,19 +228,19 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
 
 
 def choose_precision(preference: PrecisionPreference, manifest: Manifest) -> Precision:
-    """What the network calculates in. Raises ConfigurationError for what the manifest does not allow."""
+    """Arithmetic of the model. Raises ConfigurationError for a precision that the manifest does not allow."""
     if preference in {"auto", "float32"}:
         return "float32"
     if preference not in manifest.allowed_precisions:
         allowed = ", ".join(("float32", *manifest.allowed_precisions))
         raise ConfigurationError(
-            f"the precision '{preference}' is not allowed by the manifest of '{manifest.name}'; allowed are: {allowed}"
+            f"the manifest of '{manifest.name}' does not allow the precision '{preference}'; allowed are: {allowed}"
         )
     return preference
 
 
 def warm_up(model: ServedModel) -> None:
-    """Run every engine once for one image and once for a full batch, so that no caller pays for first-time work."""
+    """Run every engine once with one image and once with a full batch, so that no request pays for initialization."""
     size = model.manifest.patch_size
     for replica in model.scheduler.replicas:
         for count in {model.manifest.patches_per_side**2, model.scheduler.batch_patches}:
@@ -247,21 +248,21 @@ def warm_up(model: ServedModel) -> None:
 
 
 async def keep_alive(decoder: DecodePool) -> None:
-    """Replace decode workers that died while idle, so that neither readiness nor the next image has to find out."""
+    """Replace decode workers that died while idle, before readiness or the next image is affected."""
     while True:
         await asyncio.sleep(_CHECK_WORKERS_EVERY_S)
         await asyncio.to_thread(decoder.replace_dead)
 
 
 async def cancel(task: asyncio.Task[None]) -> None:
-    """End a task that runs for as long as the service does."""
+    """Cancel a task and wait for its end."""
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
 
 
-def follow(metrics: Metrics, models: ModelRegistry, decoder: DecodePool) -> None:
-    """Have the gauges read the live objects."""
+def connect_gauges(metrics: Metrics, models: ModelRegistry, decoder: DecodePool) -> None:
+    """Have the gauges read the live objects at every scrape."""
     metrics.follow(metrics.queue_depth, lambda: sum(model.scheduler.queue_depth for model in models.all))
     metrics.follow(metrics.decode_worker_restarts, lambda: decoder.restarts)
     if any(model.device == "cuda" for model in models.all):

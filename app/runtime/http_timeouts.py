@@ -1,4 +1,4 @@
-"""HTTP connections that must say what they want in time: a head that never comes holds none of them open."""
+"""A time limit for request heads, so that slow or silent clients cannot hold connections open."""
 
 import asyncio
 
@@ -6,22 +6,22 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class HeadDeadline(H11Protocol):
-    """Closes a connection whose next request head is not complete in time, be it silent or sent byte by byte.
+    """Closes a connection whose next request head is not complete in time.
 
-    The time runs from the connection, and after an answer from the first byte of the next head; in between runs
-    uvicorn's own keep-alive timer. Bodies are bounded by the deadline of their request instead.
+    The time runs from the start of the connection, and later from the first byte of each next head; in between,
+    uvicorn's keep-alive timer applies. Bodies have the deadline of their request.
     """
 
     head_timeout_s = 10.0
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        """Begin to wait for the first head."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Go on waiting, from the first byte on, unless the head is complete now."""
+        """Stop the timer once the head is complete; start it at the first byte of a next head."""
         super().data_received(data)
         if self._is_answering:
             self._stop_waiting()
@@ -29,7 +29,7 @@ class HeadDeadline(H11Protocol):
             self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop the timer."""
         self._stop_waiting()
         super().connection_lost(exc)
 
@@ -52,5 +52,5 @@ class HeadDeadline(H11Protocol):
 
 
 def with_head_timeout(seconds: float) -> type[HeadDeadline]:
-    """The protocol with a given time for a head."""
+    """The protocol class with a time limit for heads."""
     return type("HeadDeadline", (HeadDeadline,), {"head_timeout_s": seconds})

@@ -1,4 +1,4 @@
-"""The radiology network's part of the composition root: the store, the nodes, the loops, the listener."""
+"""The PACS part of the composition root: store, nodes, background pipeline, listener."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,23 +24,21 @@ from app.service.services import Services
 from app.settings import Settings
 from app.telemetry import PacsMetrics, get_logger
 
-_LONGEST_STEP_S = 0.8 * LEASE_S
+_STEP_TIMEOUT_S = 0.8 * LEASE_S
 _DEFAULT_AE_TITLE = "MEDPATCHNET"
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes by name, in the roles they can have."""
+    """Clients of the nodes by name, in their roles."""
 
     sources: Mapping[str, Source]
     targets: Mapping[str, Target]
 
 
 @asynccontextmanager
-async def open_network(
-    settings: Settings, services: Services, audit: AuditLog | None
-) -> AsyncGenerator[Analyses | None]:
-    """Everything that moves films and results, where a network is configured; on leaving, finish what is being done.
+async def open_pacs(settings: Settings, services: Services, audit: AuditLog | None) -> AsyncGenerator[Analyses | None]:
+    """Run pipeline and listener if a PACS is configured, else yield None; on leaving, finish current work.
 
     Raises ConfigurationError.
     """
@@ -52,7 +50,7 @@ async def open_network(
     metrics, store = PacsMetrics(services.metrics), make_store(settings)
     async with AsyncExitStack() as stack:
         stack.enter_context(store.open())
-        services.lifecycle.watch(lambda: store.database.is_well)
+        services.lifecycle.watch(lambda: store.database.is_healthy)
         nodes = await open_nodes(config, settings, stack)
         steps = make_steps(settings, services, config, store, nodes, metrics, audit)
         pipeline = Pipeline(store, steps, metrics, settings.retention_s)
@@ -73,7 +71,7 @@ async def open_network(
 
 
 async def open_nodes(config: PacsConfig, settings: Settings, stack: AsyncExitStack) -> Nodes:
-    """A client for every node; ``stack`` closes them."""
+    """Create a client for every node; ``stack`` closes them."""
     sources: dict[str, Source] = {}
     targets: dict[str, Target] = {}
     calling = config.listener.ae_title if config.listener else _DEFAULT_AE_TITLE
@@ -95,8 +93,8 @@ def make_steps(
     metrics: PacsMetrics,
     audit: AuditLog | None,
 ) -> list[Step]:
-    """What the pipeline does over and over."""
-    analyst = InstanceAnalyzer(
+    """The steps that the pipeline repeats."""
+    analyzer = InstanceAnalyzer(
         services.models,
         services.predictor,
         services.reporter,
@@ -105,12 +103,16 @@ def make_steps(
         DecodeLimits(pixels=settings.max_pixels, inflated_bytes=settings.max_inflated_bytes),
         settings.request_timeout_s,
     )
-    studies = StudyWorker(store.jobs, nodes.sources, _LONGEST_STEP_S)
-    films = InstanceWorker(
-        store.inbox, nodes.sources, frozenset(nodes.targets), analyst, metrics, audit, _LONGEST_STEP_S
+    study_worker = StudyWorker(store.jobs, nodes.sources, _STEP_TIMEOUT_S)
+    instance_worker = InstanceWorker(
+        store.inbox, nodes.sources, frozenset(nodes.targets), analyzer, metrics, audit, _STEP_TIMEOUT_S
     )
-    couriers = [
-        DeliveryWorker(name, store.outbox, target, make_retry_policy(settings), metrics, _LONGEST_STEP_S)
+    delivery_workers = [
+        DeliveryWorker(name, store.outbox, target, make_retry_policy(settings), metrics, _STEP_TIMEOUT_S)
         for name, target in nodes.targets.items()
     ]
-    return [studies.step, *[films.step] * settings.pacs_workers, *(courier.step for courier in couriers)]
+    return [
+        study_worker.step,
+        *[instance_worker.step] * settings.pacs_workers,
+        *(worker.step for worker in delivery_workers),
+    ]

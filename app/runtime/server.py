@@ -1,4 +1,4 @@
-"""The HTTP server process: uvicorn, with a drain on SIGTERM that loses no accepted request."""
+"""The HTTP server: uvicorn with a graceful drain on SIGTERM."""
 
 import asyncio
 import socket
@@ -15,9 +15,9 @@ _BACKLOG = 2048
 
 
 class DrainingServer(uvicorn.Server):
-    """On the first signal: unready at once, still serving for the drain delay, then no new connections, then the end.
+    """Drains on the first signal: unready at once, still serving for the drain delay, then no new connections.
 
-    Accepted requests are finished before the process ends with status 0. A second signal skips the delay.
+    The process finishes accepted requests and exits with status 0. A second signal skips the delay.
     """
 
     def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_delay_s: float) -> None:
@@ -26,7 +26,7 @@ class DrainingServer(uvicorn.Server):
         self._drain_delay_s = drain_delay_s
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain; called by the signal handler on the event loop's thread."""
+        """Start to drain; called by the signal handler on the thread of the event loop."""
         del sig, frame
         if self.started and self._drain_delay_s and self._lifecycle.phase is not Phase.DRAINING:
             asyncio.get_running_loop().call_later(self._drain_delay_s, self._end)
@@ -55,7 +55,7 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises OSError."""
+    """A listening socket; port 0 picks a free one. Raises OSError."""
     return socket.create_server(
         (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_BACKLOG, reuse_port=False
     )

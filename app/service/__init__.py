@@ -1,1 +1,1 @@
-"""The use cases: bytes → result. No HTTP types, no drawing."""
+"""The use cases, from bytes to results. No HTTP."""

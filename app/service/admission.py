@@ -1,4 +1,4 @@
-"""Whether the service should be sent work, and how much of it is let in at once."""
+"""Readiness of the process, and admission of image requests."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ from time import monotonic
 from app.errors import NotReady, QueueFull
 from app.telemetry import Metrics, Stopwatch
 
-_ALWAYS_ADMITTED = 2  # so few are let in however slow the last ones were, or nobody would learn that it is over
-_WEIGHT_OF_THE_LAST = 0.1
+_ALWAYS_ADMITTED = 2  # admitted whatever the estimate is, so that the estimate can recover
+_SMOOTHING = 0.1  # weight of the latest request in the estimate
 
 
 class Phase(Enum):
-    """Phases of a process, in order. A draining one is unready, but still answers what reaches it."""
+    """Phases of a process, in order. A draining process is unready, but still answers requests that reach it."""
 
     STARTING = "starting"
     READY = "ready"
@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True)
-class Job:
+class Admission:
     """One admitted image request: its deadline on the ``time.monotonic`` clock, and its stopwatch."""
 
     deadline: float
@@ -31,12 +31,12 @@ class Job:
 
 
 class Lifecycle:
-    """The phase of the process and the image requests in flight. Used on the event loop only.
+    """The phase of the process and its image requests in flight. Not thread-safe: used on the event loop only.
 
-    A request is let in where there is a place, and where it need not wait too long for those before it: their number
-    times the pace of the last ones, so that a queue of large films is as short in seconds as one of small ones. The
-    pace is what a request takes by how many were there meanwhile (Little's law), whether they were worked on one after
-    the other or side by side.
+    A request is admitted if fewer than ``max_in_flight`` are in flight and its estimated queueing time is at most
+    ``max_wait_s``. The estimate is the number in flight times the time per request. By Little's law, the time per
+    request is the duration of a request divided by the mean number in flight meanwhile; this holds for sequential and
+    for parallel processing, and it bounds a queue of large radiographs to the same time as one of small ones.
     """
 
     def __init__(
@@ -52,54 +52,54 @@ class Lifecycle:
         self._clock = clock
         self._in_flight = 0
         self._changed_at = clock()
-        self._seconds_of_all = 0.0  # that requests have spent here until then, each counted
-        self._pace_s = 0.0  # what each request in flight adds to the time of one more
+        self._request_seconds = 0.0  # integral of the number in flight over time, until ``_changed_at``
+        self._seconds_per_request = 0.0  # queueing time that each request in flight adds
         self._checks: list[Callable[[], bool]] = []
 
     @property
     def is_well(self) -> bool:
-        """Whether every part that was put under watch says so."""
+        """Whether every watched check passes."""
         return all(check() for check in self._checks)
 
     def watch(self, check: Callable[[], bool]) -> None:
-        """Have readiness depend on a part; ``check`` must be quick."""
+        """Make readiness depend on ``check``, which must be quick."""
         self._checks.append(check)
 
     def ready(self) -> None:
-        """Weights are loaded and warmed up."""
+        """Enter the phase READY: the models are loaded and warmed up."""
         self.phase = Phase.READY
 
     def drain(self) -> None:
-        """Ask for no more work. Refusing what still arrives is the server's part: it closes its doors."""
+        """Enter the phase DRAINING. The server stops accepting connections; requests that arrive are still admitted."""
         self.phase = Phase.DRAINING
 
     @contextmanager
-    def admit(self, timeout_s: float, *, is_typical: bool = True) -> Generator[Job]:
-        """Hold a place for one image request, from before its body is read until its answer is made.
+    def admit(self, timeout_s: float, *, updates_estimate: bool = True) -> Generator[Admission]:
+        """Admit one image request for the duration of the block, which includes reading its body.
 
-        ``is_typical``: whether the wait of others may be told by how long it takes; a smooth map would mislead. Raises
-        NotReady or QueueFull at once; nothing waits here.
+        ``updates_estimate``: whether its duration updates the estimate; smooth maps are outliers. Raises NotReady or
+        QueueFull without waiting.
         """
         if self.phase is Phase.STARTING:
             raise NotReady("the model is being loaded")
         if self._in_flight >= self._max_in_flight:
-            raise QueueFull("as many images are worked on as are allowed; try again shortly")
-        if self._in_flight >= _ALWAYS_ADMITTED and self._in_flight * self._pace_s > self._max_wait_s:
-            raise QueueFull("the images before it take too long; try again shortly")
+            raise QueueFull("too many images are being processed; try again shortly")
+        if self._in_flight >= _ALWAYS_ADMITTED and self._in_flight * self._seconds_per_request > self._max_wait_s:
+            raise QueueFull("the estimated queueing time is over the limit; try again shortly")
         self._count(1)
-        begin, before = self._changed_at, self._seconds_of_all
-        job = Job(begin + timeout_s, Stopwatch(self._metrics))
+        begin, before = self._changed_at, self._request_seconds
+        admission = Admission(begin + timeout_s, Stopwatch(self._metrics))
         try:
-            yield job
+            yield admission
         finally:
             self._count(-1)
-        if is_typical and self._changed_at > begin:
-            mean_in_flight = (self._seconds_of_all - before) / (self._changed_at - begin)
-            pace_s = sum(job.watch.seconds.values()) / mean_in_flight  # without the seconds in which its body came
-            self._pace_s += _WEIGHT_OF_THE_LAST * (pace_s - self._pace_s)
+        if updates_estimate and self._changed_at > begin:
+            mean_in_flight = (self._request_seconds - before) / (self._changed_at - begin)
+            measured = sum(admission.watch.seconds.values()) / mean_in_flight  # without the transfer of its body
+            self._seconds_per_request += _SMOOTHING * (measured - self._seconds_per_request)
 
     def _count(self, change: int) -> None:
         now = self._clock()
-        self._seconds_of_all += self._in_flight * (now - self._changed_at)
+        self._request_seconds += self._in_flight * (now - self._changed_at)
         self._changed_at = now
         self._in_flight += change

@@ -1,4 +1,7 @@
-"""Explain: the evidence behind a prediction. The plain grid is the same pass; smoother maps need more of them."""
+"""Explain: the evidence behind a prediction.
+
+The plain grid comes from the pass of the prediction itself; smoother maps need further passes.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -25,7 +28,7 @@ from app.service.results import DecisivePatches, Explanation, Explanations, Pred
 from app.telemetry import Stopwatch
 
 OnProgress = Callable[[int, int], None]
-"""Told how many patches were classified since the last call, and how many there are in all."""
+"""Called with the number of patches classified since the last call, and the total number."""
 
 _RULES: tuple[RemovalRule, ...] = ("neutral", "drop")
 _CHUNKS_IN_FLIGHT = 2
@@ -33,9 +36,9 @@ _CHUNKS_IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class MapRequest:
-    """What to explain: columns of findings, raw or scaled, and the offset in pixels (None: the plain grid).
+    """What to explain: columns of findings, raw or scaled evidence, and the offset in pixels (None: the plain grid).
 
-    ``stride`` asks for the map of offset 1 from every stride-th patch along each axis, interpolated.
+    ``stride`` selects the map of offset 1, interpolated from every stride-th patch along each axis.
     """
 
     findings: tuple[int, ...]
@@ -47,28 +50,28 @@ class MapRequest:
 
 @dataclass(frozen=True)
 class Lattices:
-    """The origins a map is made of, and those of them whose patches are classified."""
+    """The patch origins of a map, and the subset whose patches are classified."""
 
     drawn: Lattice
     classified: Lattice
 
     @property
     def is_plain(self) -> bool:
-        """Whether the map is the grid of the decision itself."""
+        """Whether the map is the plain grid of the decision."""
         return self.drawn.is_plain
 
 
 class Explainer:
-    """Turns bytes into explanations; bounds how many smooth maps are computed at once."""
+    """Explains images; limits the number of smooth maps computed at once."""
 
     def __init__(self, predictor: Predictor, *, max_passes: int, max_concurrent: int, chunk_images: int) -> None:
         """Make an explainer.
 
         Args:
-            predictor: does the first pass.
-            max_passes: most passes, (p / offset)², of one map.
-            max_concurrent: most smooth maps at once; more are refused with QueueFull.
-            chunk_images: how many images' worth of patches is handed to the scheduler at a time.
+            predictor: makes the prediction.
+            max_passes: limit of the passes, (p / offset)², of one map.
+            max_concurrent: limit of the smooth maps at once; more raise QueueFull.
+            chunk_images: number of patches submitted to the scheduler at a time, in images.
         """
         self._predictor = predictor
         self._max_passes = max_passes
@@ -76,10 +79,10 @@ class Explainer:
         self._chunk_images = chunk_images
 
     def lattices(self, model: ServedModel, request: MapRequest) -> Lattices:
-        """Where patches are classified. Raises InvalidQuery where that is out of range or costs too many passes."""
+        """The lattices of a request. Raises InvalidQuery if it is out of range or needs too many passes."""
         manifest = model.manifest
         if request.stride is not None and request.offset not in {None, 1}:
-            raise InvalidQuery("a stride thins out the map of offset 1; leave the offset out")
+            raise InvalidQuery("stride applies to the map of offset 1; omit the offset")
         if request.stride is not None and not (request.stride % 2 and request.stride < manifest.patch_size):
             raise InvalidQuery(f"stride must be odd and less than {manifest.patch_size} px, got {request.stride}")
         offset = 1 if request.stride is not None else request.offset or manifest.patch_size
@@ -90,9 +93,7 @@ class Explainer:
         lattices = Lattices(drawn, drawn.thinned(request.stride or 1))
         if lattices.classified.passes > self._max_passes:
             asked = f"offset {offset}" if request.stride is None else f"stride {request.stride}"
-            raise InvalidQuery(
-                f"{asked} needs {lattices.classified.passes} passes; at most {self._max_passes} are allowed here"
-            )
+            raise InvalidQuery(f"{asked} needs {lattices.classified.passes} passes; the limit is {self._max_passes}")
         return lattices
 
     async def explain(
@@ -104,15 +105,15 @@ class Explainer:
         watch: Stopwatch,
         on_progress: OnProgress | None = None,
     ) -> Explanations:
-        """Predict, and lay out the evidence for the asked-for findings.
+        """Predict, and map the evidence for the requested findings.
 
-        ``deadline`` is on the ``time.monotonic`` clock. Raises what predicting raises, InvalidQuery for the offset, and
-        QueueFull where as many smooth maps are being computed as are allowed.
+        ``deadline`` is on the ``time.monotonic`` clock. Raises the errors of a prediction, InvalidQuery for offset and
+        stride, and QueueFull if too many smooth maps are being computed.
         """
         lattices = self.lattices(model, request)
         smooth = not lattices.is_plain
         if smooth and not self._free_maps:
-            raise QueueFull("as many smooth maps are being computed as are allowed; try again shortly")
+            raise QueueFull("too many smooth maps are being computed; try again shortly")
         self._free_maps -= smooth
         try:
             prediction, image = await self._predictor.predict(data, model, deadline, watch)
@@ -121,7 +122,7 @@ class Explainer:
                 field = await self._classify(image.tensor, lattices.classified, model, deadline, watch, on_progress)
         finally:
             self._free_maps += smooth
-        items = await asyncio.to_thread(_lay_out, prediction, request, lattices, field)
+        items = await asyncio.to_thread(_explain_findings, prediction, request, lattices, field)
         return Explanations(prediction, request.map, lattices.drawn.offset, request.stride, request.border, items)
 
     async def _classify(
@@ -151,7 +152,7 @@ class Explainer:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(classify(chunk)) for chunk in chunks]
-        except ExceptionGroup as failures:  # the first chunk to fail cancels the others; its error is the answer
+        except ExceptionGroup as failures:  # the first failed chunk cancels the others; its error is raised
             raise failures.exceptions[0] from None
         return torch.cat([task.result() for task in tasks])
 
@@ -160,7 +161,7 @@ def _distinct_patches(image: Tensor, patch_size: int, origins: Tensor) -> tuple[
     return merge_constant(cut_patches(image, patch_size, origins))
 
 
-def _lay_out(
+def _explain_findings(
     prediction: Prediction, request: MapRequest, lattices: Lattices, field: Tensor | None
 ) -> tuple[Explanation, ...]:
     columns = list(request.findings)
@@ -195,7 +196,7 @@ def _explanation(score: Score, patch_logits: Tensor, grid: Tensor, saliency_map:
 
 
 def _decisive(score: Score, patch_logits: Tensor) -> tuple[DecisivePatches, ...]:
-    """Smallest sets around the threshold, for both removal rules; none where no threshold is configured."""
+    """The smallest decisive sets for both removal rules; empty without a threshold."""
     if score.threshold is None:
         return ()
     boundary = float(torch.logit(torch.tensor(score.threshold, dtype=torch.float64)))

@@ -1,4 +1,4 @@
-"""The artifacts one process serves, by name."""
+"""The models of one process, by name."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from app.patchnet.artifact import Manifest
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded artifact: what its manifest says, and the scheduler in front of its network."""
+    """A loaded model: its manifest, its model card, and the scheduler of its inference."""
 
     manifest: Manifest
     scheduler: Scheduler
@@ -19,12 +19,12 @@ class ServedModel:
 
     @property
     def device(self) -> str:
-        """Where the network runs."""
+        """Device that the model runs on."""
         return self.scheduler.engine.device
 
     @property
     def precision(self) -> Precision:
-        """Arithmetic of the network."""
+        """Arithmetic of the model."""
         return self.scheduler.engine.precision
 
 
@@ -32,11 +32,11 @@ class ModelRegistry:
     """All served models; the first is the default."""
 
     def __init__(self, models: Iterable[ServedModel]) -> None:
-        """Raises ConfigurationError where two models have one name."""
+        """Raises ConfigurationError if two models have the same name."""
         self._models: dict[str, ServedModel] = {}
         for model in models:
             if self._models.setdefault(model.manifest.name, model) is not model:
-                raise ConfigurationError(f"two of the models are named '{model.manifest.name}'")
+                raise ConfigurationError(f"two models are named '{model.manifest.name}'")
 
     @property
     def all(self) -> list[ServedModel]:
@@ -44,10 +44,10 @@ class ModelRegistry:
         return list(self._models.values())
 
     def get(self, name: str | None = None) -> ServedModel:
-        """The model of that name, or the default for None. Raises UnknownModel, listing the names."""
+        """The model with that name; None: the default. Raises UnknownModel, listing the names."""
         if name is None:
             return next(iter(self._models.values()))
         model = self._models.get(name)
         if model is None:
-            raise UnknownModel(f"no such model; served are: {', '.join(self._models)}")
+            raise UnknownModel(f"unknown model; served are: {', '.join(self._models)}")
         return model

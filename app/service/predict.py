@@ -1,4 +1,4 @@
-"""Predict: bytes → radiograph → model image → patch logits → decisions."""
+"""Predict: from bytes to a radiograph, its model image, patch logits and decisions."""
 
 import asyncio
 from dataclasses import replace
@@ -20,7 +20,7 @@ from app.telemetry import Metrics, Stopwatch
 
 
 class Predictor:
-    """Turns bytes into predictions. Holds no state of a request; all of it is safe to use concurrently."""
+    """Predicts images. Has no state per request, so requests can run concurrently."""
 
     def __init__(self, decoder: DecodePool, metrics: Metrics) -> None:
         self._decoder = decoder
@@ -29,7 +29,7 @@ class Predictor:
     async def predict(
         self, data: bytes, model: ServedModel, deadline: float, watch: Stopwatch
     ) -> tuple[Prediction, ModelImage]:
-        """Decode, preprocess and classify one image; the model image is returned for those who go on with it.
+        """Decode, preprocess and classify one image; returns the prediction and the model image.
 
         ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding and inference.
         """
@@ -46,7 +46,7 @@ class Predictor:
         return prediction, image
 
     async def decode(self, data: bytes, deadline: float, watch: Stopwatch) -> Radiograph:
-        """The film alone. ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding."""
+        """Decode one image. ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding."""
         try:
             with watch.stage("decode"):
                 async with asyncio.timeout(max(0.0, deadline - monotonic())):
@@ -64,7 +64,7 @@ def _prepare(radiograph: Radiograph, image_size: int) -> tuple[ModelImage, tuple
 
 
 def judge(model: ServedModel, radiograph: Radiograph, geometry: CropGeometry, patch_logits: Tensor) -> Prediction:
-    """The decisions from patch logits [P², C]; the mean is taken in float64, so that the grid adds up as printed."""
+    """The decisions from patch logits [P², C]. The mean is in float64, so that served grids add up exactly."""
     logits = global_logits(patch_logits[None].double())[0]
     warnings = list(radiograph.warnings)
     if geometry.is_cropped:
@@ -76,5 +76,5 @@ def _cropped(geometry: CropGeometry) -> ImageWarning:
     lost = 1 - geometry.size**2 / (geometry.rows * geometry.columns)
     axis = "top and bottom" if geometry.rows > geometry.columns else "left and right"
     return ImageWarning(
-        "cropped", f"the model sees the centred square; {lost:.0%} of the film, {axis}, was not looked at"
+        "cropped", f"the model analyses the centred square; {lost:.0%} of the radiograph, {axis}, is outside it"
     )

@@ -1,4 +1,4 @@
-"""Patch logits of recent predictions, so that questions can be asked without sending the image again."""
+"""Patch logits of recent predictions, so that /whatif does not need the image again."""
 
 from collections import OrderedDict
 
@@ -9,14 +9,14 @@ from app.service.models import ServedModel
 
 
 class RecentResults:
-    """The last ``capacity`` predictions by request id: numbers only, no image, no identifier; the oldest go first."""
+    """The last ``capacity`` predictions by request id: numbers only, no image and no identifier."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._results: OrderedDict[str, tuple[ServedModel, Tensor]] = OrderedDict()
 
     def remember(self, request_id: str, model: ServedModel, patch_logits: Tensor) -> None:
-        """Keep patch logits [P², C] under an id; a repeated id replaces the earlier result."""
+        """Store patch logits [P², C] under an id; a repeated id replaces the earlier result."""
         self._results[request_id] = (model, patch_logits)
         self._results.move_to_end(request_id)
         while len(self._results) > self._capacity:
@@ -26,5 +26,5 @@ class RecentResults:
         """The model and patch logits of an earlier prediction. Raises ResultNotFound."""
         result = self._results.get(request_id)
         if result is None:
-            raise ResultNotFound("no recent result has this id; send the patch logits, or predict again")
+            raise ResultNotFound("no recent result has this id; send the patch logits, or request a new prediction")
         return result

@@ -1,4 +1,4 @@
-"""Report: a prediction as objects for the PACS, beside the image in its study."""
+"""Report: a prediction as DICOM objects of the radiograph's study."""
 
 import asyncio
 
@@ -26,17 +26,17 @@ class Reporter:
     """Turns predictions into DICOM objects."""
 
     def __init__(self, limits: DecodeLimits, opacity: float) -> None:
-        """``opacity`` is that of overlays, from 0 to 1."""
+        """``opacity`` of the overlays is from 0 to 1."""
         self._limits = limits
         self._opacity = opacity
 
     async def report(
         self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None = None
     ) -> list[bytes]:
-        """The files of one kind: one for ``sr`` and ``gsps``; for ``sc`` one a finding, which may be none.
+        """The files of one kind: one for ``sr`` and ``gsps``; for ``sc`` one for each finding, which can be none.
 
-        ``data`` is the file that the prediction is of. ``finding`` asks for one column, else ``sc`` and ``gsps`` show
-        the positive ones. Raises NoSourceObject for what is no DICOM object, InvalidQuery for a finding that the
+        ``data`` is the file of the prediction. ``finding`` selects one column; without it, ``sc`` and ``gsps`` show the
+        positive ones. Raises NoSourceObject if ``data`` is not a DICOM object, InvalidQuery for a finding that the
         model cannot judge.
         """
         return await asyncio.to_thread(self._write, data, prediction, kind, finding)
@@ -60,7 +60,7 @@ class Reporter:
 
 
 def content(source: Dataset, prediction: Prediction, asked: int | None = None) -> Report:
-    """What the objects say about a prediction; patches are given for positive findings and the one asked for."""
+    """The content of the objects; positive findings and the requested one have patches."""
     manifest = prediction.model.manifest
     findings: list[ReportedFinding] = []
     for column, score in enumerate(prediction.scores):
@@ -98,14 +98,16 @@ def _layer(prediction: Prediction, column: int) -> SaliencyLayer:
 
 
 def _strongest(prediction: Prediction, column: int) -> tuple[Patch, ...]:
-    """The patches with the most evidence for a finding, strongest first; none that speaks against it."""
-    geometry, side = prediction.geometry, prediction.model.manifest.patches_per_side
-    size = geometry.size / side
+    """The patches with the most evidence for a finding, strongest first; never those with evidence against it."""
+    geometry, manifest = prediction.geometry, prediction.model.manifest
+    side, patch_size = manifest.patches_per_side, manifest.patch_size
     logits = prediction.patch_logits[:, column]
     order = logits.argsort(descending=True)[:_PATCHES_SHOWN].tolist()
     return tuple(
         Patch(
-            geometry.row + (index // side) * size, geometry.column + (index % side) * size, size, float(logits[index])
+            *geometry.to_source(index // side * patch_size, index % side * patch_size),
+            size=patch_size * geometry.scale,
+            logit=float(logits[index]),
         )
         for index in order
         if float(logits[index]) > 0

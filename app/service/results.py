@@ -1,4 +1,4 @@
-"""What the use cases answer: values without HTTP, JSON or pictures."""
+"""The results of the use cases, independent of HTTP, JSON and pictures."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ _NO_DISEASE = frozenset({NO_FINDING, "Support Devices"})
 
 @dataclass(frozen=True)
 class Score:
-    """The decision about one finding. All values are None where the weights never saw a label of it."""
+    """The decision about one finding. All values are None if the weights were never trained on it."""
 
     name: str
     status: FindingStatus
@@ -31,7 +31,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image, one pass: ``patch_logits`` [P², C] float32 are the whole evidence, ``scores`` the decisions."""
+    """The result for one image. ``patch_logits`` [P², C] float32 are the evidence, ``scores`` the decisions."""
 
     model: ServedModel
     radiograph: Radiograph
@@ -43,7 +43,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class DecisivePatches:
-    """Smallest sets for one removal rule, as row-major patch indices; ``flip`` is None where no removal flips."""
+    """Smallest sets of patches under one removal rule, as row-major indices.
+
+    ``sufficient``: these patches alone keep the decision. ``flip``: without these patches the decision changes; None if
+    no set changes it.
+    """
 
     rule: RemovalRule
     sufficient: tuple[int, ...]
@@ -55,9 +59,8 @@ class Explanation:
     """The evidence for one finding of one prediction.
 
     ``grid`` [P, P] holds the raw or scaled patch logits of the plain grid. ``saliency_map`` [S, S], in the same unit,
-    is the shift-averaged map where a smaller offset was asked for, else None. Additivity is always that of the raw
-    grid: ``grid_mean`` is its mean and ``score.logit`` the served logit. Everything but the score is None for a finding
-    without trained labels.
+    is the shift-averaged map if a smaller offset was requested, else None. ``grid_mean`` is the mean of the raw grid,
+    which equals ``score.logit``. Everything but the score is None for an untrained finding.
     """
 
     score: Score
@@ -70,9 +73,9 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Explanations:
-    """The evidence for the asked-for findings, in the order asked.
+    """The evidence for the requested findings, in the requested order.
 
-    ``stride`` tells that a map of offset 1 was interpolated between every so many patches.
+    ``stride``: the map of offset 1 is interpolated from every stride-th patch; None if it is not interpolated.
     """
 
     prediction: Prediction
@@ -84,7 +87,7 @@ class Explanations:
 
     @property
     def exact(self) -> bool:
-        """Whether what is shown is the decision itself: only the raw, unshifted grid is."""
+        """Whether the map is exactly the decision: only the raw, unshifted grid is."""
         return self.map == "raw" and self.offset == self.prediction.model.manifest.patch_size
 
 

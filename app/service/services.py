@@ -1,4 +1,4 @@
-"""Everything a front end needs, built once by the composition root and shared by HTTP and the command line."""
+"""The use cases of one process, built by the composition root, for HTTP and the command line."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -18,7 +18,7 @@ Status = Literal["starting", "ready", "draining", "failed"]
 
 @dataclass(frozen=True)
 class Services:
-    """The use cases and what they stand on."""
+    """The use cases and their dependencies."""
 
     settings: Settings
     metrics: Metrics
@@ -32,7 +32,7 @@ class Services:
 
     @property
     def status(self) -> Status:
-        """The phase, or ``failed`` where a part that should run does not."""
+        """The phase, or ``failed`` if a component that should run does not."""
         if self.lifecycle.phase is not Phase.READY:
             return self.lifecycle.phase.value
         runs = (

@@ -1,4 +1,4 @@
-"""What-if: the decisions without some patches, exactly, from patch logits alone."""
+"""What-if: the exact decisions without some patches, from patch logits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,24 +23,26 @@ class WhatIf:
     after: tuple[Score, ...]
 
 
-def question(model: ServedModel, patch_logits: Tensor, removed: Iterable[tuple[int, int]], rule: RemovalRule) -> WhatIf:
-    """Take patches away and decide again.
+def decide_without(
+    model: ServedModel, patch_logits: Tensor, removed: Iterable[tuple[int, int]], rule: RemovalRule
+) -> WhatIf:
+    """Remove patches and decide again.
 
     Args:
-        model: whose thresholds decide.
+        model: the model whose operating points apply.
         patch_logits: [P², C] of one image.
-        removed: patches as (row, column) in the grid; repeats count once.
-        rule: what a removed patch counts, see ``RemovalRule``.
+        removed: patches as (row, column) in the grid; duplicates count once.
+        rule: how a removed patch counts, see ``RemovalRule``.
 
     Raises:
-        InvalidQuery: a patch outside the grid, or nothing left under ``drop``.
+        InvalidQuery: a patch is outside the grid, or no patch remains under ``drop``.
     """
     side = round(patch_logits.shape[0] ** 0.5)
     mask = torch.zeros(side, side, dtype=torch.bool)
     cells = tuple(sorted(set(removed)))
     for row, column in cells:
         if not (0 <= row < side and 0 <= column < side):
-            raise InvalidQuery(f"patch [{row}, {column}] is outside the grid; rows and columns go from 0 to {side - 1}")
+            raise InvalidQuery(f"patch [{row}, {column}] is outside the grid; rows and columns are 0 to {side - 1}")
         mask[row, column] = True
     exact = patch_logits.double()
     try:

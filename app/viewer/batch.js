@@ -1,14 +1,14 @@
-// Many films → a table: one row each as they are read, sortable, as CSV.
+// A table of many radiographs: one row each, filled as the results arrive; sortable; saved as CSV.
 
 import { csv } from "./csv.js";
-import { save } from "./saving.js";
-import { findingName, percent, say } from "./words.js";
+import { save } from "./export.js";
+import { findingName, percent, translate } from "./texts.js";
 
 const AT_ONCE = 2;
 const THUMBNAIL = 96;
 
 export class Batch {
-  // `ask(file, path)` answers a request about a file; `open(file)` shows one; `explainError(error)` says what is wrong.
+  // `ask(file, path)` sends a file and resolves to the response; `open(file)` shows a file; `explainError(error)` returns its text.
   constructor(elements, { ask, open, explainError }) {
     Object.assign(this, { ...elements, ask, open, explainError, rows: [], findings: [], order: { column: "name", sign: 1 }, run: 0 });
   }
@@ -72,11 +72,11 @@ export class Batch {
 
   show() {
     const done = this.rows.filter((row) => row.scores || row.problem).length;
-    this.progress.textContent = say("batchprogress", { done, all: this.rows.length });
+    this.progress.textContent = translate("batchprogress", { done, all: this.rows.length });
     const table = document.createElement("table");
     const head = table.createTHead().insertRow();
     const corner = head.appendChild(document.createElement("th"));
-    corner.textContent = say("thumbnail");
+    corner.textContent = translate("thumbnail");
     for (const column of ["name", ...this.findings, "note"]) head.append(this.header(column));
     const body = table.createTBody();
     for (const row of this.sorted()) this.line(row, body.insertRow());
@@ -91,11 +91,11 @@ export class Batch {
     const isOrder = this.order.column === column;
     cell.setAttribute("aria-sort", !isOrder ? "none" : this.order.sign > 0 ? "ascending" : "descending");
     const button = document.createElement("button");
-    const text = isText ? say(column) : findingName(column);
+    const text = isText ? translate(column) : findingName(column);
     button.type = "button";
     button.dataset.column = column;
     button.textContent = text + (isOrder ? (this.order.sign > 0 ? " ▴" : " ▾") : "");
-    button.setAttribute("aria-label", say("sortby", { column: text }));
+    button.setAttribute("aria-label", translate("sortby", { column: text }));
     button.addEventListener("click", () => this.sortBy(column));
     cell.append(button);
     return cell;
@@ -122,7 +122,7 @@ export class Batch {
     }
     const note = line.insertCell();
     note.className = "text";
-    note.textContent = row.problem ?? (row.scores ? row.notes.join(", ") : say("waiting"));
+    note.textContent = row.problem ?? (row.scores ? row.notes.join(", ") : translate("waiting"));
   }
 
   saveCsv() {

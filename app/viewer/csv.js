@@ -1,4 +1,4 @@
-// Rows → CSV. A text that a spreadsheet would run as a formula is kept a text.
+// Formats rows as CSV (RFC 4180). Text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
 
 const FORMULA = /^\s*[=+\-@\t\r\n|%]/;
 

@@ -1,10 +1,10 @@
-// What the grids say. Pure arithmetic on patch logits, the same as the service's: no page, no network.
+// Arithmetic on patch logits, identical to the service's. No DOM, no requests.
 // A patch ("cell") is its place in the grid, row * side + column.
 
 export const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
 
-// The logit without some patches. `grid` is rows of patch logits, `removed` a set of cells.
-// "drop": mean over the rest, null where nothing is left; "neutral": a removed patch counts with logit 0.
+// The logit without the removed patches. `grid`: rows of patch logits; `removed`: a set of cells.
+// "drop": the mean of the remaining patches, null without any; "neutral": a removed patch counts as logit 0.
 export function remaining(grid, removed, rule) {
   let total = 0;
   let count = 0;
@@ -18,7 +18,7 @@ export function remaining(grid, removed, rule) {
   return count ? total / count : null;
 }
 
-// The share of one patch in the sum that is the decision; null where the sum is 0. Can be negative and over 1.
+// The share of one patch in the sum of all; null if the sum is 0. Can be negative and greater than 1.
 export function shareOf(grid, cell) {
   const total = grid.flat().reduce((sum, logit) => sum + logit, 0);
   return total === 0 ? null : grid.flat()[cell] / total;

@@ -1,8 +1,8 @@
-// Files that were dropped, those in folders too.
+// The files of a drop, including those in folders.
 
 export async function filesOf(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
-  const found = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile()); // gone once the event is over
+  const found = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile()); // the items are valid during the event only
   return (await Promise.all(found.map((entry) => (entry instanceof File ? [entry] : filesIn(entry))))).flat();
 }
 
@@ -18,5 +18,5 @@ async function filesIn(entry) {
   return (await Promise.all(inside.map(filesIn))).flat();
 }
 
-// What the system keeps beside the films.
-export const films = (files) => [...files].filter((file) => !file.name.startsWith(".") && file.name !== "DICOMDIR");
+// Leaves out hidden files and the directory file of a DICOM medium.
+export const radiographs = (files) => [...files].filter((file) => !file.name.startsWith(".") && file.name !== "DICOMDIR");

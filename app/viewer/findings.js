@@ -1,6 +1,6 @@
-// The list of findings: bars, thresholds, status. Rows stay; only what changes is written while patches come and go.
+// The list of findings with bars, thresholds and status. Rows are built once for a reading, then updated in place.
 
-import { findingName, percent, say } from "./words.js";
+import { findingName, percent, translate } from "./texts.js";
 
 export class FindingList {
   constructor(box, onChoose) {
@@ -44,7 +44,7 @@ export class FindingList {
       return made;
     };
     const name = part("span", "name");
-    name.textContent = findingName(item.finding) + (item.status === "validated" ? "" : ` (${say(item.status)})`);
+    name.textContent = findingName(item.finding) + (item.status === "validated" ? "" : ` (${translate(item.status)})`);
     const mark = part("span", "mark");
     const value = part("span", "value");
     const before = part("span", "before");

@@ -1,10 +1,10 @@
-// Mouse, pen and fingers on a film → what they mean. Left button or one finger: the tool. Shift or the middle button:
-// move. Right button: window. Wheel or two fingers: zoom and move.
+// Interprets mouse, pen and touch. Left button or one finger: the selected tool. Shift or middle button: pan. Right button:
+// window. Wheel or two fingers: zoom and pan.
 
-const TAP = 8; // CSS pixels a finger may slip and still tap
+const TAP = 8; // CSS pixels that a finger can move within a tap
 
 export class Gestures {
-  // `on`: tool() names the tool; cellAt(x, y); hover(x, y); press(cell), brush(cell); pan(dx, dy); zoom(factor, x, y);
+  // `on`: tool() returns the tool; cellAt(x, y); hover(x, y); press(cell), brush(cell); pan(dx, dy); zoom(factor, x, y);
   // window(dx, dy); activate().
   constructor(frame, on) {
     Object.assign(this, { frame, on, places: new Map(), drag: null });
@@ -57,7 +57,7 @@ export class Gestures {
   dragTo(at) {
     const { kind, at: from, start } = this.drag;
     if (kind === "rest") return;
-    if (this.drag.isWaiting) { // a second finger may still come
+    if (this.drag.isWaiting) { // a second finger can follow
       if (Math.hypot(at[0] - start[0], at[1] - start[1]) < TAP) return;
       this.drag.isWaiting = false;
       if (kind === "brush") this.on.press(this.on.cellAt(...start));
@@ -67,7 +67,7 @@ export class Gestures {
     this.drag.at = at;
   }
 
-  // Every patch between two places, so that a quick stroke leaves no gaps.
+  // Visits every patch between two positions, so that a fast stroke has no gaps.
   brushAlong([x0, y0], [x1, y1]) {
     const steps = Math.max(1, Math.ceil(Math.hypot(x1 - x0, y1 - y0) / 6));
     for (let step = 1; step <= steps; step += 1) {
@@ -89,6 +89,6 @@ export class Gestures {
     if (isMeant && this.drag?.isWaiting && this.drag.kind === "brush") this.on.press(this.on.cellAt(...this.drag.start));
     this.places.delete(event.pointerId);
     if (!this.places.size) this.drag = null;
-    else this.drag = { kind: "rest", at: [0, 0], start: [0, 0], isWaiting: true }; // one finger of two is still down
+    else this.drag = { kind: "rest", at: [0, 0], start: [0, 0], isWaiting: true }; // one of two fingers is still down
   }
 }

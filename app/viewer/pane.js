@@ -1,6 +1,6 @@
-// One side of the screen: a stage, the reading on it, the finding it shows.
+// One side of the screen: a viewport, its reading and the selected finding.
 
-import { Stage } from "./stage.js";
+import { Viewport } from "./viewport.js";
 import { View } from "./view.js";
 
 export class Pane {
@@ -10,26 +10,26 @@ export class Pane {
     this.frame = this.element.querySelector(".frame");
     this.caption = this.element.querySelector(".caption");
     this.progress = this.element.querySelector(".progress");
-    this.stage = new Stage(this.frame, ...this.frame.querySelectorAll("canvas"), new View());
+    this.viewport = new Viewport(this.frame, ...this.frame.querySelectorAll("canvas"), new View());
     Object.assign(this, { reading: null, finding: null, name: "", task: new AbortController() });
   }
 
   show(reading, finding, name) {
     Object.assign(this, { reading, finding, name });
     this.frame.querySelector(".drop").hidden = true;
-    this.stage.show(reading.film, reading.geometry, reading.side);
+    this.viewport.show(reading.radiograph, reading.geometry, reading.side);
   }
 
-  // Ends moving as one with the other pane.
+  // Unlinks zoom and pan from the other pane.
   ownView() {
-    this.stage.view = new View();
+    this.viewport.view = new View();
   }
 
   get item() {
     return this.reading?.item(this.finding) ?? null;
   }
 
-  // A new task in this pane ends the one before.
+  // Aborts the previous task of this pane and returns the signal of the new one.
   begin() {
     this.task.abort();
     this.task = new AbortController();

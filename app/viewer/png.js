@@ -1,4 +1,4 @@
-// A gray PNG of 16 bits → its values. The browser's own reader would round them to 8 bits.
+// Decodes a 16-bit grayscale PNG. The browser's own decoder rounds to 8 bits.
 
 const SIGNATURE = 8;
 
@@ -28,7 +28,7 @@ function readChunks(bytes, view) {
   return { width, height, packed };
 }
 
-// PNG specification, section 9: each line holds its filter, then differences to its left and upper neighbours.
+// PNG specification, section 9: each line starts with its filter type, then the differences to its neighbours.
 function unfilter(lines, width, height) {
   const stride = width * 2;
   const values = new Uint16Array(width * height);
@@ -45,7 +45,7 @@ function unfilter(lines, width, height) {
 }
 
 function undo(filter, line, above) {
-  const step = 2; // bytes of a pixel
+  const step = 2; // bytes per pixel
   if (filter === 1) {
     for (let i = step; i < line.length; i += 1) line[i] += line[i - step];
   } else if (filter === 2) {

@@ -1,14 +1,14 @@
-// A film, what the service found on it, and which patches the reader has taken away.
+// A radiograph, the result of the service, and the patches that the reader removed.
 
 import { remaining, sigmoid } from "./evidence.js";
 
 export class Reading {
-  // `limit`: the logit of the strongest colour, the same for all films of a model.
-  constructor({ file, film, result, limit }) {
-    Object.assign(this, { file, film, result, limit, removed: new Set(), history: [], maps: new Map() });
+  // `limit`: logit of the strongest colour, the same for all radiographs of a model.
+  constructor({ file, radiograph, result, limit }) {
+    Object.assign(this, { file, radiograph, result, limit, removed: new Set(), history: [], maps: new Map() });
     this.geometry = result.explanations[0].geometry;
     this.side = result.explanations.find((item) => item.grid)?.grid.rows ?? 0;
-    // In the order of the first decision: rows must not jump while patches are taken away.
+    // Ordered once, by the original probability: rows keep their place while patches are removed.
     this.items = [...result.explanations].sort((one, other) => (other.probability ?? -1) - (one.probability ?? -1));
   }
 
@@ -24,7 +24,7 @@ export class Reading {
     return this.result.explanations.find((item) => item.finding === finding) ?? null;
   }
 
-  // The probability without the removed patches; null where there is none.
+  // The probability without the removed patches, or null.
   probability(item, rule) {
     const logit = item.grid ? remaining(item.grid.patch_logits, this.removed, rule) : null;
     return logit === null ? null : sigmoid(logit);
@@ -35,7 +35,7 @@ export class Reading {
     this.removed = new Set(cells);
   }
 
-  // Begins a stroke at a patch: whether it takes away or gives back follows from what the patch was.
+  // Starts a stroke: it removes patches if its first patch was present, else it restores them.
   press(cell) {
     this.isErasing = !this.removed.has(cell);
     this.history.push(this.removed);
@@ -43,7 +43,7 @@ export class Reading {
     this.brush(cell);
   }
 
-  // Goes on with the stroke; whether anything changed.
+  // Continues the stroke. Returns whether the patch changed.
   brush(cell) {
     if (this.removed.has(cell) === this.isErasing) return false;
     if (this.isErasing) this.removed.add(cell);

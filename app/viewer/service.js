@@ -1,4 +1,4 @@
-// Calls of the service. A key, where one is asked for, stays in this tab.
+// Requests to the service. An API key is kept in this tab's session storage only.
 
 export class Unreachable extends Error {}
 
@@ -13,13 +13,13 @@ export class Refused extends Error {
 
 const KEY = "medpatchnet-key";
 const MOST_BUSY_ANSWERS = 30;
-const LONGEST_ANSWER_MS = 330_000; // over the service's own deadlines: who is silent longer is away
+const LONGEST_ANSWER_MS = 330_000; // longer than the service's own deadlines
 const FILE = { "Content-Type": "application/octet-stream" };
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 export class Service {
-  // `askKey(wasRefused)` asks the person; an empty answer gives up.
+  // `askKey(wasRefused)` prompts for a key; an empty string cancels.
   constructor(askKey) {
     this.askKey = askKey;
     this.asking = null;
@@ -29,7 +29,7 @@ export class Service {
     return this.call(path, { method: "POST", body: file, headers: FILE, signal });
   }
 
-  // The answer, or Refused, Unreachable, or the reason of `signal`.
+  // Resolves to a successful response. Throws Refused, Unreachable, or the reason of `signal`.
   async call(path, options = {}) {
     for (;;) {
       const key = sessionStorage.getItem(KEY);
@@ -41,7 +41,7 @@ export class Service {
     }
   }
 
-  // One question at a time: whoever comes meanwhile takes the answer of the first.
+  // One prompt at a time: concurrent requests share its result.
   async newKey(used) {
     if (sessionStorage.getItem(KEY) !== used) return true;
     this.asking ??= this.askKey(used !== null).finally(() => { this.asking = null; });
@@ -50,8 +50,7 @@ export class Service {
     return Boolean(given);
   }
 
-  // Does `work` until it is answered: waits for a service that is away or busy. `onWait` hears "unreachable", "busy",
-  // and null once it goes on.
+  // Repeats `work` while the service is unreachable or busy. `onWait` receives "unreachable" or "busy", and null on success.
   async persistently(work, onWait, signal) {
     for (let busy = 0; ;) {
       try {
@@ -89,7 +88,7 @@ async function refusal(answer) {
   let problem = { status: answer.status, title: answer.statusText };
   try {
     problem = { ...problem, ...(await answer.json()) };
-  } catch { /* an answer without a problem: the status has to do */ }
+  } catch { /* no problem body: the status code remains */ }
   return new Refused(problem, Number(answer.headers.get("Retry-After")) || 0);
 }
 
@@ -97,7 +96,7 @@ async function untilAlive(signal) {
   for (;;) {
     try {
       if ((await fetch("readyz")).ok) return;
-    } catch { /* still away */ }
+    } catch { /* still unreachable */ }
     await pause(1000);
     signal?.throwIfAborted();
   }

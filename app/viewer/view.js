@@ -1,4 +1,4 @@
-// Which part of a film is seen, and how large. Lengths of the frame in CSS pixels, of the film in its own pixels.
+// The transform from source pixels to CSS pixels of the frame.
 
 const SMALLEST = 0.02;
 const LARGEST = 40;
@@ -8,14 +8,14 @@ export class View {
     Object.assign(this, { scale: 1, x: 0, y: 0, isFitted: true });
   }
 
-  fit(width, height, film) {
-    const scale = Math.min(width / film.columns, height / film.rows);
+  fit(width, height, radiograph) {
+    const scale = Math.min(width / radiograph.columns, height / radiograph.rows);
     Object.assign(this, {
-      scale, x: (width - film.columns * scale) / 2, y: (height - film.rows * scale) / 2, isFitted: true,
+      scale, x: (width - radiograph.columns * scale) / 2, y: (height - radiograph.rows * scale) / 2, isFitted: true,
     });
   }
 
-  // Larger or smaller around a place of the frame, which stays where it is.
+  // Zooms around a position of the frame.
   zoom(factor, x, y) {
     const scale = Math.min(LARGEST, Math.max(SMALLEST, this.scale * factor));
     const change = scale / this.scale;
@@ -28,7 +28,7 @@ export class View {
     this.isFitted = false;
   }
 
-  toFilm(x, y) {
+  toImage(x, y) {
     return [(x - this.x) / this.scale, (y - this.y) / this.scale];
   }
 }

@@ -35,7 +35,7 @@ def table(page: Page) -> None:
     page.click("#compare")
     films = [{"name": name, "mimeType": "application/dicom", "buffer": example(name)} for name in FOLDER]
     page.set_input_files("#file", films)
-    expect(page.locator("#batch-progress")).to_have_text("3 of 3 read", timeout=ANSWER_MS)
+    expect(page.locator("#batch-progress")).to_have_text("3 of 3 analysed", timeout=ANSWER_MS)
 
 
 STATES: dict[str, Callable[[Page], None]] = {

@@ -28,7 +28,7 @@ def test_two_findings_of_one_film_with_a_linked_cursor(opened):
     opened.mouse.move(*centre(opened, 0))
     assert cursor(opened, 1) != before
     opened.mouse.click(*centre(opened, 0))
-    expect(opened.locator("#exact")).to_contain_text("removed 1 of 64")
+    expect(opened.locator("#exact")).to_contain_text("1 of 64 patches removed")
     opened.locator('.finding[data-finding="Edema"]').click()
     expect(opened.locator(".caption").nth(0)).to_contain_text("Edema")
     expect(opened.locator(".caption").nth(1)).not_to_contain_text("Edema")
@@ -70,7 +70,7 @@ def folder(tmp_path, rg1) -> Path:
 def test_a_folder_becomes_a_table(page, folder):
     page.set_input_files("#folder", folder)
     rows = page.locator("#batch tbody tr")
-    expect(page.locator("#batch-progress")).to_have_text("3 of 3 read")
+    expect(page.locator("#batch-progress")).to_have_text("3 of 3 analysed")
     expect(rows).to_have_count(3)
     expect(page.locator("#batch img")).to_have_count(2)
     expect(rows.filter(has_text="leg.dcm")).to_contain_text("not accepted")
@@ -102,7 +102,7 @@ def test_several_dropped_files_become_a_table(page, rg1):
       for (const name of [one, two]) data.items.add(new File(["no film"], name)); return data; }"""
     data = page.evaluate_handle(code, ["a.dcm", HOSTILE])
     frame(page).dispatch_event("drop", {"dataTransfer": data})
-    expect(page.locator("#batch-progress")).to_have_text("2 of 2 read")
+    expect(page.locator("#batch-progress")).to_have_text("2 of 2 analysed")
 
 
 def test_no_field_of_a_csv_is_a_formula(page):

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import centre, frame, open_film
-from tests.browser.door import Door
+from tests.browser.interruptible_proxy import InterruptibleProxy
 from tests.factories import chest_dicom, example
 
 pytestmark = pytest.mark.integration
@@ -51,9 +51,9 @@ def test_a_film_shows_its_findings_and_evidence(opened, client, rg1):
     expect(opened.locator("#exact")).to_contain_text("mean of the grid")
     mean, logit = re.findall(r"-?\d+\.\d+", opened.locator("#exact").inner_text())[:2]
     assert float(mean) == pytest.approx(float(logit), abs=1e-5)
-    assert "not looked at" in opened.locator("#warnings").inner_text()
+    assert "outside the analysed square" in opened.locator("#warnings").inner_text()
     expect(opened.locator("#notice")).to_contain_text("Research use only")
-    expect(opened.locator('.finding[data-finding="Fracture"]')).to_contain_text("not trained")
+    expect(opened.locator('.finding[data-finding="Fracture"]')).to_contain_text("untrained")
     expect(opened.locator("#about")).to_contain_text("AUROC")
 
 
@@ -69,28 +69,28 @@ def test_removed_patches_give_the_probabilities_of_whatif(opened, client, rg1, r
     after = {item["name"]: item["after"]["probability"] for item in expected}
     known = {name: probability for name, probability in after.items() if probability is not None}
     assert shown(opened) == pytest.approx(known, abs=1e-6)
-    expect(opened.locator("#exact")).to_contain_text("removed 29 of 64")
+    expect(opened.locator("#exact")).to_contain_text("29 of 64 patches removed")
     opened.click("#undo")
-    expect(opened.locator("#exact")).to_contain_text("removed 28 of 64")
+    expect(opened.locator("#exact")).to_contain_text("28 of 64 patches removed")
     opened.click("#reset")
-    expect(opened.locator("#exact")).to_contain_text("removed 0 of 64")
+    expect(opened.locator("#exact")).to_contain_text("0 of 64 patches removed")
 
 
 def test_a_click_and_a_stroke_remove_patches(opened):
     x, y = centre(opened)
     opened.mouse.click(x, y)
-    expect(opened.locator("#exact")).to_contain_text("removed 1 of 64")
+    expect(opened.locator("#exact")).to_contain_text("1 of 64 patches removed")
     opened.mouse.move(x - 120, y - 120)
     opened.mouse.down()
     opened.mouse.move(x + 120, y - 120, steps=4)
     opened.mouse.up()
-    removed = int(re.search(r"removed (\d+)", opened.locator("#exact").inner_text())[1])
+    removed = int(re.search(r"(\d+) of 64 patches removed", opened.locator("#exact").inner_text())[1])
     assert removed > 3
     expect(opened.locator("#cell")).to_contain_text(
-        re.compile(r"logits, .* % of the decision; film rows \d+–\d+, columns")
+        re.compile(r"logits, .* % of the decision; image rows \d+–\d+, columns")
     )
     opened.click("#undo")
-    expect(opened.locator("#exact")).to_contain_text("removed 1 of 64")
+    expect(opened.locator("#exact")).to_contain_text("1 of 64 patches removed")
 
 
 def test_decisive_sets_do_what_they_say(opened, client, rg1):
@@ -109,10 +109,10 @@ def test_everything_can_be_done_with_the_keyboard(opened):
     frame(opened).focus()
     for key in ("ArrowDown", "ArrowRight", "Space"):
         opened.keyboard.press(key)
-    expect(opened.locator("#exact")).to_contain_text("removed 1 of 64")
+    expect(opened.locator("#exact")).to_contain_text("1 of 64 patches removed")
     expect(opened.locator("#spoken")).to_contain_text("row 1, column 2")
     opened.keyboard.press("u")
-    expect(opened.locator("#exact")).to_contain_text("removed 0 of 64")
+    expect(opened.locator("#exact")).to_contain_text("0 of 64 patches removed")
     opened.keyboard.press("i")
     expect(opened.locator("#invert")).to_have_attribute("aria-pressed", "true")
     before = opened.locator('.finding[aria-checked="true"]').get_attribute("data-finding")
@@ -182,13 +182,13 @@ def test_a_dicom_film_has_reports_to_save(opened):
 
 
 def test_an_unreachable_service_is_said_and_waited_for(new_page, service, rg1):
-    with Door(service.url) as door:
-        door.open()
-        page = new_page(door.url)
-        door.close()
+    with InterruptibleProxy(service.url) as proxy:
+        proxy.open()
+        page = new_page(proxy.url)
+        proxy.close()
         page.set_input_files("#file", {"name": "a.dcm", "mimeType": "application/dicom", "buffer": rg1})
-        expect(page.locator("#problem")).to_contain_text("cannot be reached")
-        door.open()
+        expect(page.locator("#problem")).to_contain_text("Service unreachable")
+        proxy.open()
         expect(page.locator(".finding")).to_have_count(14)
         expect(page.locator("#problem")).to_be_empty()
 

@@ -1,4 +1,4 @@
-"""A real Orthanc with its DICOMweb plugin: the archive that the tests store into, fetch from, and kill."""
+"""A real Orthanc with its DICOMweb plugin: the archive that tests write, read and kill."""
 
 import json
 import signal
@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email import message_from_bytes
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -21,7 +22,7 @@ ATTEMPTS = 3
 
 @dataclass
 class Orthanc:
-    """An Orthanc process over a folder. After ``kill`` or ``stop``, ``start`` goes on with the same storage and ports.
+    """An Orthanc process on a folder. After ``kill`` or ``stop``, ``start`` continues with the same storage and ports.
 
     ``options`` are further entries of its configuration, such as ``DicomModalities``; ``users`` have passwords.
     """
@@ -52,7 +53,7 @@ class Orthanc:
         return httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, auth=credentials)
 
     def start(self) -> None:
-        """Start, and wait until it answers; the first start takes free ports, and others where those were snatched."""
+        """Start, and wait until it responds. The first start selects free ports, and others if those are taken."""
         chosen = bool(self.http_port)
         for _ in range(ATTEMPTS):
             if not chosen:
@@ -64,19 +65,19 @@ class Orthanc:
         pytest.fail(f"Orthanc did not become ready:\n{self.log[-4000:]}")
 
     def kill(self) -> None:
-        """SIGKILL: what it had not written is lost."""
+        """SIGKILL: unwritten data is lost."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
     def instances(self) -> list[str]:
-        """Orthanc's own ids of all stored instances."""
+        """Orthanc ids of all stored instances."""
         with self.client() as client:
             return client.get("/instances").raise_for_status().json()
 
     def file(self, sop_instance_uid: str) -> bytes:
-        """The stored file of one instance, as it lies in the archive."""
+        """The stored file of one instance."""
         with self.client() as client:
             (found,) = client.post("/tools/lookup", content=sop_instance_uid).raise_for_status().json()
             return client.get(f"/instances/{found['ID']}/file").raise_for_status().content
@@ -127,8 +128,30 @@ class Orthanc:
         self.process = None
 
 
+def stow(archive: Orthanc, files: list[bytes]) -> httpx.Response:
+    """Store files by STOW-RS (PS3.18 section 10.5)."""
+    boundary = "a-boundary-of-the-tests"
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    body = b"".join(head + content + b"\r\n" for content in files) + f"--{boundary}--\r\n".encode()
+    media_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
+    headers = {"Content-Type": media_type, "Accept": "application/dicom+json"}
+    with archive.client() as client:
+        return client.post("/dicom-web/studies", content=body, headers=headers)
+
+
+def wado(archive: Orthanc, dataset) -> bytes:
+    """Fetch one instance by WADO-RS (PS3.18 section 10.4)."""
+    path = f"studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
+    headers = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+    with archive.client() as client:
+        answer = client.get(f"/dicom-web/{path}", headers=headers).raise_for_status()
+    message = message_from_bytes(f"Content-Type: {answer.headers['content-type']}\r\n\r\n".encode() + answer.content)
+    (part,) = message.get_payload()
+    return part.get_payload(decode=True)
+
+
 def free_ports(count: int) -> list[int]:
-    """Free loopback ports; nothing holds them until they are used."""
+    """Loopback ports that are free now; they are not reserved."""
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [probe.getsockname()[1] for probe in probes]
     for probe in probes:
@@ -138,7 +161,7 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture
 def start_orthanc(tmp_path_factory) -> Iterator[Callable[..., Orthanc]]:
-    """Start an Orthanc of its own; keyword arguments are those of the class ``Orthanc``, without the folder."""
+    """Start a new Orthanc; keyword arguments are those of the class ``Orthanc``, without the folder."""
     installed("Orthanc")
     if not PLUGIN.exists():
         lacking(str(PLUGIN))

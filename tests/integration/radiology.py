@@ -1,4 +1,4 @@
-"""The service in a radiology network of its own: an Orthanc beside it, a listener, tools that send."""
+"""A service connected to an Orthanc: configuration, radiographs to send, and senders."""
 
 import subprocess
 import warnings
@@ -13,11 +13,11 @@ from tests.integration.orthanc import Orthanc, free_ports
 from tests.programs import installed
 
 WEB_SENDER, DIMSE_SENDER = "MODALITY", "OLDMODALITY"
-"""Calling AE titles whose results go to the archive by STOW-RS and by C-STORE."""
+"""Calling AE titles; their results go to the archive by STOW-RS and by C-STORE."""
 
 
 def write_config(folder: Path, archive: Orthanc, outputs=("sr", "sc", "gsps"), **listener: object) -> Path:
-    """A configuration with a listener, and the archive as ``archive`` (DICOMweb) and ``store`` (DIMSE)."""
+    """A configuration with a listener, and with the archive as ``archive`` (DICOMweb) and ``store`` (DIMSE)."""
     nodes = {
         "archive": {"protocol": "dicomweb", "url": archive.dicomweb, "timeout_s": 20},
         "store": {
@@ -35,8 +35,8 @@ def write_config(folder: Path, archive: Orthanc, outputs=("sr", "sc", "gsps"), *
     return path
 
 
-def network_settings(folder: Path, config: Path, **settings: object) -> dict[str, object]:
-    """Settings of a service in that network, whose pauses are short."""
+def pacs_settings(folder: Path, config: Path, **settings: object) -> dict[str, object]:
+    """Settings of a service with that configuration and short retry delays."""
     database = f"sqlite:///{folder}/pacs.sqlite"
     return {"pacs_file": config, "database_url": database, "retry_longest_s": 2, "spool_reserve_bytes": 0, **settings}
 
@@ -46,12 +46,12 @@ def free_port() -> int:
 
 
 def new_study() -> str:
-    """A UID that nothing else has."""
+    """A new Study Instance UID."""
     return str(uid.generate_uid(entropy_srcs=None))
 
 
-def film_as(rg1: bytes, study: str, number: int) -> bytes:
-    """The film as an instance of another study; its pixels are the same."""
+def radiograph_as(rg1: bytes, study: str, number: int) -> bytes:
+    """The radiograph as an instance of another study, with the same pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = dcmread(BytesIO(rg1))
@@ -63,7 +63,7 @@ def film_as(rg1: bytes, study: str, number: int) -> bytes:
 
 
 def storescu(port: int, *files: Path, called="MEDPATCHNET", calling=WEB_SENDER, options=()):
-    """Send files with dcmtk; in the transfer syntax they have."""
+    """Send files with dcmtk in their own transfer syntax."""
     command = [
         installed("storescu"),
         "-aet",
@@ -81,7 +81,7 @@ def storescu(port: int, *files: Path, called="MEDPATCHNET", calling=WEB_SENDER, 
 
 
 def store(port: int, films, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout=60.0) -> list[int | None]:
-    """Send films by pynetdicom over one association; the status of each, None where there was no answer."""
+    """Send radiographs with pynetdicom over one association; returns each status, None without a response."""
     entity = ApplicationEntity(calling)
     entity.dimse_timeout = entity.network_timeout = timeout
     entity.acse_timeout = 20
@@ -94,7 +94,7 @@ def store(port: int, films, *, called="MEDPATCHNET", calling=WEB_SENDER, timeout
         for content in films:
             try:
                 statuses.append(association.send_c_store(dcmread(BytesIO(content))).get("Status"))
-            except RuntimeError:  # the association is gone
+            except RuntimeError:  # the association ended
                 statuses.append(None)
     if association.is_established:
         association.release()

@@ -1,4 +1,4 @@
-"""The shipped configuration in a real Orthanc: films go to the service, results do not, and none is lost."""
+"""The shipped configuration in a real Orthanc: it forwards radiographs, not results, and loses none."""
 
 import json
 import subprocess
@@ -10,8 +10,7 @@ import pytest
 from pydicom import dcmread
 
 from tests.factories import chest_dicom
-from tests.integration.orthanc import free_ports
-from tests.integration.test_archive import stow
+from tests.integration.orthanc import free_ports, stow
 from tests.programs import installed
 from tests.waiting import eventually
 
@@ -23,7 +22,7 @@ SECONDARY_CAPTURE, PRESENTATION_STATE = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10
 
 
 class Receiver:
-    """DCMTK's storescp in the place of the service."""
+    """DCMTK's storescp in place of the service."""
 
     def __init__(self, program: str, folder: Path, port: int) -> None:
         self.command = [program, "--aetitle", "MEDPATCHNET", "--output-directory", str(folder), "+xa", str(port)]
@@ -53,42 +52,42 @@ def receiver(tmp_path) -> Iterator[Receiver]:
 
 @pytest.fixture
 def shipped(start_orthanc, receiver):
-    """Orthanc with the committed files; only what belongs to the container is another."""
+    """Orthanc with the shipped files; only the entries of the container are replaced."""
     options = json.loads((DEPLOY / "orthanc.json").read_text())
     options = {name: value for name, value in options.items() if name not in OF_THE_CONTAINER}
     options["DicomModalities"]["medpatchnet"] |= {"Host": "127.0.0.1", "Port": int(receiver.command[-1])}
     options |= {
         "LuaScripts": [str(DEPLOY / Path(script).name) for script in options["LuaScripts"]],
         "RemoteAccessAllowed": False,
-        "ExecuteLuaEnabled": True,  # so that a test need not wait for the heart to beat
+        "ExecuteLuaEnabled": True,  # tests do not wait for the heartbeat
     }
     return start_orthanc(options=options, users={"medpatchnet": "secret"})
 
 
-def film(number: int, **attributes: object) -> bytes:
+def radiograph(number: int, **attributes: object) -> bytes:
     return chest_dicom(SOPInstanceUID=f"1.2.3.{number}", **attributes)
 
 
-def test_films_are_sent_on_and_results_are_not(shipped, receiver):
+def test_radiographs_are_forwarded_and_results_are_not(shipped, receiver):
     receiver.start()
-    results = [film(2, SOPClassUID=SECONDARY_CAPTURE), film(3, SOPClassUID=PRESENTATION_STATE)]
-    assert stow(shipped, [*results, film(1), film(4)]).status_code == 200
+    results = [radiograph(2, SOPClassUID=SECONDARY_CAPTURE), radiograph(3, SOPClassUID=PRESENTATION_STATE)]
+    assert stow(shipped, [*results, radiograph(1), radiograph(4)]).status_code == 200
     eventually(lambda: receiver.received() == {"1.2.3.1", "1.2.3.4"}, timeout_s=60)
     with shipped.client() as client:
         jobs = client.get("/jobs?expand").json()
     assert len([job for job in jobs if job["Type"] == "DicomModalityStore"]) == 2
 
 
-def test_what_could_not_be_sent_is_sent_again(shipped, receiver):
-    assert stow(shipped, [film(1)]).status_code == 200
+def test_a_failed_transfer_is_repeated(shipped, receiver):
+    assert stow(shipped, [radiograph(1)]).status_code == 200
     with shipped.client() as client:
         eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Failure"], timeout_s=60)
         receiver.start()
 
-        def arrives_after_a_beat() -> bool:
+        def arrives_after_a_heartbeat() -> bool:
             client.post("/tools/execute-script", content="OnHeartBeat()").raise_for_status()
             sleep(0.5)
             return receiver.received() == {"1.2.3.1"}
 
-        eventually(arrives_after_a_beat, timeout_s=60)
+        eventually(arrives_after_a_heartbeat, timeout_s=60)
         eventually(lambda: [job["State"] for job in client.get("/jobs?expand").json()] == ["Success"], timeout_s=60)

@@ -166,7 +166,7 @@ def test_occlusion_and_gradients_find_what_a_network_reads(image):
         assert 96 <= column * scale < 128
 
 
-def test_floors_do_not_depend_on_the_order_of_films(image):
+def test_trivial_baselines_do_not_depend_on_the_order_of_films(image):
     other = image.flip(2)
     first, second = TrivialBaselines().maps(image, COLUMNS), TrivialBaselines().maps(other, COLUMNS)
     assert not np.array_equal(first["random"], second["random"])

@@ -103,7 +103,7 @@ def test_a_cut_end_and_a_rewritten_log_show_against_an_anchor(path):
     whole = path.read_bytes()
     path.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
     assert verify(path).lines == 3
-    with pytest.raises(ConfigurationError, match="cut off"):
+    with pytest.raises(ConfigurationError, match="truncated"):
         verify(path, [anchor])
     path.unlink()
     write(path, 6, first=1)

@@ -11,14 +11,14 @@ from training.saliency_methods import Maps
 
 @dataclass(frozen=True)
 class PrototypeEvidence:
-    """Where the prototypes are that speak for a finding, as strongly as the decision weighs them."""
+    """Prototype activations of a finding, weighted as in the decision."""
 
     network: PrototypeNetwork
     name: str
 
     @property
     def names(self) -> tuple[str, ...]:
-        """One method, named for the network."""
+        """One method, with the name of the model."""
         return (self.name,)
 
     def maps(self, image: Tensor, findings: Sequence[int]) -> dict[str, Maps]:

@@ -1,4 +1,4 @@
-"""Baselines on the trunk of an image-level model, fitted to training films once and then kept."""
+"""Baselines on the trunk of an image-level model, fitted to training radiographs once and cached."""
 
 import zlib
 from pathlib import Path
@@ -10,7 +10,7 @@ from app.patchnet.findings import FINDING_NAMES
 from training.baselines.fitting import film_features
 from training.baselines.pipnet import PIPNet
 from training.baselines.protopnet import ProtoPNet
-from training.baselines.prototypes import PrototypeNetwork, Trunk, learnt
+from training.baselines.prototypes import PrototypeNetwork, Trunk, learned
 from training.data.datasets import FilmDataset, Films, read_films
 from training.files import save_atomically
 
@@ -21,7 +21,7 @@ _SEED = 0
 
 
 def randomized(name: str, image: Artifact) -> PrototypeNetwork:
-    """A baseline as it is before it sees a film: random prototypes on the trunk of an image-level model."""
+    """A baseline before training: random prototypes on the trunk of an image-level model."""
     torch.manual_seed(_SEED)
     trunk = Trunk(image.network)
     features = trunk(torch.zeros(1, 1, trunk.image_size, trunk.image_size)).shape[1]
@@ -29,7 +29,7 @@ def randomized(name: str, image: Artifact) -> PrototypeNetwork:
 
 
 def fitted(image: Artifact, csv_file: Path, work: Path) -> dict[str, PrototypeNetwork]:
-    """All baselines, fitted to the films of a CSV file (3,000 of them at most); what ``work`` has is not done again."""
+    """All baselines, fitted to at most 3,000 radiographs of a CSV file; weights in ``work`` are not fitted again."""
     work.mkdir(parents=True, exist_ok=True)
     films = _some(read_films(csv_file))
     paths = {name: work / f"{name}-{key(image, csv_file)}.pt" for name in BASELINES}
@@ -39,7 +39,7 @@ def fitted(image: Artifact, csv_file: Path, work: Path) -> dict[str, PrototypeNe
         straight, mirrored = film_features(Trunk(image.network), FilmDataset(films, image.manifest.image_size))
         for name in missing:
             networks[name].fit(straight, mirrored, films.labels, _SEED)
-            save_atomically(learnt(networks[name]), paths[name])
+            save_atomically(learned(networks[name]), paths[name])
     for name, network in networks.items():
         network.load_state_dict(torch.load(paths[name], map_location="cpu", weights_only=True), strict=False)
         network.eval().requires_grad_(False)
@@ -47,7 +47,7 @@ def fitted(image: Artifact, csv_file: Path, work: Path) -> dict[str, PrototypeNe
 
 
 def key(image: Artifact, csv_file: Path) -> str:
-    """What a baseline's weights depend on, as a short text for names of files."""
+    """Identifies, in file names, the model and the data that a baseline's weights depend on."""
     return f"{image.manifest.weights_sha256[:12]}-{zlib.crc32(csv_file.read_bytes()):08x}"
 
 

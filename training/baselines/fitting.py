@@ -1,4 +1,4 @@
-"""Fitting on features that were computed once: batches, the masked loss, the trunk's features of films."""
+"""Fitting on precomputed features: features of the trunk, batches, masked loss."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,7 +15,7 @@ _BATCH_FILMS = 32
 
 
 def film_features(trunk: Trunk, films: FilmDataset) -> tuple[Tensor, Tensor]:
-    """Features of films, and of their mirror images turned back: [N, F, h, w] half precision each."""
+    """Features of radiographs, and of their mirror images mirrored back: [N, F, h, w] half precision each."""
     straight: list[Tensor] = []
     mirrored: list[Tensor] = []
     for images, _ in tqdm(DataLoader(films, batch_size=8), "features", unit="batch", leave=False):
@@ -35,7 +35,7 @@ def masked_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def descend(
     groups: list[dict[str, object]], loss: Callable[[Tensor], Tensor], films: int, epochs: int, seed: int, name: str
 ) -> None:
-    """Minimise a loss of film numbers [B] with Adam and a cosine rate over mini-batches."""
+    """Minimise a loss of indices [B] with Adam and a cosine schedule over mini-batches."""
     optimizer = torch.optim.Adam(groups)
     steps = epochs * -(-films // _BATCH_FILMS)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -47,7 +47,7 @@ def descend(
 
 
 def start_at_frequencies(head: nn.Linear, labels: Tensor, expected: Tensor) -> None:
-    """Set the bias, in place, so that a film with ``expected`` [C] evidence is decided as often as in ``labels``."""
+    """Set the bias, in place, so that ``expected`` [C] evidence gives the frequencies of ``labels``."""
     frequency = labels.nanmean(dim=0).nan_to_num(0.5).clamp(0.01, 0.99)
     with torch.no_grad():
         head.bias.copy_(frequency.logit() - expected)

@@ -1,7 +1,7 @@
 """PIPNet (Nauta et al., "PIP-Net: Patch-Based Intuitive Prototypes", CVPR 2023) for several findings at once.
 
-What differs from the original: the two views of a film are its features and those of its mirror image; the softmax of
-classes became a sigmoid of each finding with a bias, without which non-negative weights could call nothing negative.
+Differences from the original: the two views of a radiograph are its features and those of its mirror image; a sigmoid
+for each finding replaces the softmax, with a bias, because non-negative weights alone cannot give a negative decision.
 """
 
 import torch
@@ -17,7 +17,7 @@ _EPSILON = 1e-7
 
 
 class PIPNet(PrototypeNetwork):
-    """Every place is shared out among the prototypes; a finding is what has enough of its prototypes somewhere."""
+    """A softmax over prototypes at every location; a finding needs enough of its prototypes at any location."""
 
     def __init__(self, trunk: Trunk, features: int, findings: int, prototypes: int = 256) -> None:
         super().__init__(trunk, prototypes, findings)
@@ -26,11 +26,11 @@ class PIPNet(PrototypeNetwork):
             self.head.weight.copy_(torch.rand(findings, prototypes) * 0.1)
 
     def activations(self, features: Tensor) -> Tensor:
-        """See ``PrototypeNetwork``; the prototypes of a place add up to 1."""
+        """See ``PrototypeNetwork``; the activations of a location add up to 1."""
         return self.share(features).softmax(dim=1)
 
     def fit(self, features: Tensor, mirrored: Tensor, labels: Tensor, seed: int = 0) -> None:
-        """See ``PrototypeNetwork``: prototypes that agree on both views first, then the decision with them."""
+        """See ``PrototypeNetwork``: first prototypes that agree on both views, then the decision with them."""
 
         def views(batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             one, other = self.activations(features[batch].float()), self.activations(mirrored[batch].float())

@@ -1,8 +1,8 @@
 """ProtoPNet (Chen et al., "This Looks Like That", NeurIPS 2019) for several findings at once.
 
-What differs from the original, which sorts images into one class each: the cost of clusters counts the findings a film
-has, the cost of separation those it lacks; a finding's prototypes are wired to that finding alone until the last step,
-since findings come together; the decision has a bias.
+Differences from the original, where every image has one class: the cluster cost counts the findings of a radiograph,
+the separation cost the others; a finding's prototypes are connected to that finding alone until the last step, because
+findings occur together; the decision has a bias.
 """
 
 import torch
@@ -20,7 +20,7 @@ _CHUNK = 64
 
 
 class ProtoPNet(PrototypeNetwork):
-    """Prototypes are points in the space of features; each ends as a place of a training film."""
+    """Prototypes are points in feature space; each is finally projected onto a location of a training radiograph."""
 
     def __init__(self, trunk: Trunk, features: int, findings: int, per_finding: int = 10) -> None:
         super().__init__(trunk, findings * per_finding, findings)
@@ -34,7 +34,7 @@ class ProtoPNet(PrototypeNetwork):
             self.head.weight.copy_(self.own / per_finding)
 
     def distances(self, features: Tensor) -> Tensor:
-        """Squared distances of all places to all prototypes: [B, F, h, w] → [B, M, h, w]."""
+        """Squared distances of all locations to all prototypes: [B, F, h, w] → [B, M, h, w]."""
         points = self.reduce(features)  # [B, D, h, w]
         cross = torch.einsum("bdhw,md->bmhw", points, self.prototypes)
         squares = points.square().sum(dim=1, keepdim=True) + self.prototypes.square().sum(dim=1)[:, None, None]
@@ -45,7 +45,7 @@ class ProtoPNet(PrototypeNetwork):
         return _similarity(self.distances(features))
 
     def fit(self, features: Tensor, mirrored: Tensor, labels: Tensor, seed: int = 0) -> None:
-        """See ``PrototypeNetwork``: prototypes, their projection onto places of films, then the decision alone."""
+        """See ``PrototypeNetwork``: prototypes, their projection onto training radiographs, then the decision alone."""
         with torch.no_grad():
             pooled = torch.cat([_pooled(self, part) for part in features.split(_CHUNK)])
         start_at_frequencies(self.head, labels, self.head(pooled).mean(dim=0) - self.head.bias)
@@ -80,7 +80,7 @@ class ProtoPNet(PrototypeNetwork):
 
     @torch.no_grad()
     def project(self, features: Tensor, labels: Tensor) -> None:
-        """Make every prototype the nearest place of a film that has its finding; where no film has, leave it."""
+        """Project each prototype onto the nearest location of a radiograph with its finding; without one, keep it."""
         least = torch.full((len(self.prototypes),), float("inf"))
         nearest = self.prototypes.detach().clone()
         finding = self.own.argmax(dim=0)  # [M]

@@ -1,4 +1,4 @@
-"""What ProtoPNet and PIPNet share: a trunk that sees the whole film, prototypes over its places, a linear decision."""
+"""Base of ProtoPNet and PIPNet: an image-level trunk, prototypes over its locations, a linear decision."""
 
 from abc import ABC, abstractmethod
 
@@ -10,7 +10,7 @@ from training.saliency_methods import last_spatial_layer
 
 
 class Trunk(nn.Module):
-    """The features of an image-level network before they are averaged; its weights stay as they are."""
+    """The features of an image-level model before global pooling; its weights are frozen."""
 
     def __init__(self, network: PatchNet) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class Trunk(nn.Module):
         return seen[0]
 
     def train(self, mode: bool = True) -> "Trunk":
-        """The trunk always stays as it serves: its batch norms do not move."""
+        """The trunk always stays in evaluation mode, so its batch norms do not change."""
         return super().train(False) if mode else super().train(mode)
 
 
 class PrototypeNetwork(nn.Module, ABC):
-    """A decision by how much of each prototype is found anywhere: logits = W · max over places of activations + b."""
+    """A linear decision on prototype activations: logits = W · max over locations of activations + b."""
 
     def __init__(self, trunk: Trunk, prototypes: int, findings: int) -> None:
         super().__init__()
@@ -50,13 +50,13 @@ class PrototypeNetwork(nn.Module, ABC):
 
     @abstractmethod
     def activations(self, features: Tensor) -> Tensor:
-        """How much each place looks like each prototype: [B, F, h, w] → [B, M, h, w], not negative."""
+        """Similarity of each location to each prototype: [B, F, h, w] → [B, M, h, w], not negative."""
 
     @abstractmethod
     def fit(self, features: Tensor, mirrored: Tensor, labels: Tensor, seed: int = 0) -> None:
-        """Learn in place from films.
+        """Fit in place.
 
-        ``features`` [N, F, h, w] are the trunk's, ``mirrored`` those of the mirror images, turned back; ``labels``
+        ``features`` [N, F, h, w] are the trunk's, ``mirrored`` those of the mirror images, mirrored back; ``labels``
         [N, C] are NaN where unknown.
         """
 
@@ -70,11 +70,11 @@ class PrototypeNetwork(nn.Module, ABC):
 
     @torch.inference_mode()
     def evidence(self, image: Tensor) -> Tensor:
-        """Activations weighted as the decision weighs them: [1, S, S] → [C, h, w]."""
+        """Activations weighted as in the decision: [1, S, S] → [C, h, w]."""
         activations = self.activations(self.trunk(image[None]))[0]
         return torch.einsum("cm,mhw->chw", self.head.weight, activations)
 
 
-def learnt(network: PrototypeNetwork) -> dict[str, Tensor]:
-    """The weights beside the trunk's, which are kept elsewhere."""
+def learned(network: PrototypeNetwork) -> dict[str, Tensor]:
+    """The weights without the trunk's."""
     return {name: value for name, value in network.state_dict().items() if not name.startswith("trunk.")}

@@ -1,4 +1,4 @@
-"""What radiologists marked on films: boxes in CSV files, and CheXlocalize's JSON of masks, in and out."""
+"""Radiologists' annotations: boxes in CSV files, and reading and writing of CheXlocalize's JSON of masks."""
 
 import csv
 import json
@@ -24,14 +24,14 @@ _BOX_RASTER = 512
 
 @dataclass(frozen=True)
 class Annotations:
-    """Masks by film and finding. A film without a mask of a finding is only then free of it where its label says so."""
+    """Masks by radiograph and finding. Without a mask, only the label decides whether a radiograph lacks a finding."""
 
     masks: Mapping[tuple[str, str], Encoded]
     complete: bool
-    """Whether every film with a finding has its mask; then a film without one is free of the finding."""
+    """Whether every radiograph with a finding has its mask; then one without a mask lacks the finding."""
 
     def mask(self, film: str, finding: str) -> Mask | None:
-        """[H, W] of the film, or None where nothing was marked."""
+        """[H, W], or None without an annotation."""
         encoded = self.masks.get((film, finding))
         if encoded is None:
             return None
@@ -39,7 +39,7 @@ class Annotations:
         return mask if mask.any() else None
 
     def findings(self) -> list[str]:
-        """The findings that were marked anywhere, in label order."""
+        """The findings with any annotation, in label order."""
         marked = {finding for film, finding in self.masks if self.mask(film, finding) is not None}
         return [name for name in FINDING_NAMES if name in marked]
 
@@ -54,7 +54,7 @@ def read_annotations(path: Path) -> Annotations:
 
 
 def film_keys(films: Films, csv_file: Path, annotations: Annotations) -> list[str]:
-    """The name under which each film is annotated: its path in the CSV, or CheXlocalize's name made of the path."""
+    """The key of each radiograph in the annotations: its path in the CSV, or CheXlocalize's name of it."""
     known = {film for film, _ in annotations.masks}
     relative = [path.relative_to(csv_file.parent).as_posix() for path in films.paths]
     return [path if path in known else chexlocalize_name(path) for path in relative]
@@ -66,7 +66,7 @@ def chexlocalize_name(path: str) -> str:
 
 
 def read_boxes(path: Path) -> Annotations:
-    """A CSV with Path, Finding, x, y, width, height, as fractions of the square film; several boxes make one mask."""
+    """A CSV with Path, Finding, x, y, width, height, as fractions of the square image; several boxes make one mask."""
     boxes: dict[tuple[str, str], list[Box]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -83,7 +83,7 @@ def read_boxes(path: Path) -> Annotations:
 
 
 def box_mask(boxes: Iterable[Box], shape: tuple[int, int]) -> Mask:
-    """The pixels whose centres lie in one of the boxes (x, y, width, height, as fractions): [H, W]."""
+    """The pixels whose centres are in one of the boxes (x, y, width, height, as fractions): [H, W]."""
     rows = (np.arange(shape[0]) + 0.5) / shape[0]
     columns = (np.arange(shape[1]) + 0.5) / shape[1]
     mask = np.zeros(shape, dtype=bool)
@@ -93,7 +93,7 @@ def box_mask(boxes: Iterable[Box], shape: tuple[int, int]) -> Mask:
 
 
 def read_chexlocalize(path: Path) -> Annotations:
-    """CheXlocalize's ``{film: {finding: {"size": [H, W], "counts": "…"}}}``; its names of findings are understood."""
+    """CheXlocalize's ``{film: {finding: {"size": [H, W], "counts": "…"}}}``, with its names of findings."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         masks = {
@@ -109,7 +109,7 @@ def read_chexlocalize(path: Path) -> Annotations:
 
 
 def write_chexlocalize(masks: Mapping[tuple[str, str], Mask], path: Path) -> None:
-    """Write masks by film and finding as CheXlocalize's evaluation reads them."""
+    """Write masks by radiograph and finding in the format of CheXlocalize's evaluation."""
     content: dict[str, dict[str, Encoded]] = {}
     for (film, finding), mask in masks.items():
         content.setdefault(film, {})[finding] = encode(mask)
@@ -117,7 +117,7 @@ def write_chexlocalize(masks: Mapping[tuple[str, str], Mask], path: Path) -> Non
 
 
 def encode(mask: Mask) -> Encoded:
-    """A mask as run lengths in COCO's form."""
+    """A mask as COCO run lengths."""
     encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
     counts: bytes = encoded["counts"]  # pyright: ignore[reportAssignmentType] - the stub says str
     return {"size": list(encoded["size"]), "counts": counts.decode("ascii")}

@@ -1,4 +1,4 @@
-"""Two networks and all methods side by side on one data set: classification, localisation, faithfulness."""
+"""Comparison of models and saliency methods on one data set: classification, localisation, faithfulness."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass
@@ -38,7 +38,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All figures of a report. ``contests``: between the maps as they are made, and between the smoothed ones."""
+    """All figures of a report. ``contests`` has one entry for the original maps and one for the smoothed maps."""
 
     classification: dict[str, Evaluation]
     localization: dict[str, Localization]
@@ -54,9 +54,9 @@ class Comparison:
 
 
 def compare(setting: Setting) -> Comparison:
-    """Measure everything; what an interrupted call left in ``work`` is not measured again.
+    """Measure everything; results that an interrupted call left in ``work`` are reused.
 
-    Raises ConfigurationError where no film of a split is annotated.
+    Raises ConfigurationError where no radiograph of a split is annotated.
     """
     valid, test = setting.valid.annotated(), setting.test.annotated()
     labels = test.films.labels.double().numpy()
@@ -77,7 +77,7 @@ def compare(setting: Setting) -> Comparison:
 
 
 def export_method(setting: Setting, comparison: Comparison, name: str, out: Path) -> None:
-    """Write one method's maps and segmentations of the test films, see ``write_predicted``.
+    """Write one method's maps and segmentations of the test radiographs, see ``write_predicted``.
 
     Raises ConfigurationError, listing the methods, for an unknown one.
     """
@@ -118,7 +118,7 @@ def _localization(
 def _contests(
     localization: dict[str, Localization], hits: dict[str, Array], resamples: int
 ) -> Iterator[tuple[str, Contest]]:
-    """Ratios of the best of either kind, on the same resamples of the same films."""
+    """Ratios of the best patch map and the best post-hoc map, on the same bootstrap resamples."""
 
     def rate(name: str) -> float:
         return localization[name].hit_rate["mean"].value
@@ -136,7 +136,7 @@ def _contests(
 
 
 def _shortcuts(setting: Setting) -> Iterator[tuple[str, shortcut.Shortcut]]:
-    """Half of the validation films teach the marker, the other half show whether it was learnt and is shown."""
+    """One half of the validation radiographs trains the marker, the other half measures it."""
     films = read_films(setting.valid.films)
     for network, artifact in (("patch", setting.patch), ("image", setting.image)):
         size, half = artifact.manifest.image_size, len(films) // 2

@@ -1,4 +1,4 @@
-"""Networks for many forward passes on a CPU: the same answers through OpenVINO, in about half of the time."""
+"""Models compiled with OpenVINO for many forward passes on a CPU: the same logits in about half the time."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from app.patchnet.openvino import convert, core
 
 
 def compiled(network: PatchNet) -> PatchNet:
-    """A network whose backbone runs in OpenVINO, in float32; it has no parameters and no gradients."""
+    """A model whose backbone runs in OpenVINO, in float32, without parameters and gradients."""
     return PatchNet(_Compiled(network.backbone, network.patch_size), network.image_size, network.patch_size).eval()
 
 

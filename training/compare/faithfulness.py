@@ -1,7 +1,7 @@
-"""Does a map tell what the network goes by? Measured on the network itself, without any radiologist.
+"""Faithfulness of a map to the model that it explains, measured without annotations.
 
-All figures are of one network and one map [S, S] for one finding; a cell is a square of the image that is blackened or
-kept as a whole, so that maps of any resolution are treated alike.
+All figures are of one model and one map [S, S] for one finding. A cell is a square of the image that is blackened or
+kept as a whole, so that the resolution of a map does not matter.
 """
 
 from dataclasses import dataclass
@@ -25,30 +25,30 @@ _SHIFTS = (1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Curves:
-    """Logits while the cells go (``deletion``) or come (``insertion``), strongest evidence first: [STEPS + 1] each."""
+    """Logits under removal (``deletion``) and addition (``insertion``) of cells, strongest first: [STEPS + 1] each."""
 
     deletion: Array
     insertion: Array
 
     @property
     def gain(self) -> float:
-        """Mean distance of the curves, in logits: how much sooner insertion rises than deletion falls short."""
+        """Mean difference between insertion and deletion curve, in logits."""
         return float(np.trapezoid(self.insertion - self.deletion, dx=1 / STEPS))
 
     @property
     def sufficiency(self) -> float:
-        """Logit of the strongest quarter alone, less that of the black image."""
+        """Logit of the strongest quarter alone, minus that of the black image."""
         return float(self.insertion[STEPS // 4] - self.insertion[0])
 
     @property
     def necessity(self) -> float:
-        """By how much the logit falls without the strongest quarter."""
+        """Fall of the logit without the strongest quarter."""
         return float(self.deletion[0] - self.deletion[STEPS // 4])
 
 
 @torch.inference_mode()
 def curves(network: Network, image: Tensor, saliency_map: Map, column: int) -> Curves:
-    """Blacken cells of an image [1, S, S] in the order of their mean evidence, and the other way round."""
+    """Blacken cells of an image [1, S, S] in the order of their mean evidence, and add them in the same order."""
     ranks = _ranks(saliency_map, network.image_size)
     cells = len(ranks) ** 2
     gone = [ranks < step * cells / STEPS for step in range(STEPS + 1)]
@@ -70,7 +70,7 @@ def _ranks(saliency_map: Map, image_size: int) -> Tensor:
 
 
 def stability(explainer: Explainer, image: Tensor, column: int) -> dict[str, float]:
-    """Mean correlation of each map with those of the image moved right and down by 1 to 8 px, moved back: 1 is best."""
+    """Mean correlation of each map with the map of the image shifted by 1 to 8 px, shifted back: 1 is best."""
     size = image.shape[-1]
     before = {name: _full(maps[0], size) for name, maps in explainer.maps(image, [column]).items()}
     found: dict[str, list[float]] = {name: [] for name in explainer.names}

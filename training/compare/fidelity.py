@@ -1,4 +1,4 @@
-"""Faithfulness of every method on some marked pairs of a film and a finding; kept pair by pair."""
+"""Faithfulness of every method on annotated pairs of a radiograph and a finding; results are cached by pair."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,18 +20,18 @@ Array = NDArray[np.float64]
 Pair = tuple[int, int]
 
 _SEED = 0
-_STEADY_SHARE = 4  # stability costs many maps, so it is measured on the first quarter of the pairs
+_STEADY_SHARE = 4  # stability needs many maps, so only the first quarter of the pairs has it
 _FIGURES = 5  # gain, sufficiency, necessity, stability, random weights; then both curves
 _LOGITS = [0, 1, 2, *range(_FIGURES, _FIGURES + 2 * (STEPS + 1))]  # figures in logits
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Means over pairs of a film and a finding; logits in standard deviations of the network's own logits.
+    """Means over pairs of a radiograph and a finding; logits in standard deviations of the model's own logits.
 
-    ``stability`` and ``random_weights`` are correlations: with the maps of the film moved by 1 to 8 px (1 is best), and
-    with those of a network of random weights (0 is best). The curves start at the whole film (``deletion``) and at
-    nothing (``insertion``).
+    ``stability`` and ``random_weights`` are correlations: with the maps of the image shifted by 1 to 8 px (1 is best),
+    and with those of a model with random weights (0 is best). The curves start at the whole image (``deletion``) and at
+    the black image (``insertion``).
     """
 
     network: str
@@ -45,7 +45,7 @@ class Faithfulness:
 
 
 def faithfulness(setting: Setting, data: AnnotatedFilms) -> Iterator[tuple[str, Faithfulness]]:
-    """Figures by method on the films ``data``; pairs that an interrupted call measured are not measured again."""
+    """Figures by method; pairs that an interrupted call measured are reused."""
     pairs = _pairs(data, setting.pairs)
     for family in setting.families():
         subject = setting.subjects[family.network]
@@ -67,7 +67,7 @@ def faithfulness(setting: Setting, data: AnnotatedFilms) -> Iterator[tuple[str, 
 def _pair(
     family: Family, setting: Setting, explainer: Explainer, data: AnnotatedFilms, pair: Pair, *, steady: bool
 ) -> Array:
-    """All figures of one pair by method, [methods, figures], in logits; NaN for what only some pairs are tested on."""
+    """All figures of one pair, [methods, figures], in logits; NaN for figures that only some pairs have."""
     index, column = pair
     subject = setting.subjects[family.network]
     image = read_film(data.films.paths[index], subject.network.image_size)
@@ -87,7 +87,7 @@ def _pair(
 
 
 def _pairs(data: AnnotatedFilms, count: int) -> list[Pair]:
-    """Some marked pairs of a film and a finding's column, drawn once for all methods."""
+    """Annotated pairs of a radiograph and a finding's column, drawn once for all methods."""
     marked = [(index, FINDING_NAMES.index(name)) for index in range(len(data.films)) for name in data.marked(index)]
     chosen = np.random.default_rng(_SEED).permutation(len(marked))[:count]
     return [marked[index] for index in chosen]

@@ -1,7 +1,7 @@
-"""Does a map point at what radiologists marked? Figures of one map against one mask. Pure functions.
+"""Localisation metrics of one map against one mask. Pure functions.
 
-Maps are [H, W] in any unit, more is more evidence; masks are [H, W] bool of the same film. Source of hit rate and IoU:
-Saporta et al., "Benchmarking saliency methods for chest X-ray interpretation", 2022 (CheXlocalize).
+Maps are [H, W] in any unit, higher is more evidence; masks are [H, W] bool of the same radiograph. Source of
+hit rate and IoU: Saporta et al., "Benchmarking saliency methods for chest X-ray interpretation", 2022 (CheXlocalize).
 """
 
 import numpy as np
@@ -18,15 +18,15 @@ THRESHOLDS = np.arange(1, 200) / 200
 
 
 def resize_map(saliency_map: Map, shape: tuple[int, int]) -> Map:
-    """The whole map stretched over the whole film: [h, w] → [H, W], bilinear."""
+    """The map resized to the radiograph: [h, w] → [H, W], bilinear."""
     grid = torch.from_numpy(saliency_map)[None, None]
     return functional.interpolate(grid, size=shape, mode="bilinear", align_corners=False)[0, 0].numpy()
 
 
 def place_square(saliency_map: Map, shape: tuple[int, int]) -> Map:
-    """A map of the film's central square, put where it belongs: [S, S] → [H, W].
+    """Place a map of the central square in the whole radiograph: [S, S] → [H, W].
 
-    What the network did not see gets the map's lowest value: nothing there is evidence.
+    Pixels outside the square get the map's lowest value, because they hold no evidence.
     """
     side = min(shape)
     top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
@@ -36,13 +36,13 @@ def place_square(saliency_map: Map, shape: tuple[int, int]) -> Map:
 
 
 def normalized(saliency_map: Map) -> Map:
-    """The map from 0 (its lowest value) to 1 (its highest); 0 where it is constant."""
+    """The map scaled to 0 (lowest value) … 1 (highest); 0 for a constant map."""
     low, high = saliency_map.min(), saliency_map.max()
     return (saliency_map - low) / (high - low) if high > low else np.zeros_like(saliency_map)
 
 
 def hit(saliency_map: Map, mask: Mask) -> bool:
-    """Whether the highest pixel lies in the mask; of several highest ones the first counts."""
+    """Whether the highest pixel is in the mask; of several highest pixels the first counts."""
     return bool(mask.ravel()[int(saliency_map.argmax())])
 
 
@@ -53,7 +53,7 @@ def iou(predicted: Mask, truth: Mask) -> float:
 
 
 def iou_curve(saliency_map: Map, truth: Mask, thresholds: Curve = THRESHOLDS) -> Curve:
-    """IoU of ``truth`` with what lies above each threshold of the normalised map: [T]; all at once by sorting."""
+    """IoU of ``truth`` with the normalised map above each threshold: [T], computed by sorting."""
     values, limits = normalized(saliency_map), thresholds.astype(np.float32)  # float32 as CheXlocalize: ties count
     above = values.size - np.searchsorted(np.sort(values, axis=None), limits, side="right")
     inside = np.sort(values[truth])
@@ -63,9 +63,9 @@ def iou_curve(saliency_map: Map, truth: Mask, thresholds: Curve = THRESHOLDS) ->
 
 
 def energy_inside(saliency_map: Map, mask: Mask) -> float:
-    """Share of the positive evidence that lies in the mask, 0…1 (energy-based pointing game); 0 without any.
+    """Share of the positive evidence inside the mask, 0…1 (energy-based pointing game); 0 without positive evidence.
 
-    Source: Wang et al., "Score-CAM", 2020. Maps in logits are used as they are, from 0 up.
+    Source: Wang et al., "Score-CAM", 2020.
     """
     positive = np.maximum(saliency_map, 0).astype(np.float64)
     total = positive.sum()
@@ -73,7 +73,7 @@ def energy_inside(saliency_map: Map, mask: Mask) -> float:
 
 
 def precision_at_area(saliency_map: Map, mask: Mask) -> float:
-    """Share of the highest pixels that lie in the mask, as many pixels as the mask has: no threshold to tune."""
+    """Share of the N highest pixels that are in the mask, N being the mask's size: no threshold to tune."""
     count = int(mask.sum())
     highest = np.argpartition(-saliency_map.ravel(), count - 1)[:count]
     return float(mask.ravel()[highest].mean())

@@ -1,4 +1,4 @@
-"""Localisation of every method on annotated films: measured film by film, and kept on disk."""
+"""Localisation of every method on annotated radiographs, cached on disk by radiograph."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ _FIGURES = 3  # hit, energy inside, precision at area; then the IoU curve
 
 @dataclass(frozen=True)
 class AnnotatedFilms:
-    """Films of a CSV file with what radiologists marked on them."""
+    """Radiographs of a CSV file with their annotations."""
 
     films: Films
     keys: tuple[str, ...]
@@ -40,15 +40,15 @@ class AnnotatedFilms:
 
     @classmethod
     def of(cls, films: Films, csv_file: Path, annotations: Annotations) -> "AnnotatedFilms":
-        """The films by the names that the annotations use."""
+        """Match radiographs and annotations by key."""
         return cls(films, tuple(film_keys(films, csv_file, annotations)), annotations)
 
     def marked(self, index: int) -> list[str]:
-        """The findings with a mask on a film."""
+        """The findings with a mask on a radiograph."""
         return [name for name in FINDING_NAMES if self.annotations.mask(self.keys[index], name) is not None]
 
     def shape(self, index: int) -> tuple[int, int] | None:
-        """Rows and columns of a film, as far as something is marked on it."""
+        """Rows and columns of an annotated radiograph; None without annotation."""
         for name in self.marked(index):
             mask = self.annotations.mask(self.keys[index], name)
             if mask is not None:
@@ -56,7 +56,7 @@ class AnnotatedFilms:
         return None
 
     def absent(self, index: int, finding: str) -> bool:
-        """Whether a film is known to be free of a finding."""
+        """Whether a radiograph is known to lack a finding."""
         if self.annotations.mask(self.keys[index], finding) is not None:
             return False
         return self.annotations.complete or self.films.labels[index, finding_index(finding)].item() == 0
@@ -64,7 +64,7 @@ class AnnotatedFilms:
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one method by film and finding [N, 14]; NaN where nothing is marked. ``iou`` is [N, 14, T]."""
+    """Figures of one method by radiograph and finding [N, 14]; NaN without annotation. ``iou`` is [N, 14, T]."""
 
     hits: Array
     energy: Array
@@ -73,7 +73,7 @@ class Measured:
 
 
 def measure(explainer: Explainer, data: AnnotatedFilms, image_size: int, cache: Path) -> dict[str, Measured]:
-    """Figures of an explainer's methods on all marked films; what lies in ``cache`` is not done again."""
+    """Figures of an explainer's methods on all annotated radiographs; results in ``cache`` are reused."""
     cache.mkdir(parents=True, exist_ok=True)
     shape = (len(explainer.names), len(data.films), len(FINDING_NAMES), _FIGURES + len(THRESHOLDS))
     found = np.full(shape, np.nan)
@@ -93,7 +93,7 @@ def measure(explainer: Explainer, data: AnnotatedFilms, image_size: int, cache: 
 def localize(
     explainer: Explainer, data: AnnotatedFilms, image_size: int, resamples: int
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """What needs no threshold: method → ``hit_rate``, ``energy_inside``, ``precision_at_area`` → finding → figure."""
+    """Figures without a threshold: method → ``hit_rate``, ``energy_inside``, ``precision_at_area`` → finding."""
     with TemporaryDirectory() as folder:
         measured = measure(explainer, data, image_size, Path(folder))
     return {
@@ -107,7 +107,7 @@ def localize(
 
 
 def _film(explainer: Explainer, data: AnnotatedFilms, index: int, image: Tensor) -> Array:
-    """All figures of one film: [methods, 14, figures]."""
+    """All figures of one radiograph: [methods, 14, figures]."""
     findings = data.marked(index)
     columns = [finding_index(name) for name in findings]
     figures = np.full((len(explainer.names), len(FINDING_NAMES), _FIGURES + len(THRESHOLDS)), np.nan)
@@ -115,7 +115,7 @@ def _film(explainer: Explainer, data: AnnotatedFilms, index: int, image: Tensor)
     for method, name in enumerate(explainer.names):
         for finding, column, saliency_map in zip(findings, columns, maps[name], strict=True):
             mask = data.annotations.mask(data.keys[index], finding)
-            assert mask is not None  # noqa: S101 - ``marked`` says so
+            assert mask is not None  # noqa: S101 - ``marked`` guarantees it
             placed = place_square(saliency_map, mask.shape)
             figures[method, column, :_FIGURES] = (
                 hit(placed, mask),
@@ -128,11 +128,11 @@ def _film(explainer: Explainer, data: AnnotatedFilms, index: int, image: Tensor)
 
 @dataclass(frozen=True)
 class Localization:
-    """Figures of one method by finding, and ``mean`` over findings, in the words of ``training.compare.localization``.
+    """Figures of one method by finding, and ``mean`` over findings; see ``training.compare.localization``.
 
-    ``network`` is the one it explains. IoU is over films that the network calls positive or that are marked (TP, FP,
-    FN; false ones count 0), and over true positives only; thresholds of the maps were tuned on the validation films,
-    where they reach ``valid_iou`` over the marked ones, mean over findings: what maps can be chosen by.
+    ``network`` is the model that it explains. ``miou`` is over true positives, false positives and false negatives (the
+    latter two count 0), ``miou_true_positives`` over true positives alone. Thresholds of the maps are tuned on
+    validation radiographs; ``valid_iou`` is their mean IoU there, by which a map can be chosen.
     """
 
     network: str
@@ -148,14 +148,14 @@ class Localization:
 def summarize(
     network: str, valid: Measured, test: Measured, data: AnnotatedFilms, decided: NDArray[np.bool_], resamples: int
 ) -> Localization:
-    """Sum up a method's figures on the test films ``data``; ``decided`` [N, 14] are the network's own decisions."""
+    """Summarise a method on the test radiographs ``data``; ``decided`` [N, 14] are the model's decisions."""
     best = tune(valid.iou)
     iou = np.take_along_axis(test.iou, np.nan_to_num(best)[None, :, None].astype(int), axis=2)[..., 0]  # [N, 14]
     marked = ~np.isnan(test.hits)
     absent = np.array([[data.absent(film, name) for name in FINDING_NAMES] for film in range(len(data.films))])
     true_positives = np.where(marked & decided, iou, np.nan)
     everything = np.where(marked, np.where(decided, iou, 0.0), np.where(absent & decided, 0.0, np.nan))
-    everything[:, ~marked.any(axis=0)] = np.nan  # a finding that nobody marked is not judged by false alarms alone
+    everything[:, ~marked.any(axis=0)] = np.nan  # without annotations, false alarms alone say nothing
     return Localization(
         network,
         estimates(test.hits, resamples),
@@ -169,9 +169,9 @@ def summarize(
 
 
 def tune(iou: Array) -> Array:
-    """The best threshold of each finding by mean IoU over marked films: [N, 14, T] → index [14], NaN without any.
+    """The best threshold of each finding by mean IoU over annotated radiographs: [N, 14, T] → index [14], or NaN.
 
-    Source: CheXlocalize tunes on films that have the finding, too.
+    Source: CheXlocalize also tunes on radiographs with the finding alone.
     """
     known = ~np.isnan(iou[..., 0])
     mean = np.nan_to_num(iou).sum(axis=0) / np.maximum(1, known.sum(axis=0))[:, None]
@@ -179,7 +179,7 @@ def tune(iou: Array) -> Array:
 
 
 def estimates(values: Array, resamples: int, seed: int = 0) -> dict[str, Estimate]:
-    """Mean over films of every finding, and the mean of these means: [N, 14] → by name, ``mean`` last."""
+    """Mean over radiographs by finding, and the mean of these means: [N, 14] → by name, ``mean`` last."""
     samples = bootstrap_means(values, resamples, seed)
     present = [column for column in range(values.shape[1]) if not np.isnan(values[:, column]).all()]
     means = {column: float(np.nanmean(values[:, column])) for column in present}
@@ -190,7 +190,7 @@ def estimates(values: Array, resamples: int, seed: int = 0) -> dict[str, Estimat
 
 
 def mean_samples(values: Array, resamples: int, seed: int = 0) -> Array:
-    """Bootstrap samples of the mean over findings: [N, 14] → [R]; the same films are drawn for the same seed."""
+    """Bootstrap samples of the mean over findings: [N, 14] → [R]; equal seeds draw the same radiographs."""
     present = ~np.isnan(values).all(axis=0)
     samples = bootstrap_means(values[:, present], resamples, seed)
     known = ~np.isnan(samples)

@@ -1,4 +1,4 @@
-"""What a method predicts, in the files that CheXlocalize's evaluation reads: saliency maps, and segmentations."""
+"""Export of a method's saliency maps and segmentations in the formats of CheXlocalize's evaluation."""
 
 import pickle
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from tqdm import tqdm
 
 from app.patchnet.findings import FINDING_NAMES
@@ -28,11 +29,11 @@ def write_predicted(
     image_size: int,
     out: Path,
 ) -> None:
-    """Write one method's maps and masks of all annotated films and findings with a threshold.
+    """Write one method's maps and masks of all annotated radiographs, for the findings with a threshold.
 
-    ``<film>_<finding>_map.pkl`` holds a dictionary with ``map`` [1, 1, h, w], ``prob``, ``task``, ``gt`` and
-    ``cxr_dims`` (columns, rows); ``segmentations.json`` run lengths of the map above the finding's threshold, empty
-    where the network does not call the finding. ``logits`` and ``decided`` are [N, 14].
+    ``<radiograph>_<finding>_map.pkl`` holds a dictionary with ``map`` [1, 1, h, w], ``prob``, ``task``, ``gt`` and
+    ``cxr_dims`` (columns, rows). ``segmentations.json`` holds run lengths of the map above the finding's threshold,
+    empty where the model does not decide for the finding. ``logits`` and ``decided`` are [N, 14].
     """
     out.mkdir(parents=True, exist_ok=True)
     masks: dict[tuple[str, str], NDArray[np.bool_]] = {}
@@ -48,7 +49,7 @@ def write_predicted(
             masks[data.keys[index], finding] = (normalized(placed) > threshold) & called
             content = {
                 "map": torch.from_numpy(saliency_map)[None, None],
-                "prob": float(1 / (1 + np.exp(-logits[index, column]))),
+                "prob": float(expit(logits[index, column])),
                 "task": finding,
                 "gt": float(data.films.labels[index, column]),
                 "cxr_dims": (shape[1], shape[0]),

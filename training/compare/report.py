@@ -1,4 +1,4 @@
-"""The comparison as one HTML file that opens offline, and as JSON with every number."""
+"""The comparison as a self-contained HTML file, and as JSON with every number."""
 
 import json
 from base64 import b64encode
@@ -9,6 +9,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from app.patchnet.findings import FINDING_NAMES
 from training.compare.comparison import Comparison
@@ -18,7 +19,7 @@ from training.compare.localization import place_square
 from training.compare.measured import AnnotatedFilms
 from training.compare.setting import Setting
 from training.data.datasets import read_film
-from training.measure.metrics import Estimate, roc_curve
+from training.measure.metrics import Estimate, roc_points
 from training.publish.figures import reliability_plot
 from training.saliency_methods import Maps
 
@@ -29,7 +30,7 @@ _GALLERY_FILMS = 6
 
 
 def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Path:
-    """Write ``report.json`` and ``report.html`` into ``out``; returns the page. Pictures show the data set's films."""
+    """Write ``report.json`` and ``report.html`` to ``out``; returns the page. It shows radiographs of the set."""
     out.mkdir(parents=True, exist_ok=True)
     content = json.dumps(comparison.as_json(), indent=1, default=float)
     (out / "report.json").write_text(content.replace("NaN", "null") + "\n", encoding="utf-8")
@@ -44,7 +45,7 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
         films=len(test.films),
         findings=test.annotations.findings(),
         roc=_embedded(_roc(logits, labels), "svg+xml"),
-        reliability=_embedded(reliability_plot(1 / (1 + np.exp(-logits["patch"])), labels), "svg+xml"),
+        reliability=_embedded(reliability_plot(expit(logits["patch"]), labels), "svg+xml"),
         curves=_embedded(_curves(comparison.faithfulness), "svg+xml"),
         gallery=[_embedded(picture, "png") for picture in _gallery(setting, test)],
     )
@@ -64,7 +65,7 @@ def _embedded(picture: bytes, kind: str) -> str:
 
 
 def _roc(logits: dict[str, Array], labels: Array) -> bytes:
-    """ROC curves of both networks by finding, as SVG."""
+    """ROC curves of all models by finding, as SVG."""
     figure = Figure(figsize=(11, 9), layout="constrained")
     axes = figure.subplots(4, 4, sharex=True, sharey=True).flatten()
     for axis in axes[len(FINDING_NAMES) :]:
@@ -72,7 +73,7 @@ def _roc(logits: dict[str, Array], labels: Array) -> bytes:
     for column, (axis, name) in enumerate(zip(axes, FINDING_NAMES, strict=False)):
         axis.plot([0, 1], [0, 1], color="0.7", linewidth=1)
         for network, scores in logits.items():
-            axis.plot(*roc_curve(scores[:, column], labels[:, column]), label=network)
+            axis.plot(*roc_points(scores[:, column], labels[:, column]), label=network)
         axis.set_title(name, fontsize=9)
     axes[0].legend(fontsize=8)
     figure.supxlabel("1 - specificity")
@@ -81,7 +82,7 @@ def _roc(logits: dict[str, Array], labels: Array) -> bytes:
 
 
 def _curves(faithfulness: dict[str, Faithfulness]) -> bytes:
-    """Deletion and insertion of all methods, a column for each network they explain, as SVG."""
+    """Deletion and insertion curves of all methods, one column for each model, as SVG."""
     networks = list(dict.fromkeys(figures.network for figures in faithfulness.values()))
     figure = Figure(figsize=(4 * len(networks), 7), layout="constrained")
     axes = figure.subplots(2, len(networks), sharex=True, sharey="col", squeeze=False)
@@ -99,7 +100,7 @@ def _curves(faithfulness: dict[str, Faithfulness]) -> bytes:
 
 
 def _gallery(setting: Setting, data: AnnotatedFilms) -> list[bytes]:
-    """Some films with what radiologists marked, and the maps side by side, as PNG. Blue against, red for."""
+    """Some radiographs with their annotations and maps side by side, as PNG. Red: evidence for, blue: against."""
     pictures: list[bytes] = []
     marked = [(index, name) for index in range(len(data.films)) for name in data.marked(index)]
     for index, finding in marked[:: max(1, len(marked) // _GALLERY_FILMS)][:_GALLERY_FILMS]:

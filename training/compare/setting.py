@@ -1,4 +1,4 @@
-"""What is compared on what: networks, methods, films, and where that which was measured is kept."""
+"""The setting of a comparison: models, methods, radiographs, and the cache of results."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -33,14 +33,14 @@ from training.saliency_methods import (
 Array = NDArray[np.float64]
 
 TRIVIAL = "none"
-"""The network that the floors explain."""
+"""Name of the model that trivial baselines explain."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Methods that share their passes; ``network`` is what they explain, ``none`` for the floors.
+    """Methods that share forward passes; ``network`` is the model that they explain, ``none`` for trivial baselines.
 
-    ``gradients``: whether they need the network as torch has it; others take it compiled.
+    ``gradients``: whether they need gradients; the others use the compiled model.
     """
 
     network: str
@@ -49,7 +49,7 @@ class Family:
     gradients: bool = False
 
     def explainer(self, subject: Subject) -> Explainer:
-        """The methods, made for a network."""
+        """The methods for a model."""
         return self.make(subject.network if self.gradients else subject.passes)
 
 
@@ -58,7 +58,7 @@ def _prototypes(network: Any, name: str) -> Explainer:  # noqa: ANN401 - as Fami
 
 
 FAMILIES = (
-    Family(TRIVIAL, "floors", lambda _: WithSmoothed(TrivialBaselines())),
+    Family(TRIVIAL, "trivial", lambda _: WithSmoothed(TrivialBaselines())),
     Family("patch", "patch", PatchEvidence),
     Family("image", "activation", lambda network: WithSmoothed(ActivationMaps(network)), gradients=True),
     Family("image", "gradients", lambda network: WithSmoothed(Gradients(network)), gradients=True),
@@ -69,13 +69,13 @@ FAMILIES = (
 
 @dataclass(frozen=True)
 class Split:
-    """A CSV file of films, and annotations of them."""
+    """A CSV file of radiographs and the file of their annotations."""
 
     films: Path
     annotations: Path
 
     def annotated(self) -> AnnotatedFilms:
-        """The films with their annotations. Raises ConfigurationError where nothing is marked."""
+        """The radiographs with their annotations. Raises ConfigurationError where none is annotated."""
         data = AnnotatedFilms.of(read_films(self.films), self.films, read_annotations(self.annotations))
         if not any(data.marked(index) for index in range(len(data.films))):
             raise ConfigurationError(f"{self.annotations} marks nothing on the films of {self.films}")
@@ -84,11 +84,11 @@ class Split:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is compared.
+    """The two models and the data of a comparison.
 
-    ``train`` is the CSV file of the films that the prototype networks learn from; without it they are left out.
-    ``pairs`` marked pairs of a film and a finding are used for faithfulness, ``resamples`` draws make an interval.
-    ``work`` keeps what was measured.
+    ``train`` is the CSV file of the training radiographs of ProtoPNet and PIPNet; without it they are left out.
+    Faithfulness uses ``pairs`` annotated pairs of a radiograph and a finding; intervals use ``resamples`` bootstrap
+    resamples. ``work`` is the cache of results.
     """
 
     patch: Artifact
@@ -102,7 +102,7 @@ class Setting:
 
     @cached_property
     def subjects(self) -> dict[str, Subject]:
-        """The networks by the names that families use; the floors share the patch network's decisions."""
+        """The models by the names that families use; trivial baselines use the patch model's decisions."""
         patch = shipped(self.patch)
         found = {TRIVIAL: patch, "patch": patch, "image": shipped(self.image)}
         if self.train is not None:
@@ -110,23 +110,23 @@ class Setting:
         return found
 
     def families(self) -> list[Family]:
-        """The methods that are compared."""
+        """The methods of this comparison."""
         return [family for family in FAMILIES if self.train is not None or family.network not in BASELINES]
 
     def logits(self, network: str, films: AnnotatedFilms) -> Array:
-        """A network's logits of the test films, [N, 14]; computed once."""
+        """A model's logits on radiographs, [N, 14]; computed once."""
         subject = self.subjects[network]
         shown = "patch" if network == TRIVIAL else network
         path = self.work / f"logits-{shown}-{subject.key}-{named(films.keys)}.pt"
         return kept(path, lambda: subject.logits(films.films))
 
     def place(self, what: str, family: Family, methods: Sequence[str]) -> Path:
-        """The folder of what was measured of a family's methods, by what it depends on."""
+        """The cache folder of a family's results, named by all that they depend on."""
         return self.work / f"{what}-{family.label}-{self.subjects[family.network].key}-{named(methods)}"
 
 
 def kept(path: Path, measure: Callable[[], Array]) -> Array:
-    """An array from its file; measured and written there, whole or not at all, where it is not yet."""
+    """An array from its file, which is measured and written if it is missing."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         save_atomically({"figures": torch.from_numpy(measure())}, path)
@@ -135,5 +135,5 @@ def kept(path: Path, measure: Callable[[], Array]) -> Array:
 
 
 def named(words: Sequence[str]) -> str:
-    """A short text that stands for a list of words in names of files."""
+    """A short hash of a list of words, for file names."""
     return f"{zlib.crc32(chr(10).join(words).encode()):08x}"

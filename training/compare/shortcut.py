@@ -1,7 +1,7 @@
-"""A planted shortcut: does a map point at a marker that the network has learnt to go by?
+"""Planted-shortcut test: whether a map shows a marker that the model has learned to use.
 
-Source of the idea: Adebayo et al., "Debugging tests for model explanations", 2020. Films get a coin's label; those with
-heads get a bright marker in a corner. A head fitted to the coin can only read the marker, so a faithful map shows it.
+Source: Adebayo et al., "Debugging tests for model explanations", 2020. Radiographs get a random label, and the positive
+ones a bright marker in a corner. A head fitted to that label can only use the marker, so a faithful map shows it.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ _PENALTY = 1e-4
 
 @dataclass(frozen=True)
 class Shortcut:
-    """How well a network reads the marker, and how well a method shows it on films that have it."""
+    """AUROC of the random label, and hit rate and precision of a method at the marker."""
 
     auroc: float
     hits: float
@@ -35,12 +35,12 @@ class Shortcut:
 
 
 class Marked(Dataset[tuple[Tensor, Tensor]]):
-    """Films with a coin's label in column 0, and the marker on those with heads; all other labels are unknown."""
+    """Radiographs with a random label in column 0 and the marker on positive ones; other labels are unknown."""
 
     def __init__(self, data: FilmDataset, seed: int) -> None:
-        coins = torch.randint(0, 2, (len(data),), generator=torch.Generator().manual_seed(seed))
+        random = torch.randint(0, 2, (len(data),), generator=torch.Generator().manual_seed(seed))
         self.labels = torch.full((len(data), data.films.labels.shape[1]), float("nan"))
-        self.labels[:, COLUMN] = coins
+        self.labels[:, COLUMN] = random
         self._data = data
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Marked(Dataset[tuple[Tensor, Tensor]]):
 
 
 def marker_mask(image_size: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """The marker with 20 px around it, [S, S]: maps are no sharper than that."""
+    """The marker with a margin of 20 px, [S, S], which allows for the resolution of the maps."""
     mask = np.zeros((image_size, image_size), dtype=bool)
     rows, columns = _MARKER
     mask[max(0, rows.start - 20) : rows.stop + 20, max(0, columns.start - 20) : columns.stop + 20] = True
@@ -62,14 +62,14 @@ def marker_mask(image_size: int) -> np.ndarray[tuple[int, int], np.dtype[np.bool
 
 
 def taught(network: PatchNet, backbone: str, data: Marked) -> PatchNet:
-    """A copy of the network whose head was fitted to the coins."""
+    """A copy of the model with its head fitted to the random label."""
     student = deepcopy(network)
     fit_head(student, backbone, data, _PENALTY)
     return student
 
 
 def measure(network: PatchNet, data: Marked, make: Callable[[PatchNet], Explainer]) -> dict[str, Shortcut]:
-    """Figures of an explainer's methods on a network that was taught the marker, on films it was not taught with."""
+    """Figures of an explainer's methods on a model that was fitted to the marker, on other radiographs."""
     with torch.inference_mode():
         logits = torch.stack([network(data[index][0][None].float() / 255)[0, COLUMN] for index in range(len(data))])
     area = auroc(logits.double().numpy(), data.labels[:, COLUMN].double().numpy())

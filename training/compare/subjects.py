@@ -1,4 +1,4 @@
-"""The networks of a comparison, each with what is needed to explain and to judge it."""
+"""The models of a comparison, with their thresholds and randomized counterparts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from app.patchnet import backbones
 from app.patchnet.artifact import Artifact
@@ -29,9 +30,9 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Subject:
-    """A network [B, 1, S, S] → [B, 14] logits with its thresholds, in probabilities by finding.
+    """A model [B, 1, S, S] → [B, 14] logits, with its thresholds by finding, in probabilities.
 
-    ``key`` stands for its weights in names of files; ``randomized`` makes a network of the same build with random ones.
+    ``key`` identifies its weights in file names; ``randomized`` builds the same architecture with random weights.
     """
 
     network: Network
@@ -41,21 +42,21 @@ class Subject:
 
     @cached_property
     def passes(self) -> Network:
-        """The network for forward passes alone: one of patches is compiled, others are as they are."""
+        """The model for forward passes without gradients; patch models are compiled."""
         return compiled(self.network) if isinstance(self.network, PatchNet) else self.network
 
     def logits(self, films: Films) -> Array:
-        """Global logits of all films: [N, 14]."""
+        """Global logits of all radiographs: [N, 14]."""
         return predict_logits(self.passes, FilmDataset(films, self.network.image_size), _BATCH_IMAGES, "cpu")
 
     def decided(self, logits: Array) -> NDArray[np.bool_]:
-        """Which findings it calls positive: [N, 14] → [N, 14]; a finding without a threshold is called at 0.5."""
+        """Positive findings: logits [N, 14] → [N, 14] bool; a finding without a threshold has 0.5."""
         limits = np.array([self.thresholds.get(name, 0.5) for name in FINDING_NAMES])
-        return 1 / (1 + np.exp(-logits)) >= limits
+        return expit(logits) >= limits
 
 
 def shipped(artifact: Artifact) -> Subject:
-    """An artifact as it is served."""
+    """A published artifact."""
     return Subject(
         artifact.network,
         artifact.manifest.thresholds,
@@ -65,7 +66,7 @@ def shipped(artifact: Artifact) -> Subject:
 
 
 def prototype_networks(image: Artifact, train: Path, valid: Films, work: Path) -> dict[str, Subject]:
-    """ProtoPNet and PIPNet on the image-level model's trunk; thresholds are tuned on the validation films."""
+    """ProtoPNet and PIPNet on the trunk of the image-level model, with thresholds tuned on validation radiographs."""
     found: dict[str, Subject] = {}
     for name, network in baselines.fitted(image, train, work).items():
         logits = predict_logits(network, FilmDataset(valid, network.image_size), _BATCH_IMAGES, "cpu")

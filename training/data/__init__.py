@@ -1,1 +1,1 @@
-"""Data sets: their layouts on disk, preparation, loading and augmentation."""
+"""Data sets: layouts on disk, preparation, loading and augmentation."""

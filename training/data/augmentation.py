@@ -1,7 +1,7 @@
-"""Random changes of training images, on whole batches, from an explicit generator.
+"""Random changes of training images, for whole batches, from an explicit generator.
 
-A batch may be spread over processes: each draws for the whole batch and takes its ``share``, so that the same images
-are changed in the same way however many processes there are.
+Several processes can share a batch: each draws for the whole batch and takes its ``share``, so that the changes do not
+depend on the number of processes.
 """
 
 import math
@@ -20,10 +20,11 @@ WHOLE = slice(None)
 def augment(
     images: Tensor, config: Augmentation, generator: Generator, whole: int | None = None, share: slice = WHOLE
 ) -> Tensor:
-    """Random square crop, rotation, brightness, blur and flip, one draw an image.
+    """Random square crop, rotation, brightness, blur and flip, drawn for each image.
 
-    [B, 1, S, S] float in [0, 1] → the same shape and range; what a rotation uncovers is 0. ``images`` are the ``share``
-    of a batch of ``whole`` images. Source: paper, training: crop of 50-100 % of the area, ±5°, brightness 0.7-1.3.
+    [B, 1, S, S] float in [0, 1] → the same shape and range; pixels from outside the image are 0. ``images`` are the
+    ``share`` of a batch of ``whole`` images. Source: paper, training: crop of 50-100 % of the area, ±5°, brightness
+    0.7-1.3.
     """
     batch = whole or len(images)
 
@@ -46,7 +47,7 @@ def augment(
 
 
 def _blur_some(images: Tensor, probability: float, draw: Draw) -> Tensor:
-    """Take away detail as a coarse film lacks it: shrink to between an eighth and a half, and enlarge again."""
+    """Remove fine detail from some images: shrink them to between an eighth and a half, then enlarge them."""
     chosen, factor = draw(0, 1) < probability, draw(2, 8)
     blurred = images.clone()
     for index in chosen.nonzero().flatten().tolist():
@@ -59,7 +60,7 @@ def _blur_some(images: Tensor, probability: float, draw: Draw) -> Tensor:
 def choose_patches(
     patches: Tensor, kept_share: float, generator: Generator, whole: int | None = None, share: slice = WHOLE
 ) -> Tensor:
-    """Some of each image's patches, at random: [B, P², 1, p, p] → [B, K, 1, p, p], K = round(kept_share · P²), ≥ 1.
+    """A random subset of each image's patches: [B, P², 1, p, p] → [B, K, 1, p, p], K = round(kept_share · P²), ≥ 1.
 
     ``patches`` are the ``share`` of a batch of ``whole`` images.
     """

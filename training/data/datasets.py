@@ -1,4 +1,4 @@
-"""Films with labels, from CSV files in CheXpert's layout. Columns are read by name; unknown labels are NaN."""
+"""Radiographs with labels, from CSV files in CheXpert's layout. Columns are read by name; unknown labels are NaN."""
 
 import csv
 from collections.abc import Callable, Collection, Sequence
@@ -22,7 +22,7 @@ Unknown = Literal["mask", "zeros", "ones"]
 
 
 def read_film(path: Path, image_size: int) -> Tensor:
-    """One film as the service sees it: [1, S, S] float32 in [0, 1]. Raises the errors of decoding, with the path."""
+    """One radiograph, decoded and preprocessed as in the service: [1, S, S] float32, 0…1. Raises decoding errors."""
     radiograph = decode_image(path.read_bytes(), DecodeLimits())
     return to_model_image(radiograph.pixels, image_size).tensor
 
@@ -31,9 +31,9 @@ def read_film(path: Path, image_size: int) -> Tensor:
 class Films:
     """The rows of one or several CSV files.
 
-    ``labels`` is [N, C] float32 in the order of ``classes``, the 14 findings: 1, 0, or NaN where unknown. ``columns``
-    holds the other columns by name, as text, for subgroups; the network never sees them. The mean over ``judged`` is
-    what networks are chosen by; ``read`` gives a film of some side as [1, S, S] in [0, 1].
+    ``labels`` is [N, C] float32 in the order of ``classes`` (the 14 findings): 1, 0, or NaN where unknown. ``columns``
+    holds the other columns by name, as text, for subgroups; they are never an input of a model. Weights are chosen by
+    the mean over ``judged``. ``read`` loads a radiograph of a given side as [1, S, S] in [0, 1].
     """
 
     paths: tuple[Path, ...]
@@ -47,28 +47,28 @@ class Films:
         return len(self.paths)
 
     def where(self, keep: Sequence[int]) -> "Films":
-        """Some of the films, by index."""
+        """A subset by index."""
         columns = {name: tuple(values[index] for index in keep) for name, values in self.columns.items()}
         paths = tuple(self.paths[index] for index in keep)
         return replace(self, paths=paths, labels=self.labels[list(keep)], columns=columns)
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """Whose film each is, as a number without leading zeros; empty where it is not known.
+        """The patient of each radiograph, without leading zeros; empty where unknown.
 
-        From the column Patient, or from a folder such as ``patient00003``, as CheXpert has it.
+        From the column Patient, or from a folder such as ``patient00003`` (CheXpert).
         """
         named = self.columns.get("Patient", ("",) * len(self))
         whose = (name.strip() or _folder_patient(path) for name, path in zip(named, self.paths, strict=True))
         return tuple(name.lstrip("0") or name[:1] for name in whose)
 
     def with_value(self, column: str, value: str) -> "Films":
-        """The films whose ``column`` is ``value``; none where there is no such column."""
+        """The radiographs whose ``column`` is ``value``; none without such a column."""
         values = self.columns.get(column, ("",) * len(self))
         return self.where([index for index, other in enumerate(values) if other == value])
 
     def without(self, column: str, value: str, patients: Collection[str] = ()) -> "Films":
-        """The films whose ``column`` is not ``value``, and that are of none of some patients."""
+        """The radiographs whose ``column`` is not ``value``, without those of ``patients``."""
         values = self.columns.get(column, ("",) * len(self))
         whose = self.patients
         return self.where([i for i, other in enumerate(values) if other != value and whose[i] not in patients])
@@ -77,8 +77,8 @@ class Films:
 def read_films(csv_file: Path, unknown: Unknown = "mask") -> Films:
     """Read a CSV whose Path column is relative to its folder.
 
-    Labels: 1.0, 0.0, empty = unknown; CheXpert's -1.0 (uncertain) is unknown too. ``unknown`` turns unknown labels into
-    zeros or ones (CheXpert's U-zeros, U-ones). Raises ConfigurationError for missing columns or other values.
+    Labels: 1.0, 0.0, empty = unknown; CheXpert's -1.0 (uncertain) is unknown too. ``unknown`` replaces unknown labels
+    by zeros or ones (CheXpert's U-zeros, U-ones). Raises ConfigurationError for missing columns or other values.
     """
     try:
         with csv_file.open(newline="", encoding="utf-8-sig") as file:
@@ -98,7 +98,7 @@ def read_films(csv_file: Path, unknown: Unknown = "mask") -> Films:
 
 
 def join(parts: Sequence[Films]) -> Films:
-    """Several sets as one; only columns that all of them have are kept."""
+    """Concatenate sets; keeps the columns that all of them have."""
     common = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
     return replace(
         parts[0],
@@ -109,7 +109,7 @@ def join(parts: Sequence[Films]) -> Films:
 
 
 class FilmDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Model images [1, S, S] uint8 with labels [14]; decoded on demand, or once and kept."""
+    """Model images [1, S, S] uint8 with labels [14], decoded on demand, or once and kept in memory."""
 
     def __init__(self, films: Films, image_size: int, *, keep_in_memory: bool = False, workers: int = 2) -> None:
         self.films = films
@@ -143,4 +143,4 @@ def _label(text: str, csv_file: Path) -> float:
         return 1.0
     if value in {"0", "0.0"}:
         return 0.0
-    raise ConfigurationError(f"{csv_file} has a label that is none of 1, 0, -1 or empty: '{value}'")
+    raise ConfigurationError(f"{csv_file} has a label other than 1, 0, -1 or empty: '{value}'")

@@ -1,7 +1,7 @@
-"""Named sets of findings over which figures are averaged."""
+"""Sets of findings over which figures are averaged."""
 
 ELEVEN = (
     "No Finding", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema", "Consolidation", "Pneumonia", "Atelectasis",
     "Pneumothorax", "Pleural Effusion", "Pleural Other",
 )  # fmt: skip
-"""The findings with labels of their own in the NIH data; means are taken over them."""
+"""The findings over which means are taken: those with labels of their own in NIH ChestX-ray14."""

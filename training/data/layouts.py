@@ -1,4 +1,4 @@
-"""Where published chest X-ray data sets keep their films and labels. Columns are found by name, never by place."""
+"""Layouts of published chest X-ray data sets. Columns are found by name, never by position."""
 
 import csv
 import gzip
@@ -29,10 +29,10 @@ _NIH_CLASSES = _NIH_OPACITIES | set(_NIH_DIRECT.values()) | {"Emphysema", "Fibro
 
 @dataclass(frozen=True)
 class SourceFilm:
-    """One film of a data set: its file, the split it belongs to, and what its row of the new CSV will say.
+    """One radiograph of a data set: its file, its split, and the content of its row in the new CSV.
 
-    ``target`` is the film's path in the prepared folder, without suffix, unique in its split. ``labels`` maps findings
-    to CheXpert's words: "1.0", "0.0", "-1.0" (uncertain) or "" (unknown).
+    ``target`` is its path in the prepared folder, without suffix, unique in its split. ``labels`` maps findings to
+    CheXpert's values: "1.0", "0.0", "-1.0" (uncertain) or "" (unknown).
     """
 
     file: Path
@@ -50,8 +50,8 @@ class SourceFilm:
 def chexpert(source: Path, labels: Path) -> Iterator[SourceFilm]:
     """CheXpert's layout, also with labels of another origin such as VisualCheXbert's; the split is the CSV's name.
 
-    VisualCheXbert's file has "No Finding" as its last column where CheXpert has it first: read by place, every label
-    would belong to its neighbour. Raises ConfigurationError for missing columns.
+    "No Finding" is the first column of CheXpert's file and the last of VisualCheXbert's: columns read by position would
+    shift every label. Raises ConfigurationError for missing columns.
     """
     for row in _rows(labels, "Path"):
         path = PurePosixPath(row["Path"])
@@ -71,7 +71,7 @@ def chexpert(source: Path, labels: Path) -> Iterator[SourceFilm]:
 
 
 def mimic(source: Path, labels: Path) -> Iterator[SourceFilm]:
-    """MIMIC-CXR-JPG: ``labels`` is its CheXpert or NegBio file, by study; splits and views lie beside it.
+    """MIMIC-CXR-JPG: ``labels`` is its CheXpert or NegBio file, by study, beside the tables of splits and views.
 
     Raises ConfigurationError where ``mimic-cxr-2.0.0-{split,metadata}.csv[.gz]`` are missing.
     """
@@ -94,10 +94,10 @@ def mimic(source: Path, labels: Path) -> Iterator[SourceFilm]:
 
 
 def nih(source: Path, labels: Path) -> Iterator[SourceFilm]:
-    """NIH ChestX-ray14: ``labels`` is ``Data_Entry_2017*.csv``; the official split lists lie beside it.
+    """NIH ChestX-ray14: ``labels`` is ``Data_Entry_2017*.csv``, beside the official split lists.
 
-    Films may lie in ``images`` or in ``images_001/images`` … below ``source``. NIH's classes become findings as
-    ``nih_labels`` says. Raises ConfigurationError for classes NIH does not have and for films that are nowhere.
+    Files are in ``images`` or in ``images_001/images`` … below ``source``. ``nih_labels`` maps NIH's classes to
+    findings. Raises ConfigurationError for unknown classes and missing files.
     """
     file_of = {file.name: file for file in sorted(source.rglob("*.png"))}
     test_list = labels.parent / "test_list.txt"
@@ -123,8 +123,8 @@ def nih(source: Path, labels: Path) -> Iterator[SourceFilm]:
 def dicom(source: Path, labels: Path | None) -> Iterator[SourceFilm]:
     """A folder of DICOM files, ``*.dcm`` at any depth, as one split ``films``.
 
-    ``labels`` is a CSV whose Path column is relative to ``source``; only its films are taken. Without it all films are
-    taken and no label is known.
+    ``labels`` is a CSV whose Path column is relative to ``source``; only its radiographs are used. Without it all
+    files are used and no label is known.
     """
     if labels is not None:
         for film in chexpert(source, labels):
@@ -135,10 +135,10 @@ def dicom(source: Path, labels: Path | None) -> Iterator[SourceFilm]:
 
 
 def nih_labels(text: str) -> dict[str, str]:
-    """NIH's classes, such as ``Effusion|Mass``, as findings; those that NIH did not read are unknown.
+    """Findings from NIH's classes, such as ``Effusion|Mass``; findings without a class of NIH are unknown.
 
-    Lung Opacity is any of NIH's opacities, Lung Lesion is Mass or Nodule. An enlarged mediastinum is only implied by
-    Cardiomegaly and only excluded by No Finding. Raises ConfigurationError for a class that NIH does not have.
+    Lung Opacity is any of NIH's opacities, Lung Lesion is Mass or Nodule. Enlarged Cardiomediastinum is 1 with
+    Cardiomegaly, 0 with No Finding, else unknown. Raises ConfigurationError for an unknown class.
     """
     classes = {part.strip() for part in text.split("|")}
     if not classes <= _NIH_CLASSES:
@@ -157,7 +157,7 @@ WITH_LABELS: dict[str, Callable[[Path, Path], Iterator[SourceFilm]]] = {
     "mimic": mimic,
     "nih": nih,
 }
-"""Layouts that need a file of labels. ``dicom`` is the one that does not."""
+"""Layouts that need a file of labels; ``dicom`` does not."""
 
 
 def _rows(path: Path, *needed: str) -> Iterator[Row]:
@@ -175,7 +175,7 @@ def _rows(path: Path, *needed: str) -> Iterator[Row]:
 
 
 def _labels(row: Row, path: Path) -> dict[str, str]:
-    """The findings of a row; a column may bear any name of a finding that ``findings`` knows."""
+    """The labels of a row; a column can have any name of a finding that ``findings`` accepts."""
     labels: dict[str, str] = {}
     for column, text in row.items():
         try:

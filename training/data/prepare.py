@@ -1,7 +1,6 @@
-"""Films of any source → square 8-bit PNGs and CSV files that training reads. Parallel; goes on where it stopped."""
+"""Radiographs of any source → square 8-bit PNGs and CSV files for training. Parallel; an interrupted run continues."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from app.errors import ConfigurationError, MedPatchNetError
+from app.files import write_atomically
 from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDING_NAMES
@@ -22,7 +22,7 @@ from training.data.layouts import SourceFilm
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of a preparation: CSV files written, films usable, and those refused with the reason."""
+    """The result of a preparation: CSV files, number of usable radiographs, reasons of rejection by file."""
 
     csv_files: tuple[Path, ...]
     films: int
@@ -30,11 +30,11 @@ class Prepared:
 
 
 def prepare(films: Iterable[SourceFilm], out: Path, image_size: int, workers: int) -> Prepared:
-    """Write ``out/<split>/<target>.png`` for every film, and ``out/<split>.csv`` for every split.
+    """Write ``out/<split>/<target>.png`` for every radiograph, and ``out/<split>.csv`` for every split.
 
-    A film that is there already is not made again; each file appears whole or not at all, so a run that was killed can
-    simply be repeated. Films that no reader accepts are left out of the CSV and named in ``out/<split>_refused.csv``.
-    Raises ConfigurationError where two films would share a file, a path leads elsewhere, or no film is usable.
+    Existing files are kept and every file is complete or absent, so a killed run can be repeated. Radiographs that
+    cannot be decoded are left out of the CSV and listed in ``out/<split>_refused.csv``. Raises ConfigurationError where
+    two radiographs would share a file, a path leaves ``out``, or no radiograph is usable.
     """
     wanted = list(films)
     targets = {out / film.split / f"{film.target}.png": film for film in wanted}
@@ -64,7 +64,7 @@ def prepare(films: Iterable[SourceFilm], out: Path, image_size: int, workers: in
 
 
 def make_film(file: Path, target: Path, image_size: int) -> str | None:
-    """Decode one film, crop and resize it as the service does, and store it; the reason where it is refused."""
+    """Decode one radiograph, crop and resize it as in the service, and write it; returns the reason of a rejection."""
     try:
         radiograph = decode_image(file.read_bytes(), DecodeLimits())
     except OSError as error:
@@ -73,14 +73,13 @@ def make_film(file: Path, target: Path, image_size: int) -> str | None:
         return f"{error.code}: {error.detail}"
     square = to_model_image(radiograph.pixels, image_size).tensor[0]  # [S, S]
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    Image.fromarray((square * 255).round().to(torch.uint8).numpy()).save(fresh, format="png")
-    os.replace(fresh, target)
+    with write_atomically(target) as fresh:
+        Image.fromarray((square * 255).round().to(torch.uint8).numpy()).save(fresh, format="png")
     return None
 
 
 def _make(missing: Sequence[tuple[Path, Path]], image_size: int, workers: int) -> dict[Path, str]:
-    """Make the missing films; the reasons of those refused, by target."""
+    """Write the missing radiographs; returns the reasons of rejection by target."""
     outcomes = tqdm(
         _outcomes(missing, image_size, workers), "preparing", len(missing), unit="film", disable=not missing
     )
@@ -88,12 +87,12 @@ def _make(missing: Sequence[tuple[Path, Path]], image_size: int, workers: int) -
 
 
 def _outcomes(missing: Sequence[tuple[Path, Path]], image_size: int, workers: int) -> Iterator[tuple[Path, str | None]]:
-    """Make films, as each is done: its target, and the reason where it was refused. One worker is this process."""
+    """Write radiographs; yields target and reason of rejection as each is done. One worker is this process."""
     if workers == 1:
         for file, target in missing:
             yield target, make_film(file, target, image_size)
         return
-    # Fresh interpreters: a fork of a process with running threads may hang.
+    # Fresh interpreters: a fork of a process with running threads can hang.
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         running = {pool.submit(make_film, file, target, image_size): target for file, target in missing}
         for done in as_completed(running):
@@ -113,10 +112,8 @@ def _row(out: Path, target: Path, film: SourceFilm) -> dict[str, str]:
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, str]]) -> Path:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with fresh.open("w", newline="", encoding="utf-8") as file:
+    with write_atomically(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(fresh, path)
     return path

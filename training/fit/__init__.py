@@ -1,1 +1,1 @@
-"""Fitting a model to a recipe: loop, head, distillation, distributed runs."""
+"""Fitting a model by a recipe: loop, head, distillation, distributed runs."""

@@ -1,4 +1,4 @@
-"""Labels softened by teachers: a network learns what others make of a film, and not from a noisy label alone."""
+"""Distillation: labels moved towards the probabilities of teachers, because a single label is noisy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from app.patchnet.findings import finding_indices
 from app.patchnet.model import PatchNet
@@ -17,7 +18,7 @@ _BATCH_IMAGES = 32
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network and the side of the images it reads, px."""
+    """A trained model and the side of its input images, px."""
 
     network: PatchNet
     image_size: int
@@ -26,11 +27,11 @@ class Teacher:
 def soften(
     films: Films, teachers: Sequence[Teacher], share: float, device: str, findings_left_out: Sequence[str] = ()
 ) -> Films:
-    """The films with every known label moved ``share`` (0…1) of the way to the teachers' mean probability.
+    """Move every known label ``share`` (0…1) of the way to the teachers' mean probability.
 
-    The labels of ``findings_left_out`` stay (what teachers cannot see, say thin lines at 128 px). Unknown labels stay
-    unknown: what nobody has labelled, no teacher was measured on. Source: Hinton et al., "Distilling the Knowledge in a
-    Neural Network", 2015, with the labels as the second part of the target.
+    The labels of ``findings_left_out`` stay unchanged, for findings that a teacher cannot see (thin lines at 128 px).
+    Unknown labels stay unknown, because no teacher was measured on them. Source: Hinton et al., "Distilling the
+    Knowledge in a Neural Network", 2015, with the labels as the second part of the target.
     """
     probabilities = [_probabilities(films, teacher, device) for teacher in teachers]
     mean = torch.from_numpy(np.mean(probabilities, axis=0)).to(films.labels.dtype)
@@ -41,4 +42,4 @@ def soften(
 
 def _probabilities(films: Films, teacher: Teacher, device: str) -> np.ndarray[Any, Any]:
     data = FilmDataset(films, teacher.image_size)
-    return 1 / (1 + np.exp(-predict_logits(teacher.network.to(device), data, _BATCH_IMAGES, device)))
+    return expit(predict_logits(teacher.network.to(device), data, _BATCH_IMAGES, device))

@@ -1,17 +1,19 @@
-"""Training in several processes, as torchrun starts them. Without torchrun there is one process and nothing to do."""
+"""Training in several processes, as torchrun starts them. Without torchrun there is one process."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this is, and the device it works on."""
+    """Rank of this process, number of processes, and the device of this process."""
 
     rank: int = 0
     size: int = 1
@@ -19,12 +21,12 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and measures quality: exactly one does."""
+        """Whether this process writes files and logs: exactly one does."""
         return self.rank == 0
 
     @property
     def share(self) -> slice:
-        """Which of a batch's images are this process's: every ``size``-th, from ``rank`` on."""
+        """The images of a batch that this process works on: every ``size``-th, from ``rank`` on."""
         return slice(self.rank, None, self.size)
 
     def total(self, value: float) -> float:
@@ -35,10 +37,24 @@ class World:
         distributed.all_reduce(summed)
         return float(summed)
 
+    def gather(self, values: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+        """The arrays of all processes, by rank, in every process."""
+        if self.size == 1:
+            return [values]
+        gathered = [values] * self.size
+        distributed.all_gather_object(gathered, values)
+        return gathered
+
+    def copy_from_lead(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors of ``device``, in place, with those of the first process."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, src=0)
+
 
 @contextmanager
 def joined(device: str) -> Generator[World]:
-    """The world that torchrun describes in the environment, left at the end; ``device`` is cpu or cuda."""
+    """Join the processes that torchrun describes in the environment; ``device`` is cpu or cuda."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield World(device=device)

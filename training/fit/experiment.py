@@ -1,4 +1,4 @@
-"""One experiment: a recipe carried out on data, its teachers first, from the start or from where it was stopped."""
+"""One experiment: a recipe applied to data, after its teachers; an interrupted run continues."""
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -16,15 +16,16 @@ from training.files import save_atomically
 from training.fit.distillation import Teacher, soften
 from training.fit.distributed import World, joined
 from training.fit.head import fit_head
-from training.fit.loop import resume, start, train
+from training.fit.loop import CHECKPOINT, train
 from training.fit.sampling import steps_per_epoch
+from training.fit.state import State, resume, start
 from training.fit.weight_interpolation import best_blend
-from training.recipe import Recipe, read_recipe
+from training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Films with one value in a column of their CSV file, and all films of their patients wherever they are listed."""
+    """Radiographs with one value in a column of their CSV file, and all radiographs of their patients in any file."""
 
     column: str
     value: str
@@ -33,51 +34,49 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is run where: ``root`` holds the data, ``work`` gets checkpoints, logs and the best weights.
+    """A recipe and where it runs: ``root`` holds the data, ``work`` receives checkpoints, logs and the best weights.
 
-    ``left_out`` films neither train nor choose, here and in the teachers.
+    ``teachers`` are the experiments whose models this one learns from. ``left_out`` radiographs are used neither for
+    training nor for validation, here and in the teachers.
     """
 
-    config: Path
+    recipe: Recipe
     root: Path
     work: Path
     device: str
+    teachers: tuple["Experiment", ...] = ()
     left_out: LeftOut | None = None
 
-    @property
-    def teachers(self) -> list["Experiment"]:
-        """The experiments whose networks this one learns from."""
-        distillation = read_recipe(self.config).distillation
-        names = distillation.teachers if distillation else []
-        return [replace(self, config=self.config.parent / name, work=self.work / Path(name).stem) for name in names]
+    def without(self, left_out: LeftOut, work: Path) -> "Experiment":
+        """The same experiment in another folder, without some radiographs, here and in the teachers."""
+        teachers = tuple(teacher.without(left_out, work / teacher.work.name) for teacher in self.teachers)
+        return replace(self, work=work, left_out=left_out, teachers=teachers)
 
 
 def run(experiment: Experiment) -> None:
-    """Train to the end of the recipe; in all processes of torchrun. What is finished is not done again."""
+    """Train to the end of the recipe, in every process of torchrun; finished work is not repeated."""
     for teacher in experiment.teachers:
         run(teacher)
-    recipe = read_recipe(experiment.config)
     experiment.work.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(experiment.recipe.seed)
     with joined(experiment.device) as world:
-        _fit(experiment, recipe, world)
+        _fit(experiment, world)
 
 
 def trained_network(experiment: Experiment) -> PatchNet:
-    """The network with the best weights of a run."""
-    network = initial_network(read_recipe(experiment.config).model_copy(update={"initial": "random"}))
+    """The model with the best weights of a run."""
+    network = initial_network(experiment.recipe.model_copy(update={"initial": "random"}))
     network.backbone.load_state_dict(torch.load(experiment.work / "best.pt", map_location="cpu", weights_only=True))
     return network
 
 
 def validation_films(experiment: Experiment) -> Films:
-    """The films that choose between the weights of a run."""
-    recipe = read_recipe(experiment.config)
-    return _read(experiment, recipe, recipe.data.valid, "mask")
+    """The radiographs that choose between the weights of a run."""
+    return _read(experiment, experiment.recipe.data.valid, "mask")
 
 
 def initial_network(recipe: Recipe) -> PatchNet:
-    """The network a recipe starts from."""
+    """The model that a recipe starts from."""
     make = backbones.build_pretrained if recipe.initial == "imagenet" else backbones.build
     classes = voc.CLASSES if recipe.data.layout == "voc2012" else FINDING_NAMES
     network = PatchNet(make(recipe.backbone, len(classes)), recipe.image_size, recipe.patch_size)
@@ -86,45 +85,56 @@ def initial_network(recipe: Recipe) -> PatchNet:
     return network
 
 
-def _fit(experiment: Experiment, recipe: Recipe, world: World) -> None:
+def _fit(experiment: Experiment, world: World) -> None:
+    recipe, work = experiment.recipe, experiment.work
     keep = partial(FilmDataset, image_size=recipe.image_size, keep_in_memory=recipe.data.keep_in_memory)
-    data = [keep(films) for films in _training_films(experiment, recipe, world)]
+    data = [keep(films) for films in _training_films(experiment, world)]
     valid = keep(validation_films(experiment), keep_in_memory=True)
-    network, work = initial_network(recipe), experiment.work
-    initial, checkpoint = work / "initial.pt", work / "last.pt"
+    network = initial_network(recipe)
+    _initialise(network, recipe, data[0], work, world)
+    state = start(deepcopy(network), recipe, recipe.epochs * steps_per_epoch(recipe, data))
+    if (work / CHECKPOINT).exists():
+        resume(state, work / CHECKPOINT)
+    train(state, recipe, data, valid, work, world)
+    if recipe.blend_shares and world.leads:
+        _keep_best_blend(network, state, recipe, valid, work, world)
+
+
+def _initialise(network: PatchNet, recipe: Recipe, data: FilmDataset, work: Path, world: World) -> None:
+    """Give the model, in place, its weights before the first step: those of an earlier call, or with a fitted head."""
+    initial = work / "initial.pt"
     if initial.exists():
         network.backbone.load_state_dict(torch.load(initial, map_location="cpu", weights_only=True))
     elif recipe.head_penalty is not None:
-        fit_head(network, recipe.backbone, data[0], recipe.head_penalty)
+        fit_head(network, recipe.backbone, data, recipe.head_penalty)
     if world.leads:
         save_atomically(network.backbone.state_dict(), initial)
-    state = start(deepcopy(network), recipe, recipe.epochs * steps_per_epoch(recipe, data))
-    if checkpoint.exists():
-        resume(state, checkpoint)
-    train(state, recipe, data, valid, work, world)
-    if recipe.blend_shares and world.leads:
-        best, score = best_blend(
-            network, state.average.cpu(), recipe.blend_shares, valid, recipe.batch_images, world.device
-        )
-        if score > state.best:
-            save_atomically(best.cpu().backbone.state_dict(), work / "best.pt")
 
 
-def _training_films(experiment: Experiment, recipe: Recipe, world: World) -> list[Films]:
-    parts = [_read(experiment, recipe, name, recipe.data.unknown) for name in recipe.data.train]
+def _keep_best_blend(
+    initial: PatchNet, state: State, recipe: Recipe, valid: FilmDataset, work: Path, world: World
+) -> None:
+    """Keep the best interpolation of initial and averaged weights where it beats the best weights of the run."""
+    final = state.averaged.cpu()
+    best, score = best_blend(initial, final, recipe.blend_shares, valid, recipe.batch_images, world.device)
+    if score > state.best:
+        save_atomically(best.cpu().backbone.state_dict(), work / "best.pt")
+
+
+def _training_films(experiment: Experiment, world: World) -> list[Films]:
+    recipe = experiment.recipe
+    parts = [_read(experiment, name, recipe.data.unknown) for name in recipe.data.train]
     distillation = recipe.distillation
     if distillation is None:
         return parts
-    teachers = [
-        Teacher(trained_network(teacher), read_recipe(teacher.config).image_size) for teacher in experiment.teachers
-    ]
+    teachers = [Teacher(trained_network(teacher), teacher.recipe.image_size) for teacher in experiment.teachers]
     return [
         soften(films, teachers, distillation.share, world.device, distillation.findings_left_out) for films in parts
     ]
 
 
-def _read(experiment: Experiment, recipe: Recipe, name: str, unknown: Unknown) -> Films:
-    if recipe.data.layout == "voc2012":
+def _read(experiment: Experiment, name: str, unknown: Unknown) -> Films:
+    if experiment.recipe.data.layout == "voc2012":
         films = voc.read_voc(experiment.root, name)
     else:
         films = read_films(experiment.root / name, unknown)

@@ -1,4 +1,4 @@
-"""The logistic head on frozen features: the start of fine-tuning, and a model of its own."""
+"""Logistic regression on frozen features: the start of fine-tuning, and a model in itself."""
 
 import torch
 from torch import Tensor, nn
@@ -10,16 +10,16 @@ from app.patchnet.backbones import head_of
 from app.patchnet.model import PatchNet
 
 LabelledImages = Dataset[tuple[Tensor, Tensor]]
-"""Images [1, S, S] uint8 with labels [C], as ``FilmDataset`` has them."""
+"""Images [1, S, S] uint8 with labels [C], as in ``FilmDataset``."""
 
 _STEPS = 200
 
 
 def fit_head(network: PatchNet, backbone: str, data: LabelledImages, penalty: float, batch_images: int = 8) -> None:
-    """Fit the last linear layer, in place, to the mean features of each film.
+    """Fit the last linear layer, in place, to the mean features of each radiograph.
 
-    The head is linear, so the mean of patch logits is the head on the mean feature: a MedicalPatchNet. Features are
-    standardised for the fit, the standardisation is folded into the head. ``penalty`` is the L2 penalty on the weights.
+    The head is linear, so the head of the mean feature equals the mean of the patch logits. Features are standardised
+    for the fit, and the standardisation is folded into the head. ``penalty`` is the L2 penalty on the weights.
     """
     features, labels = mean_features(network, backbone, data, batch_images)
     mean, std = features.mean(dim=0), features.std(dim=0).clamp(min=1e-6)
@@ -32,7 +32,7 @@ def fit_head(network: PatchNet, backbone: str, data: LabelledImages, penalty: fl
 
 @torch.no_grad()
 def mean_features(network: PatchNet, backbone: str, data: LabelledImages, batch_images: int) -> tuple[Tensor, Tensor]:
-    """What the last linear layer sees, averaged over patches: [N, F] float32, and the labels [N, C]."""
+    """Inputs of the last linear layer, averaged over patches: [N, F] float32, and the labels [N, C]."""
     head = head_of(backbone, network.backbone)
     seen: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -1,4 +1,4 @@
-"""Weights between the start and the end of fine-tuning: part of the way is often better than all of it.
+"""Interpolation of the weights before and after fine-tuning, which is often better than either.
 
 Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022 (linear interpolation of weights).
 """
@@ -16,7 +16,7 @@ from training.measure.inference import mean_auroc
 
 @torch.no_grad()
 def blend(first: PatchNet, last: PatchNet, share: float) -> PatchNet:
-    """A network whose floating-point weights lie ``share`` (0…1) of the way from ``first`` to ``last``."""
+    """A model whose floating-point weights lie ``share`` (0…1) of the way from ``first`` to ``last``."""
     blended = deepcopy(last)
     for mixed, origin in zip(blended.state_dict().values(), first.state_dict().values(), strict=True):
         if mixed.is_floating_point():
@@ -27,7 +27,7 @@ def blend(first: PatchNet, last: PatchNet, share: float) -> PatchNet:
 def best_blend(
     first: PatchNet, last: PatchNet, shares: Sequence[float], valid: FilmDataset, batch_images: int, device: str
 ) -> tuple[PatchNet, float]:
-    """The blend with the highest mean AUROC on the validation films, and that AUROC; every figure is printed."""
+    """The blend with the highest mean AUROC on the validation radiographs, and that AUROC; prints every figure."""
     best, best_score = last, -1.0
     for share in shares:
         candidate = blend(first, last, share)

@@ -1,1 +1,1 @@
-"""Measuring a model: metrics, evaluation, subgroups, the cost of reduced precision."""
+"""Measuring a model: metrics, evaluation, subgroups, accuracy cost of reduced precision."""

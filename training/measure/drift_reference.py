@@ -1,4 +1,4 @@
-"""The distribution of an artifact's answers on known films, kept in its manifest: what drift is told by."""
+"""The distribution of a model's outputs on known radiographs: the reference of the drift monitoring."""
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ _BATCH_IMAGES = 8
 
 @torch.inference_mode()
 def reference_of(network: PatchNet, films: FilmDataset, dataset: str, columns: list[int], device: str) -> Reference:
-    """Measure a network's answers on films, for the findings ``columns``. Raises ConfigurationError for no films."""
+    """Measure a model's outputs for the findings ``columns``. Raises ConfigurationError without radiographs."""
     network.eval().to(device)
     logits: list[Tensor] = []
     for images, _ in DataLoader(films, _BATCH_IMAGES):

@@ -1,9 +1,10 @@
-"""Quality of logits on a set of films: per finding, with bootstrap intervals, and summarised."""
+"""Quality of logits on a set of radiographs: by finding, with bootstrap intervals, and as means."""
 
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Quality
@@ -27,10 +28,10 @@ Localization = dict[str, dict[str, dict[str, Estimate]]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one set of films. ``findings`` holds those with films of both classes; means are over the eleven.
+    """Figures of one set of radiographs. ``findings`` has those with both classes; means are over the eleven.
 
-    ``accuracies`` are at the thresholds, by finding; ``subgroups`` by column and value, and ``localization`` by method,
-    figure and finding, where they were asked for.
+    ``accuracies`` are at the thresholds, by finding. ``subgroups`` (by column and value) and ``localization`` (by
+    method, figure and finding) are optional.
     """
 
     dataset: str
@@ -71,7 +72,7 @@ def evaluate(
     dataset: str, logits: Array, labels: Array, thresholds: dict[str, float], *, resamples: int = 2_000, seed: int = 0
 ) -> Evaluation:
     """Compare logits [N, C] with labels [N, C], both in label order; ``thresholds`` are probabilities by finding."""
-    probabilities = 1 / (1 + np.exp(-logits))
+    probabilities = expit(logits)
     samples = bootstrap_auroc(logits, labels, resamples, seed)
     findings: dict[str, Quality] = {}
     accuracies: dict[str, float] = {}
@@ -109,7 +110,7 @@ def evaluate(
 
 
 def by_class(logits: Array, films: Films, resamples: int = 10_000, seed: int = 0) -> dict[str, object]:
-    """Figures of any classes, [N, C] logits in the films' order; ``mean`` is over those that networks are judged by."""
+    """Figures of any classes from logits [N, C]; ``mean`` is over the judged classes."""
     labels = films.labels.double().numpy()
     samples = bootstrap_auroc(logits, labels, resamples, seed)
     areas = {name: auroc(logits[:, c], labels[:, c]) for c, name in enumerate(films.classes)}
@@ -142,8 +143,8 @@ def _plain(localization: Localization) -> dict[str, object]:
 
 
 def tune_thresholds(logits: Array, labels: Array, findings: list[str]) -> dict[str, float]:
-    """The best threshold of each finding on validation films; findings without both classes get none."""
-    probabilities = 1 / (1 + np.exp(-logits))
+    """The best threshold of each finding on validation radiographs; none for findings without both classes."""
+    probabilities = expit(logits)
     thresholds: dict[str, float] = {}
     for name in findings:
         column = FINDING_NAMES.index(name)

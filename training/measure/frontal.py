@@ -1,8 +1,8 @@
-"""Make and measure the warning about what is no upright frontal film: ``python -m training.frontal DATA --out FILE``.
+"""Fit and measure the detector of images that are not upright frontal radiographs.
 
-``DATA`` holds train.csv, valid.csv and test.csv of frontal films (column Path). What is no such film is made: the films
-inverted and turned, cuts of the two photographs of scikit-learn, and noise with the spectrum of natural pictures. The
-threshold lets 0.4 % of the valid films be warned about.
+``python -m training.measure.frontal DATA --out FILE``; ``DATA`` holds train.csv, valid.csv and test.csv of frontal
+radiographs (column Path). Negative examples are made: the radiographs inverted and rotated, crops of two photographs of
+scikit-learn, and noise with the spectrum of natural images. The threshold gives 0.4 % false warnings on valid.
 """
 
 import argparse
@@ -25,20 +25,20 @@ Pixels = NDArray[np.float32]
 
 
 def films(data: Path, split: str) -> list[Pixels]:
-    """Films of a split as [SIDE, SIDE] thumbnails."""
+    """The radiographs of a split as [SIDE, SIDE] thumbnails."""
     with (data / f"{split}.csv").open(encoding="utf-8") as file:
         paths = [data / row["Path"] for row in csv.DictReader(file)]
     return [_square(np.asarray(Image.open(path).convert("L"), dtype=np.float32)) for path in paths]
 
 
-def spoiled(originals: list[Pixels]) -> dict[str, list[Pixels]]:
-    """The same films as no viewer should show them."""
+def disoriented(originals: list[Pixels]) -> dict[str, list[Pixels]]:
+    """The same radiographs inverted and rotated, by kind."""
     turns = {f"turned by {90 * turn}°": [np.rot90(film, turn) for film in originals] for turn in (1, 2, 3)}
     return {"inverted": [-film for film in originals], **turns}
 
 
 def photographs(count: int, seed: int) -> list[Pixels]:
-    """Random square cuts of two photographs, gray."""
+    """Random square crops of two photographs, in gray."""
     rng = np.random.default_rng(seed)
     sources = [np.asarray(Image.fromarray(image).convert("L"), np.float32) for image in load_sample_images().images]
     cuts: list[Pixels] = []
@@ -51,7 +51,7 @@ def photographs(count: int, seed: int) -> list[Pixels]:
 
 
 def pink_noise(count: int, seed: int) -> list[Pixels]:
-    """Noise whose spectrum falls with frequency, as that of natural pictures does."""
+    """Noise whose spectrum falls with frequency, as in natural images."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE)))
     frequency[0, 0] = 1.0
@@ -61,9 +61,9 @@ def pink_noise(count: int, seed: int) -> list[Pixels]:
 
 
 def fit(data: Path) -> FrontalModel:
-    """Weights from the training films, threshold from the valid ones."""
+    """Fit the weights on train.csv and the threshold on valid.csv."""
     good = films(data, "train")
-    bad = [*(film for kind in spoiled(good).values() for film in kind), *photographs(600, 2), *pink_noise(1500, 5)]
+    bad = [*(film for kind in disoriented(good).values() for film in kind), *photographs(600, 2), *pink_noise(1500, 5)]
     inputs = np.array([thumbnail(film) for film in [*good, *bad]])
     labels = np.repeat([1, 0], [len(good), len(bad)])
     fitted = LogisticRegression(C=_STRENGTH, max_iter=400, class_weight="balanced").fit(inputs, labels)
@@ -74,9 +74,9 @@ def fit(data: Path) -> FrontalModel:
 
 
 def measure(model: FrontalModel, data: Path) -> dict[str, float]:
-    """Share of the test films that is warned about: as they are, and spoiled."""
+    """Share of test images with a warning: unchanged radiographs, and each kind of negative example."""
     good = films(data, "test")
-    kinds = {"as they are": good, **spoiled(good), "pink noise": pink_noise(500, 9)}
+    kinds = {"as they are": good, **disoriented(good), "pink noise": pink_noise(500, 9)}
     return {
         kind: round(float(np.mean([model.score(film) < model.threshold for film in members])), 4)
         for kind, members in kinds.items()

@@ -1,10 +1,11 @@
-"""Figures of merit of scores against labels. Unknown labels (NaN) are left out, finding by finding."""
+"""Metrics of scores against labels. Unknown labels (NaN) are excluded for each finding."""
 
 from collections.abc import Generator as Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_curve
 
 Array = NDArray[np.float64]
 
@@ -15,9 +16,9 @@ def auroc(scores: Array, labels: Array) -> float:
 
 
 def bootstrap_auroc(scores: Array, labels: Array, resamples: int, seed: int) -> Array:
-    """AUROC of every finding in bootstrap resamples of the films: [N, C], [N, C] → [R, C].
+    """AUROC of every finding in bootstrap resamples of the radiographs: [N, C], [N, C] → [R, C].
 
-    Films are drawn with replacement, the same ones for all findings. NaN where a resample lacks a class.
+    Radiographs are drawn with replacement, the same for all findings. NaN where a resample lacks a class.
     """
     findings = range(labels.shape[1])
     return np.concatenate(
@@ -29,7 +30,7 @@ def bootstrap_auroc(scores: Array, labels: Array, resamples: int, seed: int) -> 
 
 
 def bootstrap_means(values: Array, resamples: int, seed: int) -> Array:
-    """Means over bootstrap resamples of the rows: [N, M] → [R, M]. NaN is left out; NaN where nothing is left."""
+    """Means over bootstrap resamples of the rows: [N, M] → [R, M]. NaN is excluded; NaN where no value remains."""
     known = ~np.isnan(values)
     numbers = np.nan_to_num(values)
     with np.errstate(invalid="ignore"):
@@ -39,7 +40,7 @@ def bootstrap_means(values: Array, resamples: int, seed: int) -> Array:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval over bootstrap resamples of the films; NaN where it could not be had."""
+    """A figure with its 95 % bootstrap interval over the radiographs; NaN where it is undefined."""
 
     value: float
     low: float
@@ -47,12 +48,12 @@ class Estimate:
 
     @classmethod
     def of(cls, value: float, samples: Array) -> "Estimate":
-        """A figure and its bootstrap samples [R]."""
+        """From a figure and its bootstrap samples [R]."""
         return cls(value, *(interval(samples) if not np.isnan(samples).all() else (float("nan"), float("nan"))))
 
 
 def draws(films: int, resamples: int, seed: int, chunk: int = 1_000) -> Iterator[NDArray[np.float32]]:
-    """How often each film was drawn in each resample: [N, R] in parts of at most ``chunk`` resamples."""
+    """Count of each radiograph in each resample: [N, R], in parts of at most ``chunk`` resamples."""
     generator = np.random.default_rng(seed)
     for begin in range(0, resamples, chunk):
         count = min(chunk, resamples - begin)
@@ -63,9 +64,10 @@ def draws(films: int, resamples: int, seed: int, chunk: int = 1_000) -> Iterator
 
 
 def _weighted_auroc(scores: Array, labels: Array, weights: NDArray[np.float32]) -> Array:
-    """AUROC with whole film weights [N, R] → [R]: the share of weighted pairs in the right order.
+    """AUROC with integer weights of the radiographs, [N, R] → [R]: the share of weighted pairs in the right order.
 
-    Films are rows, so that every step runs along memory. Counts of pairs are whole or half numbers: exact.
+    All resamples at once, because scikit-learn would take hours for 100,000. Rows are radiographs, so that every step
+    reads memory in order. Counts of pairs are whole or half numbers, so sums are exact.
     """
     known = ~np.isnan(labels)
     order = np.argsort(scores[known], kind="stable")
@@ -86,39 +88,32 @@ def _weighted_auroc(scores: Array, labels: Array, weights: NDArray[np.float32]) 
 
 
 def interval(samples: Array, coverage: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples [R]; NaN samples are left out."""
+    """Percentile interval of bootstrap samples [R]; NaN samples are excluded."""
     tail = (1 - coverage) / 2
     low, high = np.nanquantile(samples, (tail, 1 - tail))
     return float(low), float(high)
 
 
 def average_precision(scores: Array, labels: Array) -> float:
-    """Area under the precision-recall curve by steps, tied scores taken together; NaN without positives."""
+    """Average precision of one finding: [N], [N] → 0…1; NaN without positives."""
     known = ~np.isnan(labels)
-    order = np.argsort(-scores[known], kind="stable")
-    ordered, positive = scores[known][order], labels[known][order] == 1
-    if not positive.any():
+    if not (labels[known] == 1).any():
         return float("nan")
-    ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
-    hits = np.cumsum(positive)[ends]
-    gained = np.diff(hits, prepend=0)
-    return float((gained * hits / (ends + 1)).sum() / positive.sum())
+    return float(average_precision_score(labels[known], scores[known]))
 
 
-def roc_curve(scores: Array, labels: Array) -> tuple[Array, Array]:
-    """1 - specificity and sensitivity at every threshold, from none called positive to all; NaN without a class."""
+def roc_points(scores: Array, labels: Array) -> tuple[Array, Array]:
+    """1 - specificity and sensitivity at every threshold, from none positive to all positive; empty without a class."""
     known = ~np.isnan(labels)
-    order = np.argsort(-scores[known], kind="stable")
-    ordered, positive = scores[known][order], labels[known][order] == 1
-    ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1) if len(ordered) else np.zeros(0, int)
-    with np.errstate(invalid="ignore"):
-        true, false = np.cumsum(positive)[ends] / positive.sum(), np.cumsum(~positive)[ends] / (~positive).sum()
-    return np.append(0.0, false), np.append(0.0, true)
+    if len(np.unique(labels[known])) < 2:
+        return np.empty(0), np.empty(0)
+    false, true, _ = roc_curve(labels[known], scores[known], drop_intermediate=False)
+    return false, true
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """How decisions at a threshold compare with the labels, each 0…1; NaN without films of the class."""
+    """Decisions at a threshold against the labels, each 0…1; NaN without radiographs of the class."""
 
     sensitivity: float
     specificity: float
@@ -128,8 +123,8 @@ class Decisions:
 def decisions(scores: Array, labels: Array, threshold: float) -> Decisions:
     """Compare ``scores >= threshold`` with labels of one finding, [N] each."""
     known = ~np.isnan(labels)
-    said, true = scores[known] >= threshold, labels[known] == 1
-    return Decisions(_mean(said[true]), _mean(~said[~true]), _mean(said == true))
+    called, true = scores[known] >= threshold, labels[known] == 1
+    return Decisions(_mean(called[true]), _mean(~called[~true]), _mean(called == true))
 
 
 def best_threshold(probabilities: Array, labels: Array) -> float:
@@ -141,10 +136,10 @@ def best_threshold(probabilities: Array, labels: Array) -> float:
     ordered = np.unique(probabilities[known])
     true = labels[known] == 1
     if true.all() or not true.any():
-        raise ValueError("a threshold needs films of both classes")
+        raise ValueError("a threshold needs radiographs of both classes")
     candidates = (ordered[:-1] + ordered[1:]) / 2 if len(ordered) > 1 else ordered
-    said = probabilities[known][None, :] >= candidates[:, None]
-    gain = said[:, true].mean(axis=1) + (~said[:, ~true]).mean(axis=1)
+    called = probabilities[known][None, :] >= candidates[:, None]
+    gain = called[:, true].mean(axis=1) + (~called[:, ~true]).mean(axis=1)
     return float(candidates[np.argmax(gain)])
 
 
@@ -152,9 +147,9 @@ def calibration_error(probabilities: Array, labels: Array, bins: int = 10) -> fl
     """Expected calibration error of one finding over equally wide bins: |mean probability - frequency|, weighted."""
     known = ~np.isnan(labels)
     probability, true = probabilities[known], labels[known]
-    which = np.minimum((probability * bins).astype(int), bins - 1)
-    count = np.bincount(which, minlength=bins)
-    gap = np.bincount(which, probability - true, minlength=bins)
+    bin_of = np.minimum((probability * bins).astype(int), bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
+    gap = np.bincount(bin_of, probability - true, minlength=bins)
     return float(np.abs(gap).sum() / max(1, count.sum()))
 
 

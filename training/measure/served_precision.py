@@ -1,4 +1,4 @@
-"""What the service's shortcuts change, measured on validation films: reduced arithmetic, and maps of a stride."""
+"""Accuracy cost of reduced precision and of strided maps, measured on validation radiographs."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -26,15 +27,15 @@ DTYPES: dict[ReducedPrecision, torch.dtype] = {"bfloat16": torch.bfloat16, "floa
 
 MOST_AUROC_LOST = 0.002
 MOST_PROBABILITY_CHANGE = 0.05
-"""An arithmetic is allowed where the mean AUROC falls, and any probability moves, by no more than these."""
+"""A precision is allowed if the loss of mean AUROC and the change of every probability stay within these."""
 
 _CHUNK_PATCHES = 256
 
 
 def rounded(backbone: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A copy that answers, in float32, what another arithmetic would: on any machine, and at the speed of float32.
+    """A copy that emulates a reduced precision in float32, on any machine.
 
-    Weights, and what enters and leaves every layer, are rounded; sums stay in float32, as in tensor cores and AMX.
+    Weights and the inputs and outputs of every layer are rounded; sums stay in float32, as in tensor cores and AMX.
     """
     copy = deepcopy(backbone).eval()
     for parameter in (*copy.parameters(), *copy.buffers()):
@@ -64,7 +65,7 @@ def _round(values: Tensor, dtype: torch.dtype) -> Tensor:
 def precisions(
     network: PatchNet, manifest: Manifest, data: FilmDataset, dataset: str, device: str
 ) -> tuple[PrecisionRecord, ...]:
-    """One record for each reduced arithmetic, against float32 on the same films."""
+    """One record for each reduced precision, against float32 on the same radiographs."""
     truth = data.films.labels.double().numpy()
     exact = predict_logits(network.to(device), data, 8, device)
     records: list[PrecisionRecord] = []
@@ -80,7 +81,7 @@ def _record(
     served = [index for index, record in enumerate(manifest.findings) if record.status != "untrained"]
     areas = np.array([[auroc(logits[:, i], truth[:, i]) for i in served] for logits in (exact, reduced)])
     lost = areas[1] - areas[0]
-    moved = np.abs(_sigmoid(reduced[:, served]) - _sigmoid(exact[:, served]))
+    moved = np.abs(expit(reduced[:, served]) - expit(exact[:, served]))
     mean_change = float(np.nanmean(lost))
     return PrecisionRecord(
         precision=name,
@@ -105,10 +106,10 @@ def strides(
     work: Path,
     window: int | None = None,
 ) -> tuple[StrideRecord, ...]:
-    """One record for each stride, over every served finding of every film, in a central square of ``window`` px.
+    """One record for each stride, over every served finding of every radiograph, in a central square of ``window`` px.
 
-    A film costs p² passes for the whole map. Its patch logits are kept in ``work``, by its name and the hash of the
-    weights.
+    The map of offset 1 costs p² forward passes for each radiograph. Its patch logits are cached in ``work`` by file
+    name and hash of the weights.
     """
     window = manifest.image_size if window is None else window
     whole = windowed(Lattice.regular(manifest.image_size, manifest.patch_size, 1), window)
@@ -141,14 +142,14 @@ def strides(
 
 
 def windowed(lattice: Lattice, window: int) -> Lattice:
-    """The origins of all patches that touch the central square of ``window`` px: it is covered as in the whole map."""
+    """The origins of all patches that touch the central square of ``window`` px, which decide its part of the map."""
     margin = (lattice.image_size - window) // 2
     first, end = margin - lattice.patch_size + 1, margin + window
     return replace(lattice, starts=tuple(start for start in lattice.starts if first <= start < end))
 
 
 def drawn_with(field: Tensor, whole: Lattice, stride: int) -> Tensor:
-    """The map [C, S, S] that a stride gives, from the patch logits [n², C] at every origin."""
+    """The map [C, S, S] of a stride, from the patch logits [n², C] at every origin."""
     thin = whole.thinned(stride)
     kept = torch.tensor([whole.starts.index(start) for start in thin.starts])
     known = field.reshape(whole.per_axis, whole.per_axis, -1)[kept][:, kept].reshape(thin.patches, -1)
@@ -172,7 +173,3 @@ def _centre(maps: Tensor, window: int) -> Tensor:
 def _correlations(drawn: Tensor, truth: Tensor) -> list[float]:
     pairs = zip(drawn.flatten(1).numpy(), truth.flatten(1).numpy(), strict=True)
     return [float(np.corrcoef(one, other)[0, 1]) for one, other in pairs]
-
-
-def _sigmoid(logits: Logits) -> Logits:
-    return 1 / (1 + np.exp(-logits))

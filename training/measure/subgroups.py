@@ -1,4 +1,4 @@
-"""Quality apart for women and men, for age bands and for views: whom the mean hides."""
+"""Quality by sex, age band, view and collection: differences that the mean hides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ _LEAST_FILMS_OF_A_CLASS = 5
 
 @dataclass(frozen=True)
 class Subgroup:
-    """Some of the films: ``mean_auroc`` is over those of the eleven findings that have enough films of both classes.
+    """A subset of the radiographs: ``mean_auroc`` is over those of the eleven findings with enough of both classes.
 
-    ``findings`` says how many those are: means over different findings do not compare.
+    ``findings`` counts these findings: means over different findings are not comparable.
     """
 
     films: int
@@ -36,7 +36,7 @@ class Subgroup:
 
 
 def subgroups(logits: Array, films: Films) -> dict[str, dict[str, Subgroup]]:
-    """Mean AUROC of every subgroup that can be measured: column → value → figures. Logits are [N, C] in label order."""
+    """Figures of every subgroup that can be measured, by column and value. Logits are [N, C] in label order."""
     labels = films.labels.double().numpy()
     members = {name: films.columns[name] for name in _COLUMNS if name in films.columns}
     if "Age" in films.columns:
@@ -53,7 +53,7 @@ def age_band(text: str) -> str:
 
 
 def mean_auroc(logits: Array, labels: Array, least: int = 1, columns: Sequence[int] = _ELEVEN) -> tuple[float, int]:
-    """Mean AUROC over those of some columns that have ``least`` films of each class, and how many those are."""
+    """Mean AUROC over those of ``columns`` with ``least`` radiographs of each class, and the number of columns."""
     areas = [
         auroc(logits[:, column], labels[:, column])
         for column in columns
@@ -63,7 +63,7 @@ def mean_auroc(logits: Array, labels: Array, least: int = 1, columns: Sequence[i
 
 
 def measure(logits: Array, labels: Array) -> Subgroup | None:
-    """Figures of the films given, [N, C] each; None where no finding has enough films of both classes."""
+    """Figures from logits and labels, [N, C] each; None where no finding has enough of both classes."""
     score, findings = mean_auroc(logits, labels, _LEAST_FILMS_OF_A_CLASS)
     return Subgroup(len(labels), findings, score) if findings else None
 

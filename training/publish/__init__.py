@@ -1,1 +1,1 @@
-"""Publishing a model: calibration, artifact, model card and its figures."""
+"""Publishing a model: calibration, artifact, model card and figures."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch.utils.data import DataLoader
 
 from app.errors import ConfigurationError
@@ -106,7 +107,7 @@ def publish(
     description = description.model_copy(update={"reference": seen})
     card = model_card(description, Measured(on_valid, on_test, resamples, left_out, cases, experiments))
     pictures = {picture_name(case): case.picture for case in cases}
-    pictures[RELIABILITY] = reliability_plot(1 / (1 + np.exp(-test_logits)), test_truth)
+    pictures[RELIABILITY] = reliability_plot(expit(test_logits), test_truth)
     artifact.save(directory, network, description, card, pictures)
     return Published(directory, on_valid, on_test)
 

@@ -1,4 +1,4 @@
-"""Platt scaling on validation films, folded into the last linear layer, so that the grid still adds up exactly."""
+"""Platt scaling on validation radiographs, folded into the last linear layer, so that the evidence stays additive."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def fit_platt(logits: Array, labels: Array) -> tuple[Array, Array]:
     """Slope and intercept for each finding: [N, C] logits, [N, C] labels → [C], [C].
 
     A finding whose known labels lack a class keeps slope 1 and intercept 0. The slope stays positive, so the order of
-    films, and with it every AUROC, is untouched.
+    the radiographs and every AUROC stay the same.
     """
     slopes, intercepts = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
     for column in range(logits.shape[1]):

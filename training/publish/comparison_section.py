@@ -1,12 +1,12 @@
 """A comparison's main figures as a section of a model card, made from ``report.json``."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import ConfigurationError
+from app.files import write_atomically
 from training.publish.model_card import markdown_table
 
 BEGIN, END = "<!-- comparison:begin -->", "<!-- comparison:end -->"
@@ -16,10 +16,10 @@ _TARGET_RATIO = 1.25
 _SECTION = """\
 ## Compared with other methods
 
-Where the evidence lies, against radiologists' boxes on {films} test films, for the patch model and for post-hoc
-methods on its image-level twin (same data, recipe and budget); ProtoPNet and PIPNet were fitted on the twin's features.
-95 % intervals are bootstrapped over films; thresholds were tuned on validation films. `python -m training compare`
-makes these figures, and more, again.
+Localisation against radiologists' boxes on {films} test radiographs, of the patch model and of post-hoc methods on its
+image-level twin (same data, recipe and budget); ProtoPNet and PIPNet were fitted on the twin's features. 95 % intervals
+are bootstrapped over radiographs; thresholds were tuned on validation radiographs. `python -m training compare`
+reproduces these figures and more.
 
 {classification}
 
@@ -27,22 +27,22 @@ makes these figures, and more, again.
 
 {localization}
 
-*Hit: the highest pixel lies in a box. IoU of all: missed films and false alarms count 0; of TP: marked films that the
-network calls. Inside: share of the positive evidence in the box. Precision: of the highest pixels, as many as the box
-has. Smoothed: positive evidence blurred by a Gaussian of 1.5 patches, which also draws inwards; `random, smoothed` is
-what that alone brings.*
+*Hit: the highest pixel is inside a box. IoU, all: false negatives and false positives count 0. IoU, TP: true positives
+alone. Inside: share of the positive evidence inside the box. Precision: share of the N highest pixels inside the box, N
+being its size. Smoothed: positive evidence blurred by a Gaussian of 1.5 patches, which also favours the centre;
+`random, smoothed` shows this effect alone.*
 
 Hit rate by finding:
 
 {hits}
 
-Faithfulness, judged on each network itself, and a planted marker that a refitted head goes by:
+Faithfulness to the explained model, and a planted marker that a refitted head uses:
 
 {faithfulness}
 
-*Gain: mean distance of insertion and deletion curve, in standard deviations of the logit. Stability: correlation under
-shifts of 1 to 8 px. Random weights: correlation with the map of a randomized network, 0 is best. Marker: share of films
-where the highest pixel lies at the marker.*
+*Gain: mean difference of insertion and deletion curve, in standard deviations of the logit. Stability: correlation
+under shifts of 1 to 8 px. Random weights: correlation with the map of a randomized model, 0 is best. Marker: share of
+radiographs with the highest pixel at the marker.*
 """
 
 
@@ -51,7 +51,7 @@ class _Part(BaseModel):
 
 
 class Figure(_Part):
-    """A figure with its interval; None where it could not be had."""
+    """A figure with its interval; None where undefined."""
 
     value: float | None
     low: float | None
@@ -59,7 +59,7 @@ class Figure(_Part):
 
 
 class Classified(_Part):
-    """A network's AUROC by finding, and ``mean``."""
+    """A model's AUROC by finding, and ``mean``."""
 
     auroc: dict[str, float | None]
     auroc_interval: dict[str, tuple[float, float]]
@@ -77,7 +77,7 @@ class Localized(_Part):
 
 
 class Faithful(_Part):
-    """A method's figures on its own network."""
+    """A method's figures on its own model."""
 
     network: str
     gain: Figure
@@ -86,13 +86,13 @@ class Faithful(_Part):
 
 
 class Planted(_Part):
-    """How often a method points at the planted marker."""
+    """Hit rate of a method at the planted marker."""
 
     hits: float
 
 
 class Contested(_Part):
-    """The best patch map against the best post-hoc one."""
+    """The best patch map against the best post-hoc map."""
 
     patch: str
     post_hoc: str
@@ -100,7 +100,7 @@ class Contested(_Part):
 
 
 class Report(_Part):
-    """What of ``report.json`` is cited."""
+    """The part of ``report.json`` that the section uses."""
 
     annotated_films: int
     classification: dict[str, Classified]
@@ -111,9 +111,9 @@ class Report(_Part):
 
 
 def cite(report: Path, card: Path) -> None:
-    """Put a comparison's figures into a model card, in the place of those of an earlier one.
+    """Write a comparison's figures into a model card; they replace those of an earlier comparison.
 
-    Raises ConfigurationError where either file cannot be read or is not what it should be.
+    Raises ConfigurationError where either file cannot be read or has another format.
     """
     try:
         figures = Report.model_validate_json(report.read_bytes())
@@ -121,10 +121,9 @@ def cite(report: Path, card: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from None
     except ValidationError as error:
-        raise ConfigurationError(f"{report} is no report of a comparison: {error.error_count()} errors") from None
-    fresh = card.with_suffix(".new")
-    fresh.write_text(_with_section(text, section(figures), card), encoding="utf-8")
-    os.replace(fresh, card)
+        raise ConfigurationError(f"{report} is not a report of a comparison: {error.error_count()} errors") from None
+    with write_atomically(card) as fresh:
+        fresh.write_text(_with_section(text, section(figures), card), encoding="utf-8")
 
 
 def section(report: Report) -> str:
@@ -159,7 +158,7 @@ def _with_section(text: str, content: str, card: Path) -> str:
         before, rest = text.split(BEGIN, 1)
         return before + block + rest.split(END, 1)[1].lstrip("\n")
     if _BEFORE not in text:
-        raise ConfigurationError(f"{card} is no model card of `training publish`: it has no '{_BEFORE}'")
+        raise ConfigurationError(f"{card} is not a model card of `training publish`: it has no '{_BEFORE}'")
     before, rest = text.split(_BEFORE, 1)
     return before + block + _BEFORE + rest
 
@@ -173,7 +172,7 @@ def _classification(report: Report) -> str:
 
 
 def _verdicts(report: Report) -> Iterable[str]:
-    """What the figures say of the targets, won or lost."""
+    """The figures against their targets, met or missed, one sentence each."""
     for label, contest in report.contests.items():
         ratio = contest.hit_ratio.value or 0.0
         yield (
@@ -185,7 +184,7 @@ def _verdicts(report: Report) -> Iterable[str]:
     best = next(name for name in _ranked(rates) if report.localization[name].network == "patch")
     above = (rates[best].value or 0) > (rates["centre"].value or 0)
     yield (
-        f"The centre prior, which knows nothing of the film, has {_text(rates['centre'])}: {best} is "
+        f"The centre prior, which ignores the radiograph, has {_text(rates['centre'])}: {best} is "
         f"{'above' if above else 'not above'} it with {_text(rates[best])}."
     )
     for label, figure in (("IoU over TP, FP and FN", "miou"), ("IoU over TP alone", "miou_true_positives")):

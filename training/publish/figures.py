@@ -1,4 +1,4 @@
-"""Pictures of the model card: reliability of the probabilities, and the model on a film that anyone can install."""
+"""Figures of the model card: reliability of the probabilities, and the model on a public radiograph."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -29,7 +29,7 @@ _BINS = 5
 
 @dataclass(frozen=True)
 class Example:
-    """The example film as it is, or mistreated: its probabilities [14], and a picture of the evidence for a finding."""
+    """The example radiograph, unchanged or altered: probabilities [14], and an image of the evidence for a finding."""
 
     treatment: str
     finding: str
@@ -38,10 +38,9 @@ class Example:
 
 
 def reliability_plot(probabilities: Array, labels: Array) -> bytes:
-    """Frequency of each of the eleven findings against its probability, [N, C] each, as SVG.
+    """Observed frequency of each of the eleven findings against its probability, as SVG; arguments are [N, C].
 
-    Films are put in five bins of equal size; the diagonal is a perfect calibration. The same figures give the same
-    bytes.
+    Five bins with equal numbers of radiographs; the diagonal is perfect calibration. Equal input gives equal bytes.
     """
     matplotlib.rcParams["svg.hashsalt"] = "reliability"
     figure = Figure(figsize=(10, 7.5), layout="constrained")
@@ -64,7 +63,7 @@ def reliability_plot(probabilities: Array, labels: Array) -> bytes:
 
 @torch.inference_mode()
 def examples(network: PatchNet, finding: str, limit: float) -> list[Example]:
-    """The example film upright, inverted and on its side, with the evidence for ``finding`` drawn up to ``limit``."""
+    """The example radiograph upright, inverted and rotated, with the evidence for ``finding`` up to ``limit``."""
     path = str(get_testdata_file(EXAMPLE, read=False, download=False))
     with open(path, "rb") as file:
         pixels = decode_image(file.read(), DecodeLimits()).pixels
@@ -83,7 +82,7 @@ def _example(network: PatchNet, treatment: str, pixels: NDArray[np.float32], fin
 
 
 def _reliability(probabilities: Array, labels: Array) -> tuple[Array, Array]:
-    """Mean probability and frequency of the finding in bins of equally many films."""
+    """Mean probability and frequency of the finding in bins with equal numbers of radiographs."""
     parts = [part for part in np.array_split(np.argsort(probabilities, kind="stable"), _BINS) if len(part)]
     return (
         np.array([probabilities[part].mean() for part in parts]),

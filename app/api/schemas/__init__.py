@@ -1,1 +1,1 @@
-"""The public contract: every JSON body, built from the results of the service."""
+"""The public contract: every JSON body, built from the results of the use cases."""

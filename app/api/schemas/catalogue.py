@@ -1,17 +1,18 @@
-"""What the service says of itself: findings, models, readiness."""
+"""Bodies about the service: findings, models, readiness."""
 
 from typing import Self
 
 from pydantic import Field
 
-from app.api.schemas.common import Body, ModelFacts
+from app.api.schemas.common import ModelFacts
 from app.patchnet.findings import FINDINGS
 from app.patchnet.manifest import FindingStatus, Manifest, OperatingPoint, Quality
 from app.service.models import ServedModel
 from app.service.services import Services, Status
+from app.validation import StrictModel
 
 
-class CodeBody(Body):
+class CodeBody(StrictModel):
     """A coded concept, as in a DICOM code sequence."""
 
     value: str
@@ -19,8 +20,8 @@ class CodeBody(Body):
     meaning: str
 
 
-class FindingFacts(Body):
-    """What is known about one finding of the served model."""
+class FindingFacts(StrictModel):
+    """One finding of a served model."""
 
     name: str
     aliases: list[str]
@@ -31,7 +32,7 @@ class FindingFacts(Body):
     quality: Quality | None
 
 
-class FindingsBody(Body):
+class FindingsBody(StrictModel):
     """Answer of ``GET /findings``."""
 
     model: ModelFacts
@@ -55,13 +56,13 @@ class FindingsBody(Body):
         return cls(model=ModelFacts.of(model), findings=facts)
 
 
-class ModelBody(Body):
-    """Answer of ``GET /model``: the manifest as it is, the model card, and what else is served."""
+class ModelBody(StrictModel):
+    """Answer of ``GET /model``: the manifest, the model card, and the names of all served models."""
 
     model: ModelFacts
     manifest: Manifest
-    card: str = Field(description="The model card, Markdown.")
-    served: list[str] = Field(description="Names that ?model= accepts, the default first.")
+    card: str = Field(description="The model card, in Markdown.")
+    served: list[str] = Field(description="Names for ?model=, the default first.")
 
     @classmethod
     def of(cls, model: ServedModel, served: list[ServedModel]) -> Self:
@@ -70,7 +71,7 @@ class ModelBody(Body):
         return cls(model=ModelFacts.of(model), manifest=model.manifest, card=model.card, served=names)
 
 
-class HealthBody(Body):
+class HealthBody(StrictModel):
     """Answer of ``GET /readyz`` and ``GET /health``."""
 
     status: Status

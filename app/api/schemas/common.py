@@ -1,26 +1,21 @@
-"""Parts that several answers share. Order is always row, column."""
+"""Parts of several bodies. The order is always row, column."""
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, StrictFloat
+from pydantic import StrictFloat
 
 from app.patchnet.manifest import FindingStatus
 from app.service.models import ServedModel
 from app.service.results import Prediction, Score
 from app.telemetry import Stopwatch
+from app.validation import StrictModel
 
 Grid = list[list[StrictFloat]]
 Cell = tuple[int, int]
 
 
-class Body(BaseModel):
-    """Base of all bodies: unknown fields of requests are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelFacts(Body):
-    """Which network answered."""
+class ModelFacts(StrictModel):
+    """The model that made the result."""
 
     name: str
     version: str
@@ -45,16 +40,16 @@ class ModelFacts(Body):
         )
 
 
-class Crop(Body):
-    """The square of the source that the network saw, in source pixels."""
+class Crop(StrictModel):
+    """The square that the model analysed, in pixels of the source."""
 
     row: int
     column: int
     size: int
 
 
-class ImageBody(Body):
-    """What was sent. DICOM attributes are null for other formats."""
+class ImageBody(StrictModel):
+    """The image that was sent. DICOM attributes are null for other formats."""
 
     format: Literal["dicom", "png", "jpeg"]
     rows: int
@@ -87,15 +82,15 @@ class ImageBody(Body):
         )
 
 
-class WarningBody(Body):
-    """Something a reader of the result should know."""
+class WarningBody(StrictModel):
+    """A warning about the result."""
 
     code: str
     detail: str
 
 
-class Timing(Body):
-    """Milliseconds by stage. ``total`` is from the first byte read to the answer."""
+class Timing(StrictModel):
+    """Duration of each stage in milliseconds. ``total`` runs from the start of the request to its response."""
 
     decode: float
     preprocess: float
@@ -111,8 +106,8 @@ class Timing(Body):
         return cls(**stages, total=round(watch.total * 1000, 3))
 
 
-class FindingBody(Body):
-    """One decision. Values are null for a finding the weights never saw a label of, so nobody can act on it."""
+class FindingBody(StrictModel):
+    """The decision about one finding. All values are null for an untrained finding."""
 
     name: str
     probability: float | None

@@ -5,21 +5,22 @@ from typing import Literal, Self
 
 from torch.nn.functional import avg_pool2d
 
-from app.api.schemas.common import Body, Cell, FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
+from app.api.schemas.common import Cell, FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
 from app.patchnet.manifest import FindingStatus
 from app.service.results import DecisivePatches, Explanation, Explanations
 from app.telemetry import Stopwatch
+from app.validation import StrictModel
 
 
-class GridBody(Body):
-    """The plain grid, raw or scaled as asked for: nested lists, rows top to bottom."""
+class GridBody(StrictModel):
+    """The plain grid, raw or scaled as requested: nested lists, rows from top to bottom."""
 
     rows: int
     columns: int
     patch_logits: Grid
 
 
-class MapBody(Body):
+class MapBody(StrictModel):
     """A shift-averaged map over the crop: ``values`` in logits, each cell ``cell_size`` model pixels wide."""
 
     rows: int
@@ -29,7 +30,7 @@ class MapBody(Body):
     values: Grid
 
 
-class GridGeometry(Body):
+class GridGeometry(StrictModel):
     """Box of the whole grid in source pixels, and the side of one patch there."""
 
     row: float
@@ -39,18 +40,18 @@ class GridGeometry(Body):
     patch_size: float
 
 
-class Additivity(Body):
-    """The decision is the mean of the raw grid: both numbers, and their difference."""
+class Additivity(StrictModel):
+    """The logit is the mean of the raw grid: both numbers, and their difference."""
 
     grid_mean: float
     logit: float
     difference: float
 
 
-class EvidenceBody(Body):
-    """Sums of the raw grid, and where the evidence for the finding lies.
+class EvidenceBody(StrictModel):
+    """Sums of the raw grid, and the share of the positive evidence in the outermost ring of patches.
 
-    ``outer_ring_share`` is the share of the positive evidence in the outermost ring of patches; null without any.
+    ``outer_ring_share`` is null without positive evidence.
     """
 
     sum_for: float
@@ -58,10 +59,11 @@ class EvidenceBody(Body):
     outer_ring_share: float | None
 
 
-class DecisiveBody(Body):
-    """Smallest sets of patches under one removal rule, strongest first.
+class DecisiveBody(StrictModel):
+    """Smallest sets of patches under one removal rule, strongest patch first.
 
-    ``sufficient``: kept alone they leave the decision as it is. ``flip``: without them it turns; null where none does.
+    ``sufficient``: these patches alone keep the decision. ``flip``: without these patches the decision changes; null if
+    no set changes it.
     """
 
     rule: Literal["drop", "neutral"]
@@ -75,8 +77,8 @@ class DecisiveBody(Body):
         return cls(rule=sets.rule, sufficient=_cells(sets.sufficient, side), flip=flip)
 
 
-class ExplanationBody(Body):
-    """The evidence for one finding. All but the names is null for an untrained finding."""
+class ExplanationBody(StrictModel):
+    """The evidence for one finding. All values are null for an untrained finding."""
 
     finding: str
     status: FindingStatus
@@ -99,7 +101,7 @@ class ExplanationBody(Body):
 
     @classmethod
     def of(cls, item: Explanation, explanations: Explanations, cell: int | None) -> Self:
-        """From one item of a set of explanations. ``cell``: side of the map's cells, or None for the default."""
+        """From one explanation. ``cell``: side of the cells of the map; None: the default."""
         score, geometry = item.score, explanations.prediction.geometry
         manifest = explanations.prediction.model.manifest
         side = manifest.image_size // manifest.patch_size
@@ -126,7 +128,7 @@ class ExplanationBody(Body):
         )
 
 
-class ExplainBody(Body):
+class ExplainBody(StrictModel):
     """Answer of ``POST /explain``."""
 
     request_id: str

@@ -1,30 +1,30 @@
-"""Answer of ``GET /jobs/{job}`` and ``POST /studies/{study}/analyze``."""
+"""Response of ``GET /jobs/{job}`` and ``POST /studies/{study}/analyze``."""
 
 from datetime import UTC, datetime
 from typing import Self
 
 from pydantic import Field
 
-from app.api.schemas.common import Body
 from app.dicom_objects.content import ReportKind
 from app.pacs.store.jobs import InstanceReport, JobReport, JobState, ObjectReport
 from app.pacs.values import Problem
+from app.validation import StrictModel
 
 
-class JobProblem(Body):
-    """Why something waits longer than it should, was refused or was given up."""
+class JobProblem(StrictModel):
+    """Why work is delayed, was refused or was given up."""
 
     code: str
     detail: str
 
     @classmethod
     def of(cls, problem: Problem | None) -> Self | None:
-        """From a problem, where there is one."""
+        """From a problem, if there is one."""
         return None if problem is None else cls(code=problem.code, detail=problem.detail)
 
 
-class ObjectBody(Body):
-    """A result: ``delivered`` once the target was seen to have it."""
+class ObjectBody(StrictModel):
+    """A result; ``delivered`` when the target has confirmed it."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -42,8 +42,8 @@ class ObjectBody(Body):
         )
 
 
-class InstanceBody(Body):
-    """A film of the study and its results."""
+class InstanceBody(StrictModel):
+    """An instance of the study and its results."""
 
     sop_instance_uid: str
     state: str = Field(description="waiting, analysed (results are being sent), delivered, refused or dead")
@@ -61,8 +61,8 @@ class InstanceBody(Body):
         )
 
 
-class JobBody(Body):
-    """A job: waiting (films are being looked up), running, done, done_with_problems or failed."""
+class JobBody(StrictModel):
+    """A job: waiting (instances are being queried), running, done, done_with_problems or failed."""
 
     id: str
     state: JobState

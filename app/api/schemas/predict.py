@@ -4,20 +4,21 @@ from typing import Self
 
 from pydantic import Field
 
-from app.api.schemas.common import Body, FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
+from app.api.schemas.common import FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
 from app.patchnet.saliency import patch_grid
 from app.service.results import Prediction
 from app.telemetry import Stopwatch
+from app.validation import StrictModel
 
 
-class FindingGrid(Body):
-    """Patch logits of one finding: rows of the P × P grid, top to bottom. Null for an untrained finding."""
+class FindingGrid(StrictModel):
+    """Patch logits of one finding: rows of the P × P grid from top to bottom. Null for an untrained finding."""
 
     finding: str
     patch_logits: Grid | None
 
 
-class PredictBody(Body):
+class PredictBody(StrictModel):
     """Answer of ``POST /predict``."""
 
     request_id: str

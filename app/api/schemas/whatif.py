@@ -1,4 +1,4 @@
-"""Question and answer of ``POST /whatif``."""
+"""Request and response of ``POST /whatif``."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
@@ -7,26 +7,29 @@ import torch
 from pydantic import Field, StrictInt, model_validator
 from torch import Tensor
 
-from app.api.schemas.common import Body, Cell, FindingBody, Grid, ModelFacts
+from app.api.schemas.common import Cell, FindingBody, Grid, ModelFacts
 from app.api.schemas.predict import FindingGrid
 from app.errors import InvalidQuery
 from app.patchnet.findings import FINDING_NAMES, finding_index
 from app.patchnet.manifest import FindingStatus
 from app.service.results import Score
 from app.service.whatif import WhatIf
+from app.validation import StrictModel
 
 
-class WhatIfRequest(Body):
-    """Question of ``POST /whatif``: a recent result or grids, the patches to remove, and what a removed one counts."""
+class WhatIfRequest(StrictModel):
+    """Request of ``POST /whatif``: a recent result or grids, the patches to remove, and the removal rule."""
 
-    request_id: str | None = Field(None, description="Id of a recent /predict or /explain answer of this process.")
-    grids: list[FindingGrid] | None = Field(None, description="As /predict?grids=true answers them, any findings.")
-    model: str | None = Field(None, description="With grids: the served model whose thresholds decide.")
+    request_id: str | None = Field(None, description="Request id of a recent /predict or /explain of this process.")
+    grids: list[FindingGrid] | None = Field(
+        None, description="Grids as in the response of /predict?grids=true, of any findings."
+    )
+    model: str | None = Field(None, description="With grids: the served model whose operating points apply.")
     remove: list[Annotated[list[StrictInt], Field(min_length=2, max_length=2)]] = Field(
-        description="Patches as [row, column]; may be empty."
+        description="Patches as [row, column]; can be empty."
     )
     rule: Literal["drop", "neutral"] = Field(
-        "drop", description="drop: mean over the remaining patches. neutral: removed patches count with logit 0."
+        "drop", description="drop: mean of the remaining patches. neutral: removed patches count as logit 0."
     )
 
     @model_validator(mode="after")
@@ -42,15 +45,15 @@ class WhatIfRequest(Body):
 
     @property
     def findings(self) -> list[int]:
-        """Columns of the findings to answer, in label order: those whose grids were sent, or all."""
+        """Columns of the findings in the response, in label order: those with a grid in the request, or all."""
         if self.grids is None:
             return list(range(len(FINDING_NAMES)))
         return sorted(finding_index(grid.finding) for grid in self.grids if grid.patch_logits is not None)
 
     def patch_logits(self, side: int) -> Tensor:
-        """The sent grids as patch logits [P², C] float64; columns of findings that were not sent are 0.
+        """The grids as patch logits [P², C] float64; columns of findings without a grid are 0.
 
-        Raises UnknownFinding, and InvalidQuery where a grid is not ``side`` × ``side`` finite numbers.
+        Raises UnknownFinding, and InvalidQuery if a grid is not ``side`` × ``side`` finite numbers.
         """
         columns = torch.zeros(len(FINDING_NAMES), side * side, dtype=torch.float64)
         for grid in self.grids or []:
@@ -68,7 +71,7 @@ def _flatten(grid: Grid, side: int, name: str) -> Tensor:
     return flat
 
 
-class WhatIfFinding(Body):
+class WhatIfFinding(StrictModel):
     """One finding with all patches and without the removed ones."""
 
     name: str
@@ -77,8 +80,8 @@ class WhatIfFinding(Body):
     after: FindingBody
 
 
-class WhatIfBody(Body):
-    """Answer of ``POST /whatif``. Exact: the mean of the patch logits, without running the network."""
+class WhatIfBody(StrictModel):
+    """Response of ``POST /whatif``: exact, from the patch logits alone."""
 
     request_id: str
     model: ModelFacts
@@ -88,7 +91,7 @@ class WhatIfBody(Body):
 
     @classmethod
     def of(cls, request_id: str, answer: WhatIf, findings: Iterable[int]) -> Self:
-        """From an answer of the service, for the asked-for columns."""
+        """From a result of the use case, for the given columns."""
         return cls(
             request_id=request_id,
             model=ModelFacts.of(answer.model),

@@ -1,1 +1,1 @@
-"""What was accepted and what is owed, in a database: images, results, jobs. Knows no network."""
+"""Accepted images, results to deliver, and jobs, in a database. Independent of any protocol."""

@@ -1,4 +1,4 @@
-"""The database under the store: SQLite in one file, or PostgreSQL. Knows how they fail, not what they hold."""
+"""The database of the store: SQLite in one file, or PostgreSQL. Handles connections and failures, not contents."""
 
 import fcntl
 import shutil
@@ -21,23 +21,23 @@ from app.pacs.store.schema import heartbeat
 from app.telemetry import get_logger
 
 _MIGRATIONS = "app.pacs.store:migrations"
-_MIGRATION_LOCK = 7_021_944_023  # of PostgreSQL: replicas that start together migrate one after the other
+_MIGRATION_LOCK = 7_021_944_023  # PostgreSQL advisory lock: replicas that start together migrate one after another
 _PRAGMAS = (
     "journal_mode=WAL",
-    "synchronous=FULL",  # what was acknowledged survives a power cut
+    "synchronous=FULL",  # acknowledged work survives a power cut
     "busy_timeout=15000",
     "foreign_keys=ON",
-    "secure_delete=ON",  # bytes of delivered images do not stay behind in free pages
+    "secure_delete=ON",  # no bytes of delivered images remain in free pages
 )
 
 
 class Database:
-    """One database. Safe from any thread; every error of it is a StoreUnavailable, without what was being written."""
+    """One database. Thread-safe. Its errors become StoreUnavailable, without the data that was written."""
 
     def __init__(self, url: str, reserve_bytes: int = 0) -> None:
-        """Connect to nothing yet. ``reserve_bytes`` must stay free on the disk of an embedded database.
+        """Create the engine without connecting. ``reserve_bytes`` must stay free on the disk of an embedded database.
 
-        Raises ConfigurationError for a URL that cannot be used.
+        Raises ConfigurationError for an unusable URL.
         """
         self._url = _parsed(url)
         self._reserve_bytes = reserve_bytes
@@ -46,7 +46,7 @@ class Database:
         try:
             self._engine = create_engine(self._url, hide_parameters=True, pool_pre_ping=not self.is_embedded)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError):
-            raise ConfigurationError("MEDPATCHNET_DATABASE_URL: the driver it names is not installed") from None
+            raise ConfigurationError("MEDPATCHNET_DATABASE_URL: the driver is not installed") from None
         if self.is_embedded:
             event.listen(self._engine, "connect", _configure)
             event.listen(self._engine, "begin", _begin)
@@ -54,17 +54,17 @@ class Database:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it is a file of this machine, used by this process alone."""
+        """Whether the database is a local file that only this process uses."""
         return self._url.get_backend_name() == "sqlite"
 
     @property
-    def is_well(self) -> bool:
-        """Whether the last write worked and the disk has room."""
+    def is_healthy(self) -> bool:
+        """Whether the last write succeeded and the disk has room."""
         return not self._failing and self.has_room
 
     @property
     def has_room(self) -> bool:
-        """Whether as much is free on its disk as has to stay free for finishing what was accepted."""
+        """Whether the disk has the reserve that is needed to finish accepted work."""
         path = self._path
         if path is None:
             return True
@@ -75,19 +75,19 @@ class Database:
 
     @contextmanager
     def open(self) -> Generator[None]:
-        """Bring the tables up to date, and let go in the end.
+        """Migrate the tables, and dispose of all connections on leaving.
 
-        Raises ConfigurationError where the database cannot be written, or an embedded one is in use.
+        Raises ConfigurationError if the database is not writable, or if an embedded one is in use.
         """
         with ExitStack() as stack:
             stack.callback(self._engine.dispose)
             if self._path is not None:
-                stack.enter_context(_only_user(self._path))
+                stack.enter_context(_exclusive_use(self._path))
             self.migrate()
             yield
 
     def migrate(self) -> None:
-        """Bring the tables up to date. Raises ConfigurationError where that is not possible."""
+        """Migrate the tables to the newest schema. Raises ConfigurationError if that fails."""
         config = Config()
         config.set_main_option("script_location", _MIGRATIONS)
         try:
@@ -103,18 +103,18 @@ class Database:
 
     @contextmanager
     def writing(self) -> Generator[Connection]:
-        """One transaction that is on disk when the block has ended. Raises StoreUnavailable."""
+        """A write transaction, durable when the block ends. Raises StoreUnavailable."""
         try:
             with self._engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
-            self._note(error)
+            self._record_state(error)
             raise StoreUnavailable(f"the database cannot be written: {_reason(error)}") from None
-        self._note(None)
+        self._record_state(None)
 
     @contextmanager
     def reading(self) -> Generator[Connection]:
-        """One consistent view. Raises StoreUnavailable."""
+        """A read transaction with one consistent view. Raises StoreUnavailable."""
         try:
             with self._reader.begin() as connection:
                 yield connection
@@ -122,7 +122,7 @@ class Database:
             raise StoreUnavailable(f"the database cannot be read: {_reason(error)}") from None
 
     def probe(self) -> None:
-        """Write a little, so that readiness follows a failing database and its recovery. Raises StoreUnavailable."""
+        """Write a heartbeat, so that readiness follows failure and recovery. Raises StoreUnavailable."""
         with self.writing() as connection:
             _beat(connection)
 
@@ -130,7 +130,7 @@ class Database:
     def _path(self) -> Path | None:
         return Path(self._url.database) if self.is_embedded and self._url.database else None
 
-    def _note(self, error: DBAPIError | None) -> None:
+    def _record_state(self, error: DBAPIError | None) -> None:
         failing = error is not None
         with self._lock:
             changed, self._failing = failing != self._failing, failing
@@ -141,24 +141,24 @@ class Database:
 
 
 def _parsed(url: str) -> URL:
-    """The URL with the home folder in place, and with the folder of an embedded database made."""
+    """The URL with ``~`` expanded. Creates the folder of an embedded database."""
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise ConfigurationError("MEDPATCHNET_DATABASE_URL is no URL of a database") from None
+        raise ConfigurationError("MEDPATCHNET_DATABASE_URL is not a database URL") from None
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database.startswith("file:"):
         return parsed
     try:
         path = Path(parsed.database).expanduser()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
-        raise ConfigurationError("the folder of the database cannot be made") from None
+        raise ConfigurationError("the folder of the database cannot be created") from None
     return parsed.set(database=str(path))
 
 
 def _configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     del record
-    connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - sqlite3's; we begin ourselves
+    connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - of sqlite3: _begin starts the transactions
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
@@ -166,7 +166,7 @@ def _configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None
 
 
 def _begin(connection: Connection) -> None:
-    """Writers queue up at their beginning: taking the lock later can fail where two of them have read before."""
+    """Take the write lock at the start: of two transactions that read first, one could not upgrade its lock."""
     reading = connection.get_execution_options().get("reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
@@ -178,8 +178,8 @@ def _beat(connection: Connection) -> None:
 
 
 @contextmanager
-def _only_user(database: Path) -> Generator[None]:
-    """Hold the lock beside an embedded database: what another process works on must not be taken up here."""
+def _exclusive_use(database: Path) -> Generator[None]:
+    """Hold the lock file of an embedded database: two processes would claim the same work."""
     path = database.with_name(f"{database.name}.lock")
     try:
         lock: IO[bytes] = path.open("ab")
@@ -189,12 +189,14 @@ def _only_user(database: Path) -> Generator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigurationError("the database is in use by another process; several need PostgreSQL") from None
+            raise ConfigurationError(
+                "the database is in use by another process; several processes need PostgreSQL"
+            ) from None
         yield
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, free of what was being written: SQLite's name of the error, or PostgreSQL's code."""
+    """The cause without the data that was written: SQLite's name of the error, or PostgreSQL's SQLSTATE."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     name = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None)
     return str(name or type(cause).__name__)

@@ -1,4 +1,4 @@
-"""Images that were accepted, until their results are in the outbox."""
+"""The queue of accepted images, until their results are in the outbox."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from app.pacs.values import Arrival, Problem, Result
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be made of an image, and where the results go. ``rule`` names the routing rule that said so."""
+    """The objects to create from an image, and their target. ``rule`` names the routing rule that decided this."""
 
     target: str
     outputs: tuple[ReportKind, ...]
@@ -28,7 +28,7 @@ class Order:
 
 @dataclass(frozen=True)
 class PendingInstance:
-    """A claimed image. ``order`` is None where a routing rule has to decide; ``job_id`` where nobody asked by HTTP."""
+    """A claimed image. ``order`` is None if a routing rule has to decide; ``job_id`` is None if it came by C-STORE."""
 
     claim: Claim
     job_id: str | None
@@ -40,12 +40,12 @@ class PendingInstance:
 
 
 class Inbox:
-    """The queue of images. Safe from any thread."""
+    """The queue of images. Thread-safe."""
 
     def __init__(
         self, database: Database, queue: WorkQueue, outbox: Outbox, max_bytes: int, clock: Clock = time.time
     ) -> None:
-        """``max_bytes`` bounds what is kept of images and results together."""
+        """``max_bytes`` limits the stored bytes of images and results together."""
         self._database = database
         self._queue = queue
         self._outbox = outbox
@@ -53,18 +53,18 @@ class Inbox:
         self._clock = clock
 
     def accept(self, arrival: Arrival) -> None:
-        """Take responsibility for an image: it is on disk when this returns. The same bytes waiting already are enough.
+        """Store an image durably. An identical image from the same source that is still in progress is kept once.
 
-        Raises SpoolFull, StoreUnavailable; then nothing was accepted.
+        Raises SpoolFull and StoreUnavailable; then nothing was stored.
         """
         if not self._database.has_room:
             raise SpoolFull("the disk of the database is nearly full")
-        _ = arrival.sha256  # not while others wait to write
+        _ = arrival.sha256  # computed before the write lock is taken
         with self._database.writing() as connection:
-            if _is_underway(connection, arrival):
+            if _is_in_progress(connection, arrival):
                 return
             if self._used(connection) + len(arrival.content) > self._max_bytes:
-                raise SpoolFull("as much waits as is allowed")
+                raise SpoolFull("the spool has reached its maximum size")
             identity = new_id()
             connection.execute(
                 insert(instances).values(
@@ -80,27 +80,27 @@ class Inbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether images should not even be sent. Raises StoreUnavailable."""
+        """Whether the spool or the disk is full. Raises StoreUnavailable."""
         with self._database.reading() as connection:
             return not self._database.has_room or self._used(connection) >= self._max_bytes
 
     def claim(self, limit: int) -> list[PendingInstance]:
-        """Images to work on; none while the spool is full, since each makes more. Raises StoreUnavailable."""
+        """Images to analyse; none while the spool is full, because results need space too. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             if self._used(connection) > self._max_bytes:
                 return []
             return [_pending(row) for row in self._queue.claim(connection, limit)]
 
     def content(self, pending: PendingInstance) -> bytes | None:
-        """The bytes of a received image; None where they have to be fetched. Raises StoreUnavailable."""
+        """The bytes of a received image; None if they have to be fetched. Raises StoreUnavailable."""
         with self._database.reading() as connection:
             return connection.execute(select(contents.c.bytes).where(contents.c.id == pending.claim.id)).scalar()
 
     def analysed(self, pending: PendingInstance, order: Order, study_uid: str, made: Sequence[Result]) -> None:
-        """Put the results of an image into the outbox and forget its bytes, both or neither.
+        """Put the results of an image into the outbox and delete its bytes, in one transaction.
 
-        Where the lease was lost nothing is changed. Raises StoreUnavailable, and ResultConflict where the target has
-        another object by the same UID.
+        Changes nothing if the lease was lost. Raises StoreUnavailable, and ResultConflict if a different object with
+        the same UID exists for the target.
         """
         claim = pending.claim
         with self._database.writing() as connection:
@@ -119,16 +119,16 @@ class Inbox:
             )
             for result in made:
                 self._outbox.put(connection, claim.id, order.target, result)
-            _forget(connection, claim.id)
+            _delete_content(connection, claim.id)
 
     def end(self, pending: PendingInstance, state: str, problem: Problem | None = None) -> None:
-        """Close an image that has no results (``refused``, ``ignored``), and forget its bytes."""
+        """Close an image without results (``refused``, ``ignored``) and delete its bytes. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             if self._queue.settle(connection, pending.claim, state, problem):
-                _forget(connection, pending.claim.id)
+                _delete_content(connection, pending.claim.id)
 
     def fail(self, pending: PendingInstance, problem: Problem) -> str | None:
-        """Try again later or give up; the bytes stay. Returns the new state."""
+        """Schedule a retry, or give up; keeps the bytes. Returns the new state. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             return self._queue.fail(connection, pending.claim, problem)
 
@@ -136,7 +136,7 @@ class Inbox:
         return int(connection.execute(select(func.coalesce(func.sum(contents.c.size), 0))).scalar_one())
 
 
-def _is_underway(connection: Connection, arrival: Arrival) -> bool:
+def _is_in_progress(connection: Connection, arrival: Arrival) -> bool:
     same = (
         (instances.c.sha256 == arrival.sha256)
         & (instances.c.source == arrival.source)
@@ -146,12 +146,12 @@ def _is_underway(connection: Connection, arrival: Arrival) -> bool:
     return connection.execute(select(instances.c.id).where(same).limit(1)).first() is not None
 
 
-def _forget(connection: Connection, identity: str) -> None:
+def _delete_content(connection: Connection, identity: str) -> None:
     connection.execute(delete(contents).where(contents.c.id == identity))
 
 
 def outputs_of(text: str) -> tuple[ReportKind, ...]:
-    """The kinds of objects that a column names, separated by commas."""
+    """The kinds of objects in a comma-separated column."""
     named = text.split(",")
     return tuple(kind for kind in get_args(ReportKind) if kind in named)
 

@@ -1,4 +1,4 @@
-"""Studies that somebody asked to have analysed, and what became of each of their images."""
+"""The queue of jobs, and their reports. A job is one request to analyse a study."""
 
 import time
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ JobState = Literal["waiting", "running", "done", "done_with_problems", "failed"]
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was asked for: a study of a source, and what to make of its images."""
+    """The request: a study of a source, and the objects to create from its images."""
 
     study_uid: str
     source: str
@@ -28,7 +28,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class PendingJob:
-    """A claimed job, whose images are not known yet."""
+    """A claimed job; its images are not known yet."""
 
     claim: Claim
     analysis: Analysis
@@ -36,7 +36,7 @@ class PendingJob:
 
 @dataclass(frozen=True)
 class ObjectReport:
-    """A result and where it stands."""
+    """A result and its state."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -46,7 +46,7 @@ class ObjectReport:
 
 @dataclass(frozen=True)
 class InstanceReport:
-    """An image and where it stands."""
+    """An image, its state and its results."""
 
     sop_instance_uid: str
     state: str
@@ -55,12 +55,12 @@ class InstanceReport:
 
     @property
     def has_problem(self) -> bool:
-        """Whether it, or one of its results, was refused or given up."""
+        """Whether the image or one of its results was refused or given up."""
         return self.state in {"refused", "dead"} or any(item.state in {"refused", "dead"} for item in self.objects)
 
     @property
     def is_open(self) -> bool:
-        """Whether something is still done about it."""
+        """Whether work on it continues."""
         return self.state not in ENDED and not any(item.state == "dead" for item in self.objects)
 
 
@@ -78,7 +78,7 @@ class JobReport:
 
     @property
     def state(self) -> JobState:
-        """Where the whole stands."""
+        """The state of the whole job."""
         if self.is_dead:
             return "failed"
         if not self.is_expanded:
@@ -89,19 +89,19 @@ class JobReport:
 
 
 class Jobs:
-    """The queue of jobs. Safe from any thread."""
+    """The queue of jobs. Thread-safe."""
 
     def __init__(self, database: Database, queue: WorkQueue, max_waiting: int, clock: Clock = time.time) -> None:
-        """At most ``max_waiting`` jobs wait for their images to be looked up."""
+        """At most ``max_waiting`` jobs wait for the query of their images."""
         self._database = database
         self._queue = queue
         self._max_waiting = max_waiting
         self._clock = clock
 
     def open(self, owner: str, analysis: Analysis, idempotency_key: str | None = None) -> str:
-        """Accept a job; its id. The same key of the same owner is the same job.
+        """Store a job and return its id. The same key of the same owner gives the same job.
 
-        Raises SpoolFull, StoreUnavailable, and IdempotencyConflict where the key was used for something else.
+        Raises SpoolFull, StoreUnavailable, and IdempotencyConflict if the key was used for a different analysis.
         """
         if not self._database.has_room:
             raise SpoolFull("the disk of the database is nearly full")
@@ -120,10 +120,10 @@ class Jobs:
                 if before is not None and all(before[name] == value for name, value in asked.items()):
                     return str(before["id"])
                 if before is not None:
-                    raise IdempotencyConflict("this Idempotency-Key was used for another analysis")
+                    raise IdempotencyConflict("this Idempotency-Key was used for a different analysis")
             waiting = select(jobs.c.id).where(jobs.c.state == "waiting").limit(self._max_waiting)
             if len(connection.execute(waiting).all()) >= self._max_waiting:
-                raise SpoolFull("as many jobs wait as are allowed")
+                raise SpoolFull("the maximum number of waiting jobs is reached")
             identity = new_id()
             connection.execute(
                 insert(jobs).values(
@@ -133,7 +133,7 @@ class Jobs:
         return identity
 
     def claim(self, limit: int) -> list[PendingJob]:
-        """Jobs whose images are to be looked up. Raises StoreUnavailable."""
+        """Jobs whose images have to be queried. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             return [
                 PendingJob(claim_of(row), Analysis(row.study_uid, row.source, _order(row)))
@@ -141,7 +141,7 @@ class Jobs:
             ]
 
     def expand(self, job: PendingJob, found: Sequence[FoundInstance]) -> None:
-        """Queue the images of a job. Where the lease was lost nothing is changed. Raises StoreUnavailable."""
+        """Queue the images of a job. Changes nothing if the lease was lost. Raises StoreUnavailable."""
         order, now = job.analysis.order, self._clock()
         with self._database.writing() as connection:
             if not self._queue.settle(connection, job.claim, "expanded"):
@@ -161,17 +161,17 @@ class Jobs:
                 )
 
     def fail(self, job: PendingJob, problem: Problem) -> str | None:
-        """Try again later or give up. Returns the new state."""
+        """Schedule a retry, or give up. Returns the new state. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             return self._queue.fail(connection, job.claim, problem)
 
     def report(self, identity: str, owner: str) -> JobReport:
-        """Where a job of an owner stands. Raises JobNotFound, also for one of another owner, and StoreUnavailable."""
+        """The report of a job of an owner. Raises JobNotFound (also for another owner) and StoreUnavailable."""
         with self._database.reading() as connection:
             mine = (jobs.c.id == identity) & (jobs.c.owner == owner)
             row = connection.execute(select(jobs).where(mine)).first()
             if row is None:
-                raise JobNotFound("there is no such job, or no longer")
+                raise JobNotFound("the job does not exist, or no longer")
             of_job = select(instances).where(instances.c.job_id == identity).order_by(instances.c.sop_instance_uid)
             images = connection.execute(of_job).all()
             made = connection.execute(

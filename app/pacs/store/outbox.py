@@ -1,4 +1,4 @@
-"""Results that are owed to a node, until the node has them."""
+"""The outbox: the queue of results, until their target has them."""
 
 import hashlib
 import time
@@ -14,19 +14,19 @@ from app.pacs.store.work_queue import Claim, Clock, WorkQueue, claim_of, fresh_w
 from app.pacs.values import Problem, Result
 
 SETTLED = ("delivered", "refused")
-"""States of an object that nothing more happens to, and whose bytes are gone: an operator discards by ``refused``."""
+"""Final states of an object, whose bytes are deleted; ``refused`` means that an operator discarded it."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A claimed object on its way to a node."""
+    """A claimed object."""
 
     claim: Claim
     result: Result
 
 
 class Outbox:
-    """The queue of results, by target. Safe from any thread."""
+    """The queue of results, by target. Thread-safe."""
 
     def __init__(self, database: Database, queue: WorkQueue, clock: Clock = time.time) -> None:
         self._database = database
@@ -34,16 +34,16 @@ class Outbox:
         self._clock = clock
 
     def put(self, connection: Connection, instance_id: str, target: str, result: Result) -> None:
-        """Owe a result to a target, as part of a transaction; one that was delivered before is sent again, unchanged.
+        """Queue a result for a target within a transaction; a result that was delivered before is sent again.
 
-        Raises ResultConflict where other bytes were made under the same UID: by another version of the service, or
-        from another image that claims to be the same. What the target has stays.
+        Raises ResultConflict if different bytes exist under the same UID: from another version of the service, or from
+        another image with the same UID. The earlier object is kept.
         """
         digest = hashlib.sha256(result.content).hexdigest()
         mine = (objects.c.target == target) & (objects.c.sop_instance_uid == result.sop_instance_uid)
         before = connection.execute(select(objects).where(mine).with_for_update()).first()
         if before is not None and before.sha256 != digest:
-            raise ResultConflict("another object was made under the same UID before, and is kept")
+            raise ResultConflict("a different object with the same UID exists and is kept")
         if before is None:
             identity = new_id()
             connection.execute(
@@ -67,7 +67,7 @@ class Outbox:
         connection.execute(insert(results).values(instance_id=instance_id, object_id=identity))
 
     def claim(self, target: str, limit: int, max_bytes: int) -> list[Delivery]:
-        """Objects to send to a target in one go, more than one while they are small. Raises StoreUnavailable."""
+        """Objects to send together: at most ``limit``, and none after ``max_bytes``. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             deliveries: list[Delivery] = []
             total = 0
@@ -83,7 +83,7 @@ class Outbox:
             return deliveries
 
     def delivered(self, deliveries: Iterable[Delivery]) -> None:
-        """The target has these objects: forget their bytes, and close the images whose last result it was."""
+        """Mark objects as delivered, delete their bytes, and close images without further results."""
         with self._database.writing() as connection:
             ended = [item.claim.id for item in deliveries if self._queue.settle(connection, item.claim, "delivered")]
             connection.execute(delete(contents).where(contents.c.id.in_(ended)))
@@ -91,21 +91,21 @@ class Outbox:
             close_finished(connection, self._clock(), list(connection.execute(affected).scalars()))
 
     def fail(self, delivery: Delivery, problem: Problem) -> str | None:
-        """Try again later or give up; the bytes stay. Returns the new state."""
+        """Schedule a retry, or give up; keeps the bytes. Returns the new state. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             return self._queue.fail(connection, delivery.claim, problem)
 
 
 def close_finished(connection: Connection, now: float, instance_ids: Sequence[str] | None = None) -> None:
-    """End analysed images whose results are all delivered or discarded.
+    """Close analysed images whose results are all delivered or discarded.
 
-    Two replicas that deliver the last two results at the same time may each see the other's as open: upkeep calls this
-    for all images.
+    Two replicas that deliver the last two results at the same time can each see the other's as open; therefore
+    maintenance calls this for all images (``instance_ids`` of None).
     """
-    owed = exists().where(
+    pending = exists().where(
         results.c.instance_id == instances.c.id, objects.c.id == results.c.object_id, objects.c.state.not_in(SETTLED)
     )
-    finished = update(instances).where(instances.c.state == "analysed", ~owed)
+    finished = update(instances).where(instances.c.state == "analysed", ~pending)
     if instance_ids is not None:
         finished = finished.where(instances.c.id.in_(instance_ids))
     connection.execute(finished.values(state="delivered", ended_at=now))

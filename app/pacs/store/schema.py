@@ -1,4 +1,4 @@
-"""The tables. What is here now is the sum of ``migrations``; a test compares the two."""
+"""The tables. A test compares them with the result of all ``migrations``."""
 
 from typing import Literal
 
@@ -17,9 +17,9 @@ from sqlalchemy import (
 )
 
 State = Literal["waiting", "analysed", "expanded", "delivered", "refused", "ignored", "dead"]
-"""``waiting``: to be worked on. A job goes on to ``expanded`` (its instances are known), an instance to ``analysed``
-(its results are in the outbox) and, with its objects, to ``delivered``. ``refused`` and ``ignored`` instances have no
-results, by what they are or by no rule; ``dead`` is what was given up and waits for an operator."""
+"""``waiting``: work to do. A job then becomes ``expanded`` (its instances are known); an instance becomes ``analysed``
+(its results are in the outbox) and ``delivered`` when all its objects are. Instances without results are ``refused``
+(not analysable) or ``ignored`` (no rule matched). ``dead`` work was given up and waits for an operator."""
 
 ENDED: tuple[State, ...] = ("delivered", "refused", "ignored", "dead")
 
@@ -34,7 +34,7 @@ metadata = MetaData(
 
 
 def _work_columns() -> list[Column[object]]:
-    """What every queue has. Times are seconds since the epoch."""
+    """Columns of every queue. Times are seconds since the epoch."""
     return [
         Column("state", String(16), nullable=False),
         Column("created_at", Double, nullable=False),
@@ -108,7 +108,7 @@ results = Table(
 contents = Table(
     "contents",
     metadata,
-    Column("id", String(32), primary_key=True),  # of the instance or object whose bytes they are
+    Column("id", String(32), primary_key=True),  # that of the instance or object
     Column("size", Integer, nullable=False, index=True),
     Column("bytes", LargeBinary, nullable=False),
 )

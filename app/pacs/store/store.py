@@ -1,4 +1,4 @@
-"""The whole store: its queues, and what is done to all of them."""
+"""The store: its queues, and the operations on all of them."""
 
 import time
 from collections.abc import Generator, Sequence
@@ -17,7 +17,7 @@ from app.pacs.store.work_queue import Clock, RetryPolicy, WorkQueue
 from app.settings import Settings
 
 LEASE_S = 600.0
-"""How long a piece of work is its worker's alone; longer than any try takes."""
+"""Seconds for which claimed work belongs to its worker; longer than any attempt takes."""
 
 QueueName = Literal["jobs", "instances", "objects"]
 QUEUES: tuple[QueueName, ...] = get_args(QueueName)
@@ -26,7 +26,7 @@ _TABLES: dict[QueueName, Table] = {"jobs": jobs, "instances": instances, "object
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """Work that was given up. ``subject`` is the UID of the study or object: for the operator's eyes only."""
+    """Work that was given up. ``subject`` is the UID of the study or object, which identifies a patient's data."""
 
     queue: QueueName
     id: str
@@ -40,7 +40,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Depths:
-    """How much waits and how much was given up, by queue, and the bytes kept."""
+    """Numbers of waiting and dead items by queue, and the stored bytes."""
 
     waiting: dict[QueueName, int]
     dead: dict[QueueName, int]
@@ -48,7 +48,7 @@ class Depths:
 
 
 class Store:
-    """The queues of one database. Safe from any thread."""
+    """The queues of one database. Thread-safe."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Store:
 
     @contextmanager
     def open(self) -> Generator[None]:
-        """Make the store ready, and free what a process left behind that was killed. Raises ConfigurationError."""
+        """Open the database and release leases that a killed process left behind. Raises ConfigurationError."""
         with self.database.open():
             if self.database.is_embedded:
                 with self.database.writing() as connection:
@@ -79,7 +79,7 @@ class Store:
             yield
 
     def depths(self) -> Depths:
-        """How much there is of everything. Raises StoreUnavailable."""
+        """The sizes of all queues. Raises StoreUnavailable."""
         with self.database.reading() as connection:
             count = {
                 name: dict(
@@ -99,7 +99,7 @@ class Store:
         )
 
     def dead_letters(self) -> list[DeadLetter]:
-        """Everything that was given up, oldest first. Raises StoreUnavailable."""
+        """All dead letters, oldest first. Raises StoreUnavailable."""
         letters: list[DeadLetter] = []
         with self.database.reading() as connection:
             for name, table in _TABLES.items():
@@ -111,12 +111,12 @@ class Store:
         return sorted(letters, key=lambda letter: letter.created_at)
 
     def retry(self, ids: Sequence[str] | None = None) -> int:
-        """Take up again what was given up, all of it for None; how much that is. Raises StoreUnavailable."""
+        """Requeue dead letters (None: all); returns their number. Raises StoreUnavailable."""
         with self.database.writing() as connection:
             return sum(queue.retry(connection, ids) for queue in self._queues.values())
 
     def discard(self, ids: Sequence[str]) -> int:
-        """Forget the bytes of what was given up, and that anybody should see to it; how much that was."""
+        """Close dead letters and delete their bytes; returns their number. Raises StoreUnavailable."""
         with self.database.writing() as connection:
             dead_jobs = delete(jobs).where(jobs.c.state == "dead", jobs.c.id.in_(ids))
             discarded = connection.execute(dead_jobs).rowcount
@@ -130,10 +130,10 @@ class Store:
         return discarded
 
     def tidy(self, retention_s: float) -> None:
-        """Close what is finished, and forget what ended longer ago than ``retention_s``. Raises StoreUnavailable.
+        """Close finished images, and delete rows that ended more than ``retention_s`` ago. Raises StoreUnavailable.
 
-        What was given up stays until an operator decides. A delivered object is remembered as long as an image that led
-        to it: within that time other bytes under its UID are noticed.
+        Dead letters stay until an operator decides. The row of a delivered object stays as long as its images: within
+        that time different bytes under its UID are detected.
         """
         now = self._clock()
         ended = tuple(state for state in ENDED if state != "dead")
@@ -149,11 +149,11 @@ class Store:
 
 
 def make_store(settings: Settings) -> Store:
-    """The store that the settings name, not opened yet. Raises ConfigurationError."""
+    """The store of the settings, not opened. Raises ConfigurationError."""
     database = Database(settings.database_url, settings.spool_reserve_bytes)
     return Store(database, max_bytes=settings.max_spool_bytes, retry_policy=make_retry_policy(settings))
 
 
 def make_retry_policy(settings: Settings) -> RetryPolicy:
-    """How long to go on trying."""
+    """The retry policy of the settings."""
     return RetryPolicy(longest_s=settings.retry_longest_s, give_up_s=settings.retry_give_up_s)

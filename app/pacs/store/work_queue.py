@@ -1,4 +1,4 @@
-"""Queues of work in tables: claimed by lease, tried again with growing pauses, given up in the end."""
+"""Work queues in tables: claims by lease, retries with exponential backoff, dead letters."""
 
 import secrets
 import time
@@ -14,27 +14,27 @@ from app.pacs.values import Problem
 Clock = Callable[[], float]
 """Seconds since the epoch."""
 
-_DETAIL_LENGTH = 500
+_MAX_DETAIL_LENGTH = 500
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long and how often to try: pauses double from ``first_s`` to ``longest_s``, up to ``give_up_s`` in all."""
+    """Exponential backoff: delays double from ``first_s`` to ``longest_s``, until ``give_up_s`` have passed."""
 
     first_s: float = 1.0
     longest_s: float = 300.0
     give_up_s: float = 3 * 86400.0
     jitter: Callable[[], float] = field(default=SystemRandom().random)
 
-    def pause(self, failures: int) -> float:
-        """Seconds until the next try, after so many; half of it is chance, so that not all come back at once."""
+    def delay(self, failures: int) -> float:
+        """Seconds until the next attempt; half of them are random, so that retries do not coincide."""
         longest = min(self.longest_s, self.first_s * 2.0 ** min(failures, 30))
         return longest * (0.5 + 0.5 * self.jitter())
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A piece of work that is this worker's alone until its lease ends."""
+    """Work that belongs to this worker until its lease ends."""
 
     id: str
     lease: str
@@ -43,10 +43,10 @@ class Claim:
 
 
 class WorkQueue:
-    """What waits in one table. All methods are part of the caller's transaction."""
+    """The queue in one table. All methods run in the transaction of the caller."""
 
     def __init__(self, table: Table, retry_policy: RetryPolicy, lease_s: float, clock: Clock = time.time) -> None:
-        """``lease_s`` is longer than any try may take; work whose worker is gone is free again after it."""
+        """``lease_s`` must exceed the duration of any attempt; afterwards the work can be claimed again."""
         self._table = table
         self._retry_policy = retry_policy
         self._lease_s = lease_s
@@ -55,10 +55,10 @@ class WorkQueue:
     def claim(
         self, connection: Connection, limit: int, *conditions: ColumnElement[bool]
     ) -> Sequence[Row[tuple[object, ...]]]:
-        """Up to ``limit`` rows that are due, longest waiting first, now leased; ``lease`` of each row is the new one.
+        """Lease up to ``limit`` due rows, longest waiting first, and return them with their new ``lease``.
 
-        Several workers and replicas may claim at once: PostgreSQL skips what another is about to take, SQLite has one
-        writer at a time. Where the clock was set back, what waits does not wait until it has caught up.
+        Workers and replicas can claim concurrently: PostgreSQL skips locked rows, SQLite has one writer at a time. If
+        the clock was set back, waiting rows do not wait until it has caught up.
         """
         now, table = self._clock(), self._table
         is_due = _passed(table.c.due_at, now, self._retry_policy.longest_s)
@@ -80,44 +80,44 @@ class WorkQueue:
         return connection.execute(select(table).where(table.c.id.in_(ids)).order_by(table.c.due_at)).all()
 
     def settle(self, connection: Connection, claim: Claim, state: str, problem: Problem | None = None) -> bool:
-        """Move claimed work to another state; False where the lease was lost, and nothing is changed."""
+        """Move claimed work to another state; returns False and changes nothing if the lease was lost."""
         values: dict[str, object] = {
             "state": state,
             "lease": None,
             "leased_until": None,
             "problem": problem.code if problem else None,
-            "detail": problem.detail[:_DETAIL_LENGTH] if problem else None,
+            "detail": problem.detail[:_MAX_DETAIL_LENGTH] if problem else None,
             "ended_at": self._clock() if state in ENDED else None,
         }
         return self._change(connection, claim, values)
 
     def fail(self, connection: Connection, claim: Claim, problem: Problem) -> str | None:
-        """Try again later, or give up; the new state, or None where the lease was lost."""
+        """Schedule a retry, or give up; returns the new state, or None if the lease was lost."""
         now = self._clock()
         since = claim.failing_since or now
         if problem.permanent or now - since >= self._retry_policy.give_up_s:
             return "dead" if self.settle(connection, claim, "dead", problem) else None
         values: dict[str, object] = {
-            "due_at": now + self._retry_policy.pause(claim.failures),
+            "due_at": now + self._retry_policy.delay(claim.failures),
             "failures": claim.failures + 1,
             "failing_since": since,
             "lease": None,
             "leased_until": None,
             "problem": problem.code,
-            "detail": problem.detail[:_DETAIL_LENGTH],
+            "detail": problem.detail[:_MAX_DETAIL_LENGTH],
         }
         return "waiting" if self._change(connection, claim, values) else None
 
     def release(self, connection: Connection, claim: Claim) -> None:
-        """Give claimed work back as it was: nothing was wrong with it."""
+        """Return claimed work to the queue without counting a failure."""
         self._change(connection, claim, {"lease": None, "leased_until": None})
 
     def release_all(self, connection: Connection) -> None:
-        """Free what a process left behind that is gone; only where no other process works on this database."""
+        """Release all leases; only valid while no other process uses this database."""
         connection.execute(update(self._table).values(lease=None, leased_until=None))
 
     def retry(self, connection: Connection, ids: Sequence[str] | None) -> int:
-        """Take dead work up again, all of it for None; how much there was."""
+        """Requeue dead work (None: all); returns the number of rows."""
         condition = self._table.c.state == "dead"
         if ids is not None:
             condition &= self._table.c.id.in_(ids)
@@ -131,23 +131,23 @@ class WorkQueue:
 
 
 def _passed(moment: ColumnElement[float], now: float, longest_s: float) -> ColumnElement[bool]:
-    """Whether a moment has come; or lies so far ahead that the clock which set it was ahead of this one.
+    """Whether a moment has passed, or lies so far ahead that the clock that set it was wrong.
 
-    Nothing is put off by more than ``longest_s``. As much again is left for the clocks of several replicas.
+    No delay exceeds ``longest_s``; the same again is allowed for clock differences between replicas.
     """
     return or_(moment <= now, moment > now + 2 * longest_s)
 
 
 def fresh_work(now: float) -> dict[str, object]:
-    """The columns of new work that is due."""
+    """Column values of new work that is due now."""
     return {"state": "waiting", "created_at": now, "due_at": now, "failures": 0}
 
 
 def new_id() -> str:
-    """A random id that cannot be guessed."""
+    """A random, unguessable id."""
     return secrets.token_hex(16)
 
 
 def claim_of(row: Row[tuple[object, ...]]) -> Claim:
-    """The claim on a row that ``WorkQueue.claim`` returned."""
+    """The claim on a row from ``WorkQueue.claim``."""
     return Claim(row.id, row.lease, row.failures, row.failing_since)

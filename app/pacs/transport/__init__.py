@@ -1,1 +1,1 @@
-"""Protocols of the PACS: DICOMweb and DIMSE, as client and as server. Knows no database."""
+"""Protocols of the PACS: DICOMweb and DIMSE, as client and as server. Independent of the database."""

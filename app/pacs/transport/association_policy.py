@@ -1,4 +1,4 @@
-"""Who may open an association, and how many: decided before anything of an object is read."""
+"""Decides which associations are accepted, and how many, before any object is read."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ _HALF_OPEN_ALLOWED = 8
 
 
 class AssociationPolicy:
-    """Judges the associations that are asked for at one listener. Safe from any thread."""
+    """The acceptance policy of one listener. Thread-safe."""
 
     def __init__(
         self, listener: Listener, is_draining: Callable[[], bool], on_outcome: Callable[[AssociationOutcome], None]
@@ -38,12 +38,12 @@ class AssociationPolicy:
         self._on_outcome = on_outcome
 
     @property
-    def most_connections(self) -> int:
-        """Connections held at once, those included that have not asked for anything yet."""
+    def max_connections(self) -> int:
+        """Maximum simultaneous connections, including those that have not requested an association yet."""
         return self._listener.max_associations + _HALF_OPEN_ALLOWED
 
     def judge(self, request: A_ASSOCIATE, address: str, established: int) -> AssociationOutcome:
-        """Whether an association may be; ``established`` others are."""
+        """The decision on an association request, given the number of other ``established`` associations."""
         outcome: AssociationOutcome = "accepted"
         if (request.called_ae_title or "").strip(" ") != self._listener.ae_title:
             outcome = "unknown_called"
@@ -57,11 +57,11 @@ class AssociationPolicy:
         return outcome
 
     def note(self, outcome: AssociationOutcome) -> None:
-        """Count what became of a connection."""
+        """Count the outcome of a connection."""
         self._on_outcome(outcome)
 
-    def guard(self, connection: socket.socket, on_too_large: Callable[[], object]) -> PduLimiter:
-        """The bounds of one connection."""
+    def limiter(self, connection: socket.socket, on_too_large: Callable[[], object]) -> PduLimiter:
+        """The PDU limiter of one connection."""
 
         def on_breach(breach: Breach) -> None:
             if breach == "too_large":
@@ -73,9 +73,9 @@ class AssociationPolicy:
 
 
 class GuardedServer(ThreadedAssociationServer):
-    """A server that holds a bounded number of connections; one more is closed at once."""
+    """An association server with a limited number of connections; further ones are closed at once."""
 
-    doorman: AssociationPolicy
+    policy: AssociationPolicy
     on_too_large: Callable[[], object]
     daemon_threads = True
     request_queue_size = 64
@@ -87,26 +87,26 @@ class GuardedServer(ThreadedAssociationServer):
         super().__init__(*arguments, request_handler=_GuardedHandler, **options)  # pyright: ignore[reportArgumentType]
 
     def verify_request(self, request: object, client_address: object) -> bool:
-        """Whether there is room for a connection."""
+        """Whether another connection is allowed."""
         del client_address
-        self._let_go()
-        if len(self._connections) >= self.doorman.most_connections:
-            self.doorman.note("too_many")
+        self._close_ended()
+        if len(self._connections) >= self.policy.max_connections:
+            self.policy.note("too_many")
             return False
         self._connections.add(cast(socket.socket, request))
         return True
 
-    def follow(self, association: Association, connection: socket.socket) -> None:
-        """An association runs on a connection, which is closed once that ends."""
+    def track(self, association: Association, connection: socket.socket) -> None:
+        """Close the connection of an association when the association ends."""
         with self._changing:
             self._associations[association] = connection
 
     def service_actions(self) -> None:
-        """What the server's loop does between connections."""
-        self._let_go()
+        """Called by the loop of the server between connections."""
+        self._close_ended()
 
-    def _let_go(self) -> None:
-        """Close what belongs to an association that ended: pynetdicom leaves it open where the peer went first."""
+    def _close_ended(self) -> None:
+        """Close connections of ended associations: pynetdicom leaves them open if the peer disconnected first."""
         with self._changing:
             for association in [each for each in self._associations if not each.is_alive()]:
                 connection = self._associations.pop(association)
@@ -114,49 +114,49 @@ class GuardedServer(ThreadedAssociationServer):
                 self._connections.discard(connection)
 
     def shutdown(self) -> None:
-        """Take no more connections; those there are go on."""
+        """Stop accepting connections; existing ones continue."""
         BaseServer.shutdown(self)
         self.server_close()
 
     def close_connections(self) -> None:
-        """End what is still open, however far it is."""
+        """Close all remaining connections."""
         for connection in self._connections:
-            with suppress(OSError):  # closed meanwhile
+            with suppress(OSError):  # already closed
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
 
     def shutdown_request(self, request: socket.socket | tuple[bytes, socket.socket]) -> None:
-        """Close a connection that was not let in, or whose association could not begin."""
+        """Close a connection that was refused, or whose association could not start."""
         with self._changing:
             self._connections.discard(cast(socket.socket, request))
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: the base class prints a stack trace. The connection is closed, and the peer's problem."""
+        """Suppress the stack trace that the base class prints; the connection is closed."""
 
 
 class _GuardedHandler(RequestHandler):
-    """Puts the guard and the doorman into an association, before it begins."""
+    """Installs the PDU limiter and the policy in an association before it starts."""
 
     def handle(self) -> None:
-        """Begin an association. It is followed only once its thread runs: before, it would look like one that ended."""
+        """Start an association. Tracking begins when its thread runs: before that it would look ended."""
         super().handle()
-        cast(GuardedServer, self.server).follow(self._association, cast(socket.socket, self.request))
+        cast(GuardedServer, self.server).track(self._association, cast(socket.socket, self.request))
 
     def _create_association(self) -> Association:
         server = cast(GuardedServer, self.server)
         association = super()._create_association()
-        guard = server.doorman.guard(cast(socket.socket, self.request), server.on_too_large)
-        cast(AssociationSocket, association.dul.socket).recv = guard.recv
+        limiter = server.policy.limiter(cast(socket.socket, self.request), server.on_too_large)
+        cast(AssociationSocket, association.dul.socket).recv = limiter.recv
         association.acse = _GuardedNegotiation(association, server)
         self._association = association
         return association
 
 
 class _GuardedNegotiation(ACSE):
-    """Asks the doorman before negotiating."""
+    """Applies the policy before the negotiation."""
 
-    _begun = threading.Lock()
+    _lock = threading.Lock()
 
     def __init__(self, association: Association, server: GuardedServer) -> None:
         super().__init__(association)
@@ -165,9 +165,9 @@ class _GuardedNegotiation(ACSE):
     def negotiate_association(self) -> None:
         """Negotiate, or reject."""
         request = cast(A_ASSOCIATE, self.requestor.primitive)
-        with self._begun:  # so that two cannot take the last place
-            others = sum(other.is_established for other in _others(self.assoc, self._server.active_associations))
-            outcome = self._server.doorman.judge(request, self.requestor.address or "", others)
+        with self._lock:  # two requests must not both take the last place
+            established = sum(other.is_established for other in _others(self.assoc, self._server.active_associations))
+            outcome = self._server.policy.judge(request, self.requestor.address or "", established)
             if outcome == "accepted":
                 super().negotiate_association()
                 return

@@ -1,6 +1,6 @@
-"""An archive that speaks DICOMweb (PS3.18): QIDO-RS to look, WADO-RS to fetch, STOW-RS to store.
+"""A DICOMweb archive (PS3.18): QIDO-RS to query, WADO-RS to retrieve, STOW-RS to store.
 
-Every address is the node's own URL and UIDs: neither a caller nor an answer can lead a request elsewhere.
+Every request URL consists of the configured root and validated UIDs: neither a caller nor a response can redirect it.
 """
 
 import json
@@ -20,11 +20,11 @@ from app.pacs.transport.status import PROCESSING_FAILURE, problem_of
 from app.pacs.values import FoundInstance, Problem, Result
 
 _JSON = "application/dicom+json"
-_MOST_ANSWER_BYTES = 16 * 1024 * 1024
+_MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 _MODALITY, _BODY_PART, _SERIES, _CLASS, _INSTANCE = "00080060", "00180015", "0020000E", "00080016", "00080018"
 _FAILED, _REFERENCED, _REASON = "00081198", "00081155", "00081197"
-# Set right by waiting, or by whoever administers the node: everything else is about the request.
-_MAY_PASS = {
+# Waiting or the administrator of the node can resolve these; any other 4xx is about the request itself.
+_TRANSIENT = {
     HTTPStatus.UNAUTHORIZED,
     HTTPStatus.FORBIDDEN,
     HTTPStatus.REQUEST_TIMEOUT,
@@ -34,10 +34,10 @@ _MAY_PASS = {
 
 
 class DicomWebClient:
-    """One node, as source and as target. For one event loop; use as an asynchronous context manager."""
+    """One node, as source and as target. Use on one event loop, as an asynchronous context manager."""
 
     def __init__(self, node: DicomWebNode, max_instance_bytes: int) -> None:
-        """``max_instance_bytes`` bounds what is fetched."""
+        """``max_instance_bytes`` limits the size of a retrieved object."""
         self._node = node
         self._max_instance_bytes = max_instance_bytes
         self._root = node.url.rstrip("/")
@@ -54,8 +54,8 @@ class DicomWebClient:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def find_films(self, study_uid: str) -> list[FoundInstance]:
-        """The chest radiographs of a study, by what it says of them. Raises NodeUnavailable, NodeRefused."""
+    async def find_instances(self, study_uid: str) -> list[FoundInstance]:
+        """The chest radiographs of a study by modality, body part and class. Raises NodeUnavailable, NodeRefused."""
         found: list[FoundInstance] = []
         all_series = await self._query(f"studies/{study_uid}/series", {"includefield": _BODY_PART})
         if not all_series:
@@ -73,27 +73,27 @@ class DicomWebClient:
         return found
 
     async def fetch(self, study_uid: str, series_uid: str, sop_instance_uid: str) -> bytes:
-        """One object as it is stored, in whichever transfer syntax. Raises NodeUnavailable, NodeRefused."""
+        """One object in the transfer syntax in which it is stored. Raises NodeUnavailable, NodeRefused."""
         path = f"studies/{study_uid}/series/{series_uid}/instances/{sop_instance_uid}"
         accept = f'multipart/related; type="{DICOM}"; transfer-syntax=*'
-        answer = await self._request("GET", path, self._max_instance_bytes, headers={"Accept": accept})
-        _require_success(answer)
+        response = await self._request("GET", path, self._max_instance_bytes, headers={"Accept": accept})
+        _require_success(response)
         try:
-            return only_part(answer.headers.get("content-type", ""), answer.content)
+            return only_part(response.headers.get("content-type", ""), response.content)
         except ValueError as error:
-            raise NodeUnavailable(f"the source's answer cannot be read: {error}") from None
+            raise NodeUnavailable(f"the response of the source is unreadable: {error}") from None
 
     async def send(self, results: Sequence[Result]) -> Receipts:
-        """Store objects, and ask for each whether it is there. Raises NodeUnavailable."""
+        """Store objects, and verify each by query. Raises NodeUnavailable."""
         media_type, body = bundle(result.content for result in results)
         headers = {"Content-Type": media_type, "Accept": _JSON}
-        answer = await self._request("POST", "studies", _MOST_ANSWER_BYTES, headers=headers, content=body)
-        failed = _failures(answer)
-        if not answer.is_success and answer.status_code != HTTPStatus.CONFLICT:
-            problem = _problem(answer)
+        response = await self._request("POST", "studies", _MAX_RESPONSE_BYTES, headers=headers, content=body)
+        failed = _failures(response)
+        if not response.is_success and response.status_code != HTTPStatus.CONFLICT:
+            problem = _problem(response)
             return {result.sop_instance_uid: failed.get(result.sop_instance_uid, problem) for result in results}
         return {
-            result.sop_instance_uid: failed.get(result.sop_instance_uid) or await self._verify(result, answer)
+            result.sop_instance_uid: failed.get(result.sop_instance_uid) or await self._verify(result, response)
             for result in results
         }
 
@@ -102,17 +102,17 @@ class DicomWebClient:
         if await self._query(f"studies/{result.study_uid}/instances", query):
             return None
         if stored.is_success:
-            return Problem(NodeUnavailable.code, "the target confirmed the object, but does not find it")
+            return Problem(NodeUnavailable.code, "the target confirmed the object but does not return it in a query")
         return _problem(stored)
 
     async def _query(self, path: str, params: Mapping[str, str]) -> list[object]:
-        answer = await self._request("GET", path, _MOST_ANSWER_BYTES, headers={"Accept": _JSON}, params=params)
-        if answer.status_code in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}:
+        response = await self._request("GET", path, _MAX_RESPONSE_BYTES, headers={"Accept": _JSON}, params=params)
+        if response.status_code in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND}:
             return []
-        _require_success(answer)
-        found = _parsed(answer)
+        _require_success(response)
+        found = _parsed(response)
         if not isinstance(found, list):
-            raise NodeUnavailable("the node's answer to a query is no DICOM JSON")
+            raise NodeUnavailable("the query response of the node is not DICOM JSON")
         return cast("list[object]", found)
 
     async def _request(
@@ -125,23 +125,25 @@ class DicomWebClient:
         params: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> httpx.Response:
-        """The whole answer, of at most ``max_bytes``. Raises NodeUnavailable, NodeRefused."""
+        """The complete response, of at most ``max_bytes``. Raises NodeUnavailable, NodeRefused."""
         url = f"{self._root}/{path}"
-        allowed = {**headers, **self._credentials()}
+        all_headers = {**headers, **self._credentials()}
         try:
-            async with self._client.stream(method, url, headers=allowed, params=params, content=content) as answer:
+            async with self._client.stream(
+                method, url, headers=all_headers, params=params, content=content
+            ) as response:
                 body = bytearray()
-                async for chunk in answer.aiter_bytes():
+                async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > max_bytes:
-                        raise NodeRefused(f"the node's answer is larger than {max_bytes} bytes")
+                        raise NodeRefused(f"the response of the node is larger than {max_bytes} bytes")
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise NodeUnavailable(f"the node cannot be reached: {type(error).__name__}") from None
-        kept = {name: value for name, value in answer.headers.items() if name == "content-type"}
-        return httpx.Response(answer.status_code, headers=kept, content=bytes(body))
+        kept = {name: value for name, value in response.headers.items() if name == "content-type"}
+        return httpx.Response(response.status_code, headers=kept, content=bytes(body))
 
     def _credentials(self) -> dict[str, str]:
-        """Read for every request, so that a rotated secret is used at once. Raises ConfigurationError."""
+        """Read for every request, so that a rotated secret takes effect at once. Raises ConfigurationError."""
         if self._node.token_file is not None:
             return {"Authorization": f"Bearer {read_secret(self._node.token_file)}"}
         if self._node.username is not None and self._node.password_file is not None:
@@ -151,24 +153,24 @@ class DicomWebClient:
         return {}
 
 
-def _require_success(answer: httpx.Response) -> None:
-    if not answer.is_success:
-        problem = _problem(answer)
+def _require_success(response: httpx.Response) -> None:
+    if not response.is_success:
+        problem = _problem(response)
         raise (NodeRefused if problem.permanent else NodeUnavailable)(problem.detail)
 
 
-def _problem(answer: httpx.Response) -> Problem:
-    """What a status says; never the body, which may quote what was sent."""
-    status = answer.status_code
-    permanent = answer.is_client_error and status not in _MAY_PASS
+def _problem(response: httpx.Response) -> Problem:
+    """The problem of a status; never quotes the body, which can repeat what was sent."""
+    status = response.status_code
+    permanent = response.is_client_error and status not in _TRANSIENT
     code = NodeRefused.code if permanent else NodeUnavailable.code
-    return Problem(code, f"the node answered with status {status}", permanent)
+    return Problem(code, f"the node returned status {status}", permanent)
 
 
-def _failures(answer: httpx.Response) -> dict[str, Problem]:
-    """The objects that a STOW-RS answer lists as failed (PS3.18 section 10.5.3), whatever its status."""
+def _failures(response: httpx.Response) -> dict[str, Problem]:
+    """The objects that a STOW-RS response lists as failed (PS3.18 section 10.5.3), for any status."""
     try:
-        body = _parsed(answer)
+        body = _parsed(response)
     except NodeUnavailable:
         return {}
     failed: dict[str, Problem] = {}
@@ -178,17 +180,17 @@ def _failures(answer: httpx.Response) -> dict[str, Problem]:
     return failed
 
 
-def _parsed(answer: httpx.Response) -> object:
-    if not answer.content:
+def _parsed(response: httpx.Response) -> object:
+    if not response.content:
         return []
     try:
-        return json.loads(answer.content)
+        return json.loads(response.content)
     except (ValueError, RecursionError):
-        raise NodeUnavailable("the node's answer is no JSON") from None
+        raise NodeUnavailable("the response of the node is not JSON") from None
 
 
 def _values(attributes: object, tag: str) -> list[object]:
-    """The values of an attribute, as far as what somebody else wrote has the form of the DICOM JSON model."""
+    """The values of an attribute of the DICOM JSON model; empty if the response has another form."""
     try:
         values = cast(Any, attributes)[tag]["Value"]
     except (KeyError, IndexError, TypeError):
@@ -208,5 +210,5 @@ def _text(attributes: object, tag: str) -> str:
 def _uid(attributes: object, tag: str) -> str:
     text = _text(attributes, tag)
     if not is_uid(text):
-        raise NodeUnavailable("the node's answer to a query names no UID")
+        raise NodeUnavailable("the query response of the node contains no valid UID")
     return text

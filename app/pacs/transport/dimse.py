@@ -1,4 +1,4 @@
-"""An archive that speaks DIMSE: results go there by C-STORE (PS3.4 annex B), one association for all that are due."""
+"""A DIMSE archive as target: C-STORE (PS3.4 annex B), one association for all results of a delivery."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from app.pacs.transport.protocols import Receipts
 from app.pacs.transport.status import is_stored, problem_of
 from app.pacs.values import Problem, Result
 
-_UNANSWERED = Problem(NodeUnavailable.code, "the node ended the association without an answer")
+_UNANSWERED = Problem(NodeUnavailable.code, "the node ended the association without a response")
 
 
 class DimseClient:
-    """One node as a target. Safe from any task; every call is an association of its own, on a thread."""
+    """One node as target. Safe from any task; every call opens its own association on a thread."""
 
     def __init__(self, node: DimseNode, calling_ae_title: str) -> None:
         self._node = node
         self._calling = calling_ae_title
 
     async def send(self, results: Sequence[Result]) -> Receipts:
-        """Store objects; the status of each is its receipt. Raises NodeUnavailable where there is no association."""
+        """Store objects; returns the outcome of each. Raises NodeUnavailable without an association."""
         return await asyncio.to_thread(self._send, results)
 
     def _send(self, results: Sequence[Result]) -> Receipts:
@@ -44,7 +44,7 @@ class DimseClient:
         finally:
             if association.is_established:
                 association.release()
-            if connection is not None:  # which pynetdicom leaves open where the peer went first
+            if connection is not None:  # pynetdicom leaves it open if the peer disconnected first
                 connection.close()
         return receipts
 

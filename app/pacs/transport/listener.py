@@ -1,4 +1,4 @@
-"""The service as a Storage SCP (PS3.4 annex B): what is sent to it is on disk before it is acknowledged."""
+"""The service as a Storage SCP (PS3.4 annex B): received objects are on disk before they are acknowledged."""
 
 import threading
 from collections.abc import Callable
@@ -39,15 +39,15 @@ TRANSFER_SYNTAXES = (
     uid.JPEGBaseline8Bit,
     uid.JPEGExtended12Bit,
 )
-"""What is accepted, in order of preference."""
+"""Accepted transfer syntaxes, in order of preference."""
 
-_LONGEST_WAIT_S = 10.0
-_LOOK_AGAIN_S = 0.5
-_LAST_ANSWERS_S = 5.0
+_MAX_WAIT_S = 10.0
+_POLL_S = 0.5
+_DRAIN_S = 5.0
 
 
 class StorageListener:
-    """Answers C-ECHO, and C-STORE of films. Threads of its own; ``start`` and ``stop`` from any thread."""
+    """Answers C-ECHO, and C-STORE of radiographs. Runs on its own threads; ``start`` and ``stop`` are thread-safe."""
 
     def __init__(
         self,
@@ -57,30 +57,30 @@ class StorageListener:
         is_draining: Callable[[], bool],
         metrics: PacsMetrics,
     ) -> None:
-        """``accept`` keeps an object, or raises SpoolFull or StoreUnavailable; ``on_arrival`` is told that it did."""
+        """``accept`` stores an object or raises SpoolFull or StoreUnavailable; ``on_arrival`` is called afterwards."""
         self._config = config
         self._accept = accept
         self._on_arrival = on_arrival
         self._is_draining = is_draining
         self._metrics = metrics
         self._server: GuardedServer | None = None
-        self._longest_wait_s = min(_LONGEST_WAIT_S, config.timeout_s / 3)  # the peer waits for its answer meanwhile
+        self._max_wait_s = min(_MAX_WAIT_S, config.timeout_s / 3)  # the peer waits for the response meanwhile
 
     @property
     def port(self) -> int:
-        """The port it listens on, once started."""
+        """The port, once started."""
         return self._server.server_address[1] if self._server else self._config.port
 
     def start(self) -> None:
-        """Listen. Raises ConfigurationError where the address cannot be had."""
-        _config.LOG_HANDLER_LEVEL = "none"  # its log lines quote identifiers
+        """Start listening. Raises ConfigurationError if the address is not available."""
+        _config.LOG_HANDLER_LEVEL = "none"  # its log lines quote identifiers of patients
         config = self._config
         entity = ApplicationEntity(config.ae_title)
         entity.maximum_pdu_size = MAX_PDU
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = config.timeout_s
         entity.maximum_associations = config.max_associations
         contexts = [build_context(Verification)]
-        contexts += [build_context(film, list(TRANSFER_SYNTAXES)) for film in sorted(FILM_CLASSES)]
+        contexts += [build_context(sop_class, list(TRANSFER_SYNTAXES)) for sop_class in sorted(FILM_CLASSES)]
         try:
             server = GuardedServer(
                 entity,
@@ -93,24 +93,24 @@ class StorageListener:
             raise ConfigurationError(
                 f"cannot listen for associations on {config.host}:{config.port}: {error.strerror}"
             ) from None
-        server.doorman = AssociationPolicy(config, self._is_draining, self._note_association)
+        server.policy = AssociationPolicy(config, self._is_draining, self._note_association)
         server.on_too_large = lambda: self._note("too_large")
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.2,), name="associations", daemon=True).start()
 
     def stop(self) -> None:
-        """Take no more associations; let those there are answer what they are at, then end them."""
+        """Stop accepting associations, let the open ones finish their current request, then close them."""
         server, self._server = self._server, None
         if server is None:
             return
         server.shutdown()
-        deadline = monotonic() + _LAST_ANSWERS_S
+        deadline = monotonic() + _DRAIN_S
         while server.active_associations and monotonic() < deadline:
             sleep(0.05)
         server.close_connections()
 
     def _on_store(self, event: evt.Event) -> int:
-        """The status of one C-STORE; success only once the object is on disk."""
+        """The status of one C-STORE: success only when the object is on disk."""
         request = event.request
         if not isinstance(request, C_STORE) or not is_uid(str(request.AffectedSOPInstanceUID)):
             return self._note("refused", CANNOT_UNDERSTAND)
@@ -120,14 +120,14 @@ class StorageListener:
             sop_instance_uid=str(request.AffectedSOPInstanceUID),
             content=event.encoded_dataset(),
         )
-        deadline = monotonic() + self._longest_wait_s
+        deadline = monotonic() + self._max_wait_s
         while not self._is_draining():
             try:
                 self._accept(arrival)
             except SpoolFull:
                 if monotonic() >= deadline:
                     return self._note("spool_full", OUT_OF_RESOURCES)
-                sleep(_LOOK_AGAIN_S)  # the sender is slowed down first, and refused only in the end
+                sleep(_POLL_S)  # slow the sender down first, refuse it only at the deadline
             except StoreUnavailable:
                 return self._note("store_unavailable", OUT_OF_RESOURCES)
             else:

@@ -1,36 +1,37 @@
-"""Objects as the parts of multipart/related, as DICOMweb sends them (PS3.18 section 8.6.1.2)."""
+"""DICOM files as multipart/related messages (PS3.18 section 8.6.1.2)."""
 
 import secrets
 from collections.abc import Iterable
 
-from python_multipart.multipart import parse_options_header
+from multipart import parse_options_header
 
 DICOM = "application/dicom"
 _RELATED = "multipart/related"
+RELATED_DICOM = f'{_RELATED}; type="{DICOM}"'
 
 
 def bundle(files: Iterable[bytes]) -> tuple[str, bytes]:
-    """Media type and body of a request that holds DICOM files."""
+    """Media type and body of a request with DICOM files."""
     boundary = secrets.token_hex(16)
     head = f"--{boundary}\r\nContent-Type: {DICOM}\r\n\r\n".encode()
     body = b"".join(part for file in files for part in (head, file, b"\r\n")) + f"--{boundary}--\r\n".encode()
-    return f'{_RELATED}; type="{DICOM}"; boundary={boundary}', body
+    return f"{RELATED_DICOM}; boundary={boundary}", body
 
 
 def only_part(content_type: str, body: bytes) -> bytes:
-    """The one file of an answer, which may come without parts. Raises ValueError for anything else."""
+    """The only file of a response, multipart or not. Raises ValueError for anything else."""
     media_type, options = parse_options_header(content_type)
-    if media_type.decode("latin-1").lower() == DICOM:
+    if media_type == DICOM:
         return body
-    boundary = options.get(b"boundary")
-    if media_type.decode("latin-1").lower() != _RELATED or not boundary:
+    boundary = options.get("boundary")
+    if media_type != _RELATED or not boundary:
         raise ValueError("neither a DICOM file nor parts of one")
-    delimiter = b"--" + boundary
+    delimiter = b"--" + boundary.encode()
     start = body.find(delimiter)
     content = body.find(b"\r\n\r\n", start) + 4
     end = body.find(b"\r\n" + delimiter, content)
     if start < 0 or content < 4 or end < 0:
-        raise ValueError("a part that does not begin or end")
+        raise ValueError("an incomplete part")
     if not body[end + 2 + len(delimiter) :].startswith(b"--"):
         raise ValueError("more than one part")
     return body[content:end]

@@ -1,7 +1,7 @@
-"""Bounds on what a peer may send over one connection; pynetdicom has none of its own.
+"""Limits on the data of one connection; pynetdicom has none.
 
-Without them a PDU that claims four gigabytes would be read into memory, and so would an object of any size; a peer that
-sends a byte now and then would hold its connection forever.
+Without them pynetdicom reads a PDU of four gigabytes, or an object of any size, into memory, and a peer that sends
+single bytes slowly can hold its connection forever.
 """
 
 import socket
@@ -12,22 +12,22 @@ from typing import Literal
 Breach = Literal["too_large", "malformed"]
 
 MAX_PDU = 1 << 20
-"""What we ask peers to keep to, in bytes; PS3.8 annex D.1."""
+"""Maximum PDU length that is offered to peers, in bytes; PS3.8 annex D.1."""
 _HEADER = 6
 _P_DATA = 0x04
-_FRAMING = 4096  # of a largest object: its command and the headers of its fragments come on top, see below
+_FRAMING = 4096  # command set and fragment headers of the largest object, beside 1/64 of its size
 _CHUNK = 1 << 18
 # A-ABORT by the service provider, invalid PDU parameter: PS3.8 section 9.3.8.
 _ABORT = bytes((0x07, 0, 0, 0, 0, 4, 0, 0, 2, 6))
 
 
 class PduLimiter:
-    """Reads for one connection, within bounds of size and time. ``recv`` takes the place of pynetdicom's own."""
+    """Reads from one connection within limits of size and time. ``recv`` replaces that of pynetdicom."""
 
     def __init__(
         self, connection: socket.socket, max_object_bytes: int, timeout_s: float, on_breach: Callable[[Breach], None]
     ) -> None:
-        """A PDU that has begun must end within ``timeout_s``; ``on_breach`` is told why a connection is ended."""
+        """A PDU must end within ``timeout_s`` of its start; ``on_breach`` receives the reason for closing."""
         self._connection = connection
         self._max_object_bytes = max_object_bytes + max_object_bytes // 64 + _FRAMING
         self._timeout_s = timeout_s
@@ -36,7 +36,7 @@ class PduLimiter:
         self._object_bytes = 0
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """A header of six bytes, or the rest of the PDU that it began. Raises OSError where a bound is broken."""
+        """A header of six bytes, or the rest of its PDU. Raises OSError if a limit is exceeded."""
         if self._header is None:
             received = self._read(nr_bytes)
             self._header = received if len(received) == _HEADER else None
@@ -67,15 +67,15 @@ class PduLimiter:
         if not holds:
             self._on_breach(breach)
             self._connection.sendall(_ABORT)
-            raise ConnectionAbortedError("the peer sends more than it may")
+            raise ConnectionAbortedError("the peer exceeded a limit")
 
 
 def _ends_an_object(body: bytearray) -> bool:
-    """Whether a P-DATA PDU holds the last fragment of a data set: PS3.8 section 9.3.5.1 and annex E.2."""
+    """Whether a P-DATA PDU contains the last fragment of a data set: PS3.8 section 9.3.5.1 and annex E.2."""
     place = 0
     while place + _HEADER <= len(body):
         control = body[place + 5]
-        if control & 0b11 == 0b10:  # the last one, and not of a command
+        if control & 0b11 == 0b10:  # last fragment, of a data set
             return True
         place += 4 + int.from_bytes(body[place : place + 4])
     return False

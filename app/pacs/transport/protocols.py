@@ -1,4 +1,4 @@
-"""What an archive is to the service, whichever protocol it speaks."""
+"""The roles of an archive, independent of its protocol."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,24 +7,24 @@ from typing import Protocol
 from app.pacs.values import FoundInstance, Problem, Result
 
 Receipts = Mapping[str, Problem | None]
-"""By SOP Instance UID: None where the archive has the object, else why not."""
+"""By SOP Instance UID: None if the archive has the object, otherwise the reason."""
 
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _UID_LENGTH = 64
 
 
 def is_uid(text: str) -> bool:
-    """Whether a text is a UID as PS3.5 section 9.1 has it, and so harmless in a path."""
+    """Whether a text is a UID as in PS3.5 section 9.1, and therefore safe in a URL path."""
     return len(text) <= _UID_LENGTH and _UID.fullmatch(text) is not None
 
 
 class Source(Protocol):
-    """An archive to read from."""
+    """An archive as source of images."""
 
-    async def find_films(self, study_uid: str) -> list[FoundInstance]:
-        """The chest radiographs of a study, by what the archive says of them.
+    async def find_instances(self, study_uid: str) -> list[FoundInstance]:
+        """The chest radiographs of a study, according to the archive.
 
-        Raises NodeUnavailable, NodeRefused (also for a study that the archive does not have).
+        Raises NodeUnavailable and NodeRefused (also for a study that the archive does not have).
         """
         ...
 
@@ -34,8 +34,8 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """An archive to write to."""
+    """An archive as target of results."""
 
     async def send(self, results: Sequence[Result]) -> Receipts:
-        """Store objects; what became of each. Raises NodeUnavailable where nothing is known of any."""
+        """Store objects; returns the outcome of each. Raises NodeUnavailable if no outcome is known."""
         ...

@@ -1,4 +1,4 @@
-"""Analyses of studies, asked for and followed by callers."""
+"""The use case of the HTTP API: request the analysis of a study, and follow its job."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -11,7 +11,7 @@ from app.service.models import ModelRegistry
 
 
 class Analyses:
-    """What callers may ask of the network. Nodes are named, never addressed."""
+    """Requests and reports of jobs. Callers name nodes of the configuration, never addresses."""
 
     def __init__(
         self,
@@ -28,13 +28,13 @@ class Analyses:
         self._wake = wake
 
     async def open(self, owner: str, analysis: Analysis, idempotency_key: str | None) -> str:
-        """Accept an analysis; the id of its job, which is on disk when this returns.
+        """Store an analysis durably and return the id of its job.
 
-        Raises InvalidQuery for what is no UID, UnknownNode, UnknownModel, IdempotencyConflict, SpoolFull,
+        Raises InvalidQuery for an invalid UID, UnknownNode, UnknownModel, IdempotencyConflict, SpoolFull,
         StoreUnavailable.
         """
         if not is_uid(analysis.study_uid):
-            raise InvalidQuery("the study is no UID")
+            raise InvalidQuery("the study is not a valid UID")
         _require(analysis.source, self._sources, "source", "to read from")
         _require(analysis.order.target, self._targets, "target", "to write to")
         model = self._models.get(analysis.order.model).manifest.name
@@ -44,11 +44,11 @@ class Analyses:
         return identity
 
     async def report(self, identity: str, owner: str) -> JobReport:
-        """Where a job of an owner stands. Raises JobNotFound, StoreUnavailable."""
+        """The report of a job of an owner. Raises JobNotFound, StoreUnavailable."""
         return await asyncio.to_thread(self._jobs.report, identity, owner)
 
 
 def _require(name: str, known: Collection[str], role: str, purpose: str) -> None:
     if name not in known:
-        there_are = ", ".join(sorted(known)) or "none"
-        raise UnknownNode(f"{role}: no such node {purpose}; there are: {there_are}")
+        available = ", ".join(sorted(known)) or "none"
+        raise UnknownNode(f"{role}: no such node {purpose}; available: {available}")

@@ -1,4 +1,4 @@
-"""From the bytes of a film to the objects that go back to its study."""
+"""From the bytes of an instance to the objects for its study."""
 
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -23,7 +23,7 @@ from app.telemetry import Metrics, Stopwatch, span
 
 @dataclass(frozen=True)
 class Analysed:
-    """What was made of a film: ``order`` now names the model, ``results`` are the same bytes every time."""
+    """The results of an instance; ``order`` names the model that was used. Repetition gives the same bytes."""
 
     order: Order
     study_uid: str
@@ -32,7 +32,7 @@ class Analysed:
 
 
 class InstanceAnalyzer:
-    """Decides what is made of a film, and makes it. Holds no state of a film."""
+    """Routes and analyses instances. Stateless between instances."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class InstanceAnalyzer:
         self._timeout_s = timeout_s
 
     def decide(self, content: bytes, source: str) -> Order | None:
-        """What the routing rules say of a film; None where none fits. Raises ImageError for what cannot be read."""
+        """The order of the routing rules; None if no rule matches. Raises ImageError for an unreadable instance."""
         decision = decide(self._routes, facts_of(self._header(content), source))
         if decision is None:
             return None
@@ -64,15 +64,15 @@ class InstanceAnalyzer:
             return read_source(content, self._limits)
         except ImageError:
             raise
-        except Exception:  # noqa: BLE001 - whatever pydicom raises on damaged bytes; it may quote them
+        except Exception:  # noqa: BLE001 - any exception of pydicom on damaged bytes; its message can quote them
             raise UnreadableImage("the DICOM object cannot be read") from None
 
     async def analyse(self, content: bytes, order: Order) -> Analysed:
-        """The objects that an order asks for.
+        """Create the objects of an order.
 
         Raises the domain errors of decoding, inference and reporting, and UnknownModel.
         """
-        with span("film"):
+        with span("instance"):
             return await self._analyse(content, order)
 
     async def _analyse(self, content: bytes, order: Order) -> Analysed:
@@ -81,7 +81,7 @@ class InstanceAnalyzer:
         prediction, _ = await self._predictor.predict(content, model, monotonic() + self._timeout_s, watch)
         facts = prediction.radiograph.facts
         if facts.study_instance_uid is None:
-            raise NoSourceObject("the image names no study that results could go to")
+            raise NoSourceObject("the image has no Study Instance UID, to which results could be added")
         results: list[Result] = []
         with watch.stage("render"):
             for kind in order.outputs:

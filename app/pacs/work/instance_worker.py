@@ -1,4 +1,4 @@
-"""Films: fetched or taken from the spool, analysed, their results put into the outbox."""
+"""Analysis of instances: read from the spool or retrieved, analysed, results put into the outbox."""
 
 import asyncio
 import hashlib
@@ -19,121 +19,123 @@ from app.pacs.store.inbox import Inbox, Order, PendingInstance
 from app.pacs.transport.protocols import Source
 from app.pacs.values import Problem
 from app.pacs.work.instance_analysis import Analysed, InstanceAnalyzer
-from app.pacs.work.retry import attempted, problem_of, settled
+from app.pacs.work.retry import persist_outcome, problem_of, run_attempt
 from app.telemetry import FilmOutcome, PacsMetrics, get_logger
 
-_DECODES_TRIED = 3  # a decoder that died or hung may have been a victim of its neighbours
-_PASSING = (DecoderCrashed, DecodeTimeout)
+_MAX_DECODE_ATTEMPTS = 3  # a crash or timeout can be caused by other images in the same worker
+_TRANSIENT = (DecoderCrashed, DecodeTimeout)
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Nothing can be made of a film, however often it is tried."""
+    """The instance cannot be analysed, and no retry can change that."""
 
     problem: Problem
 
 
 class InstanceWorker:
-    """Analyses films, one a step; several steps may run at once."""
+    """Analyses one instance in each step; several steps can run concurrently."""
 
     def __init__(
         self,
         inbox: Inbox,
         sources: Mapping[str, Source],
         targets: frozenset[str],
-        analyst: InstanceAnalyzer,
+        analyzer: InstanceAnalyzer,
         metrics: PacsMetrics,
         audit: AuditLog | None,
-        longest_s: float,
+        timeout_s: float,
     ) -> None:
-        """``targets`` names the nodes results may go to. What takes longer than ``longest_s`` has failed."""
+        """``targets`` are the names of the possible targets. An attempt fails after ``timeout_s``."""
         self._inbox = inbox
         self._sources = sources
         self._targets = targets
-        self._analyst = analyst
+        self._analyzer = analyzer
         self._metrics = metrics
         self._audit = audit
-        self._longest_s = longest_s
+        self._timeout_s = timeout_s
 
     async def step(self) -> bool:
-        """Analyse one film; False where none waits. Raises StoreUnavailable."""
+        """Analyse one instance; returns False if none is due. Raises StoreUnavailable."""
         claimed = await asyncio.to_thread(self._inbox.claim, 1)
-        for film in claimed:
-            outcome, problem = await self._handle(film)
+        for instance in claimed:
+            outcome, problem = await self._handle(instance)
             self._metrics.films.labels(outcome).inc()
             if problem is not None:
-                get_logger().warning("film_failed", film=film.claim.id, code=problem.code, outcome=outcome)
+                get_logger().warning("instance_failed", instance=instance.claim.id, code=problem.code, outcome=outcome)
         return bool(claimed)
 
-    async def _handle(self, film: PendingInstance) -> tuple[FilmOutcome, Problem | None]:
-        """Do the work and settle it, exactly once."""
-        made = await attempted(self._judged(film), self._longest_s, "the film")
+    async def _handle(self, instance: PendingInstance) -> tuple[FilmOutcome, Problem | None]:
+        """Analyse an instance and persist its outcome, exactly once."""
+        made = await run_attempt(self._analysed_or_refused(instance), self._timeout_s, "the instance")
         match made:
             case Analysed():
                 try:
-                    await settled(lambda: self._inbox.analysed(film, made.order, made.study_uid, made.results))
+                    await persist_outcome(
+                        lambda: self._inbox.analysed(instance, made.order, made.study_uid, made.results)
+                    )
                 except ResultConflict as error:
-                    return await self._refuse(film, problem_of(error))
+                    return await self._refuse(instance, problem_of(error))
                 return "analysed", None
             case None:
-                await settled(lambda: self._inbox.end(film, "ignored"))
+                await persist_outcome(lambda: self._inbox.end(instance, "ignored"))
                 return "ignored", None
             case _Refusal(problem):
-                return await self._refuse(film, problem)
+                return await self._refuse(instance, problem)
             case Problem():
-                state = await settled(lambda: self._inbox.fail(film, made))
+                state = await persist_outcome(lambda: self._inbox.fail(instance, made))
                 return "dead" if state == "dead" else "retried", made
 
-    async def _refuse(self, film: PendingInstance, problem: Problem) -> tuple[FilmOutcome, Problem]:
-        await settled(lambda: self._inbox.end(film, "refused", problem))
+    async def _refuse(self, instance: PendingInstance, problem: Problem) -> tuple[FilmOutcome, Problem]:
+        await persist_outcome(lambda: self._inbox.end(instance, "refused", problem))
         return "refused", problem
 
-    async def _judged(self, film: PendingInstance) -> Analysed | _Refusal | None:
-        """The work; a refusal where no later try can succeed. Raises what may pass."""
+    async def _analysed_or_refused(self, instance: PendingInstance) -> Analysed | _Refusal | None:
+        """The results, or a refusal if no retry can succeed. Raises transient errors."""
         try:
-            return await self._audited(film)
+            return await self._audited(instance)
         except ImageError as error:
-            if isinstance(error, _PASSING) and film.claim.failures + 1 < _DECODES_TRIED:
+            if isinstance(error, _TRANSIENT) and instance.claim.failures + 1 < _MAX_DECODE_ATTEMPTS:
                 raise
             return _Refusal(problem_of(error))
 
-    async def _audited(self, film: PendingInstance) -> Analysed | None:
-        """The work, with its line in the audit log. Raises AuditUnavailable besides what the work raises."""
+    async def _audited(self, instance: PendingInstance) -> Analysed | None:
+        """The results, recorded in the audit log. Raises AuditUnavailable and the errors of the analysis."""
         subject = Subject()
-        subject_var.set(subject)  # of this task alone
+        subject_var.set(subject)  # local to this task
         outcome = "internal_error"
         try:
-            made = await self._make(film, subject)
+            made = await self._make(instance, subject)
             outcome = "ok" if made is not None else "ignored"
         except MedPatchNetError as error:
             outcome = error.code
             raise
         finally:
             if self._audit is not None:
-                entry = Entry(f"node:{film.source}", "analyse", outcome, film.claim.id, subject)
+                entry = Entry(f"node:{instance.source}", "analyse", outcome, instance.claim.id, subject)
                 await asyncio.to_thread(self._audit.append, entry)
         return made
 
-    async def _make(self, film: PendingInstance, subject: Subject) -> Analysed | None:
-        """The results of a film; None where no rule asks for any."""
-        content = await asyncio.to_thread(self._inbox.content, film)
+    async def _make(self, instance: PendingInstance, subject: Subject) -> Analysed | None:
+        """The results of an instance; None if no rule matches."""
+        content = await asyncio.to_thread(self._inbox.content, instance)
         if content is None:
-            content = await self._fetch(film)
+            content = await self._fetch(instance)
         subject.object_sha256 = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
-        order = film.order or await asyncio.to_thread(self._analyst.decide, content, film.source)
+        order = instance.order or await asyncio.to_thread(self._analyzer.decide, content, instance.source)
         if order is None:
             return None
         self._require_target(order)
-        made = await self._analyst.analyse(content, order)
-        if made.sop_instance_uid != film.sop_instance_uid:
-            raise UnreadableImage("the object is not the one it was announced as")
+        made = await self._analyzer.analyse(content, order)
+        if made.sop_instance_uid != instance.sop_instance_uid:
+            raise UnreadableImage("the SOP Instance UID of the object differs from the announced one")
         return made
 
-    async def _fetch(self, film: PendingInstance) -> bytes:
-        source = self._sources.get(film.source)
-        if source is None or film.study_uid is None or film.series_uid is None:
+    async def _fetch(self, instance: PendingInstance) -> bytes:
+        source = self._sources.get(instance.source)
+        if source is None or instance.study_uid is None or instance.series_uid is None:
             raise UnknownNode("the source is no longer in the configuration")
-        return await source.fetch(film.study_uid, film.series_uid, film.sop_instance_uid)
+        return await source.fetch(instance.study_uid, instance.series_uid, instance.sop_instance_uid)
 
     def _require_target(self, order: Order) -> None:
         if order.target not in self._targets:

@@ -1,7 +1,7 @@
-"""The way of films through the network: looked up, fetched, analysed, delivered. All it knows is in the store.
+"""The background pipeline: query, retrieve, analyse, deliver. Its whole state is in the store.
 
-Loops claim work, do it, and say what became of it; where one ends in between, however suddenly, its work is claimed
-again. Blocking work (the database) runs on threads.
+Each loop claims work, does it and persists the outcome; the work of a loop that ends early is claimed again after its
+lease. Blocking calls (the database) run on threads.
 """
 
 import asyncio
@@ -18,38 +18,38 @@ _PROBE_EVERY_S = 5.0
 _TIDY_EVERY_S = 60.0
 
 Step = Callable[[], Awaitable[bool]]
-"""Does what is due; False where nothing was."""
+"""Does what is due; returns False if nothing was."""
 
 
 class Pipeline:
-    """The loops of one process. Used on one event loop, but for ``wake``."""
+    """The background loops of one process. Use on one event loop, except ``wake``."""
 
     def __init__(self, store: Store, steps: Sequence[Step], metrics: PacsMetrics, retention_s: float) -> None:
-        """Every step gets a loop of its own; one that is there twice runs twice at once.
+        """Each entry of ``steps`` gets its own loop; an entry that occurs twice runs twice concurrently.
 
-        What ended is forgotten after ``retention_s``.
+        Finished rows are deleted after ``retention_s``.
         """
         self._store = store
-        self._steps = (*steps, self._upkeep)
+        self._steps = (*steps, self._maintain)
         self._metrics = metrics
         self._retention_s = retention_s
         self._tidy_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start all loops."""
         self._loop = asyncio.get_running_loop()
-        self._news, self._stopping = asyncio.Event(), asyncio.Event()
+        self._wakeup, self._stopping = asyncio.Event(), asyncio.Event()
         self._tasks = [asyncio.create_task(self._repeat(step)) for step in self._steps]
 
     def wake(self) -> None:
-        """There may be new work. Safe from any thread."""
-        self._loop.call_soon_threadsafe(self._spread_news)
+        """Wake all loops, because there can be new work. Thread-safe."""
+        self._loop.call_soon_threadsafe(self._wake_all)
 
     async def stop(self, timeout_s: float) -> None:
-        """Claim no more, and finish what is being done within ``timeout_s``; the rest is for the next start."""
+        """Claim no more work, and let current work finish within ``timeout_s``; the rest continues after a restart."""
         self._stopping.set()
-        self._spread_news()
+        self._wake_all()
         _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
         for task in late:
             task.cancel()
@@ -57,32 +57,32 @@ class Pipeline:
 
     async def _repeat(self, step: Step) -> None:
         while not self._stopping.is_set():
-            news = self._news
+            wakeup = self._wakeup
             try:
                 was_busy = await step()
             except StoreUnavailable:
                 was_busy = False
-            except Exception as error:  # noqa: BLE001 - a loop that ends would leave work undone
+            except Exception as error:  # noqa: BLE001 - a loop that ended would leave work undone
                 places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
                 get_logger().error("unexpected_error", error=type(error).__name__, at=places[-5:])
                 was_busy = False
             if was_busy:
-                self._spread_news()  # what was done may be work for the next one
+                self._wake_all()  # the outcome can be work for another loop
             elif not self._stopping.is_set():
-                await _first_of(news, _POLL_S)
+                await _wait_for(wakeup, _POLL_S)
 
-    def _spread_news(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+    def _wake_all(self) -> None:
+        wakeup, self._wakeup = self._wakeup, asyncio.Event()
+        wakeup.set()
 
-    async def _upkeep(self) -> bool:
-        """Count, watch the database, forget; returns False, so that it comes back with the next news or second."""
-        await asyncio.to_thread(self._count)  # before anything is written: a full disk can still be read
+    async def _maintain(self) -> bool:
+        """Update metrics, probe the database, delete old rows; returns False, so that the loop then waits."""
+        await asyncio.to_thread(self._count)  # before any write: a full disk is still readable
         await asyncio.to_thread(self._store.database.probe)
         if monotonic() >= self._tidy_at:
             self._tidy_at = monotonic() + _TIDY_EVERY_S
             await asyncio.to_thread(self._store.tidy, self._retention_s)
-        await _first_of(self._stopping, _PROBE_EVERY_S)
+        await _wait_for(self._stopping, _PROBE_EVERY_S)
         return False
 
     def _count(self) -> None:
@@ -93,7 +93,7 @@ class Pipeline:
         self._metrics.spool_bytes.set(depths.spool_bytes)
 
 
-async def _first_of(event: asyncio.Event, timeout_s: float) -> None:
+async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()

@@ -1,4 +1,4 @@
-"""Trying claimed work and saying what became of it, whatever happens to the work or to the database meanwhile."""
+"""Run claimed work and persist its outcome; retry while the database is down."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,40 +7,40 @@ from typing import TypeVar
 from app import errors
 from app.pacs.values import Problem
 
-_TRY_AGAIN_AFTER_S = 1.0
-_FOR_GOOD = (errors.NodeRefused, errors.UnknownModel, errors.UnknownNode)
+_PERSIST_RETRY_S = 1.0
+_PERMANENT = (errors.NodeRefused, errors.UnknownModel, errors.UnknownNode)
 
 T = TypeVar("T")
 
 
-async def settled(write: Callable[[], T]) -> T:
-    """Write an outcome, as often as it takes: while the database cannot be written, who did the work keeps the result.
+async def persist_outcome(write: Callable[[], T]) -> T:
+    """Write an outcome, and retry until the database is available.
 
-    Where that lasts longer than the lease, somebody else does the same work again, with the same result.
+    If that takes longer than the lease, another worker repeats the work, with the same result.
     """
     while True:
         try:
             return await asyncio.to_thread(write)
         except errors.StoreUnavailable:
-            await asyncio.sleep(_TRY_AGAIN_AFTER_S)
+            await asyncio.sleep(_PERSIST_RETRY_S)
 
 
-async def attempted(work: Awaitable[T], longest_s: float, who: str) -> T | Problem:
-    """What the work gave, or why it failed: no error leaves, so that one piece of work does not end the loop for all.
+async def run_attempt(work: Awaitable[T], timeout_s: float, subject: str) -> T | Problem:
+    """The result of the work, or the problem: no exception leaves, so that one failure does not end the loop.
 
-    Work that takes longer than ``longest_s`` has failed; the problem then says that ``who`` took too long.
+    Work fails after ``timeout_s``; the problem then states that ``subject`` took too long.
     """
     try:
-        async with asyncio.timeout(longest_s):
+        async with asyncio.timeout(timeout_s):
             return await work
     except TimeoutError:
-        return problem_of(errors.NodeUnavailable(f"{who} took too long"))
+        return problem_of(errors.NodeUnavailable(f"{subject} took too long"))
     except errors.MedPatchNetError as error:
         return problem_of(error)
-    except Exception as error:  # noqa: BLE001 - the error's own words may quote an image and are left out
+    except Exception as error:  # noqa: BLE001 - its message can quote an image and is left out
         return Problem(errors.MedPatchNetError.code, f"an unexpected error ({type(error).__name__})")
 
 
 def problem_of(error: errors.MedPatchNetError) -> Problem:
-    """Why work failed, and whether for good."""
-    return Problem(error.code, error.detail, permanent=isinstance(error, _FOR_GOOD))
+    """The problem of a domain error; permanent if no retry can succeed."""
+    return Problem(error.code, error.detail, permanent=isinstance(error, _PERMANENT))

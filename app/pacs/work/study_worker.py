@@ -1,4 +1,4 @@
-"""Jobs: a study of an archive becomes films to fetch."""
+"""Expansion of jobs: queries the instances of a study."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,36 +7,36 @@ from app.errors import UnknownNode
 from app.pacs.store.jobs import Jobs, PendingJob
 from app.pacs.transport.protocols import Source
 from app.pacs.values import FoundInstance, Problem
-from app.pacs.work.retry import attempted, settled
+from app.pacs.work.retry import persist_outcome, run_attempt
 from app.telemetry import get_logger
 
 
 class StudyWorker:
-    """Looks up the films of jobs, one job a step."""
+    """Queries the instances of one job in each step."""
 
-    def __init__(self, jobs: Jobs, sources: Mapping[str, Source], longest_s: float) -> None:
-        """A look-up that takes longer than ``longest_s`` has failed."""
+    def __init__(self, jobs: Jobs, sources: Mapping[str, Source], timeout_s: float) -> None:
+        """A query fails after ``timeout_s``."""
         self._jobs = jobs
         self._sources = sources
-        self._longest_s = longest_s
+        self._timeout_s = timeout_s
 
     async def step(self) -> bool:
-        """Look up the films of one job; False where none waits. Raises StoreUnavailable."""
+        """Query the instances of one job; returns False if none is due. Raises StoreUnavailable."""
         claimed = await asyncio.to_thread(self._jobs.claim, 1)
         for job in claimed:
             await self._expand(job)
         return bool(claimed)
 
     async def _expand(self, job: PendingJob) -> None:
-        found = await attempted(self._find(job), self._longest_s, "the source")
+        found = await run_attempt(self._find(job), self._timeout_s, "the source")
         if not isinstance(found, Problem):
-            await settled(lambda: self._jobs.expand(job, found))
+            await persist_outcome(lambda: self._jobs.expand(job, found))
             return
-        state = await settled(lambda: self._jobs.fail(job, found))
+        state = await persist_outcome(lambda: self._jobs.fail(job, found))
         get_logger().warning("job_failed", job=job.claim.id, code=found.code, state=state)
 
     async def _find(self, job: PendingJob) -> list[FoundInstance]:
         source = self._sources.get(job.analysis.source)
         if source is None:
             raise UnknownNode("the source is no longer in the configuration")
-        return await source.find_films(job.analysis.study_uid)
+        return await source.find_instances(job.analysis.study_uid)

@@ -121,10 +121,10 @@ def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp
         assert f"**{contest.hit_ratio.value:.2f}" in card
     assert "on 4 test films" in card
     (tmp_path / "report.json").write_text("{}")
-    with pytest.raises(ConfigurationError, match="no report"):
+    with pytest.raises(ConfigurationError, match="not a report"):
         commands.cite(tmp_path / "report.json", str(artifact))
     (artifact / artifact.CARD).write_text("# another\n")
-    with pytest.raises(ConfigurationError, match="no model card"):
+    with pytest.raises(ConfigurationError, match="not a model card"):
         commands.cite(written.parent / "report.json", str(artifact))
 
 

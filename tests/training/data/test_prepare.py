@@ -83,7 +83,7 @@ def test_a_film_that_fails_while_it_is_written_leaves_nothing_under_its_name(sou
         raise KeyboardInterrupt
 
     target = tmp_path / "film.png"
-    monkeypatch.setattr("training.data.prepare.os.replace", killed)
+    monkeypatch.setattr("app.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         make_film(source / "train/patient0/view1.png", target, 32)
     assert not target.exists()

@@ -5,9 +5,10 @@ import torch
 import yaml
 
 from app.patchnet.findings import finding_index
+from training.commands import read_experiment
 from training.data.datasets import read_films
 from training.fit.distillation import Teacher, soften
-from training.fit.experiment import Experiment, initial_network, run, trained_network
+from training.fit.experiment import initial_network, run, trained_network
 from training.recipe import Distillation
 
 
@@ -61,7 +62,7 @@ def test_teachers_are_trained_first_and_once(small_data, recipe, tmp_path):
     write("teacher", image_level)
     taught = Distillation(teachers=["teacher.yaml"], share=0.5)
     write("student", recipe.model_copy(update={"name": "student", "epochs": 1, "distillation": taught}))
-    experiment = Experiment(tmp_path / "student.yaml", small_data, tmp_path / "work", "cpu")
+    experiment = read_experiment(tmp_path / "student.yaml", small_data, tmp_path / "work", "cpu")
     run(experiment)
     best = tmp_path / "work" / "teacher" / "best.pt"
     written = best.stat().st_mtime_ns

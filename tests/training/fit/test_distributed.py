@@ -12,7 +12,8 @@ from app.patchnet.model import PatchNet
 from training.data.augmentation import augment, choose_patches
 from training.data.datasets import FilmDataset, read_films
 from training.fit.distributed import World
-from training.fit.loop import start, train
+from training.fit.loop import train
+from training.fit.state import start
 from training.recipe import Augmentation
 
 

@@ -2,12 +2,12 @@
 
 import csv
 import json
-from dataclasses import replace
 
 import pytest
 import yaml
 
 from app.errors import ConfigurationError
+from training.commands import read_experiment
 from training.data.datasets import read_films
 from training.fit.experiment import Experiment
 from training.fit.leave_out import leave_one_out, overall
@@ -16,9 +16,7 @@ from training.measure.subgroups import Subgroup
 
 @pytest.fixture
 def experiment(small_data, recipe, tmp_path):
-    config = tmp_path / "recipe.yaml"
-    config.write_text(yaml.safe_dump(recipe.model_copy(update={"epochs": 0}).model_dump(mode="json")))
-    return Experiment(config, small_data, tmp_path / "work", "cpu")
+    return Experiment(recipe.model_copy(update={"epochs": 0}), small_data, tmp_path / "work", "cpu")
 
 
 def test_films_without_a_value(small_data):
@@ -48,12 +46,12 @@ def test_the_patients_of_films_left_out_are_left_out_of_files_that_do_not_know_t
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-    recipe = yaml.safe_load(experiment.config.read_text())
+    recipe = experiment.recipe.model_dump(mode="json")
     teacher = recipe | {"name": "teacher", "data": recipe["data"] | {"train": ["coarse.csv"]}}
     student = recipe | {"data": recipe["data"] | {"train": ["train.csv", "coarse.csv"]}}
     student["distillation"] = {"teachers": ["teacher.yaml"]}
     (tmp_path / "teacher.yaml").write_text(yaml.safe_dump(teacher))
-    experiment.config.write_text(yaml.safe_dump(student))
+    (tmp_path / "student.yaml").write_text(yaml.safe_dump(student))
     seen = []
 
     def fit_head(network, backbone, data, penalty):
@@ -61,7 +59,7 @@ def test_the_patients_of_films_left_out_are_left_out_of_files_that_do_not_know_t
 
     monkeypatch.setattr("training.fit.experiment.fit_head", fit_head)
     monkeypatch.setattr("training.measure.subgroups._LEAST_FILMS_OF_A_CLASS", 1)
-    leave_one_out(replace(experiment, root=tmp_path / "data"), "Sex")
+    leave_one_out(read_experiment(tmp_path / "student.yaml", tmp_path / "data", tmp_path / "work", "cpu"), "Sex")
     women = {number for number in range(20) if number % 3}
     assert seen == [set(range(20)) - women] * 2 + [women] * 2
 

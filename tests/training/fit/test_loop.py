@@ -3,8 +3,10 @@ import re
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional
 
+from app.errors import ConfigurationError
 from app.patchnet import artifact, backbones
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.model import PatchNet
@@ -12,8 +14,10 @@ from training import commands
 from training.data.datasets import FilmDataset, read_films
 from training.fit.distributed import World
 from training.fit.head import fit_head, mean_features
-from training.fit.loop import masked_loss, resume, start, train
+from training.fit.loop import train
 from training.fit.sampling import epoch_batches, steps_per_epoch
+from training.fit.state import exponential_average, resume, start
+from training.fit.step import masked_loss
 from training.fit.weight_interpolation import blend
 from training.measure.inference import mean_auroc, predict_logits
 from training.measure.subgroups import Subgroup
@@ -58,7 +62,11 @@ class Killed(Exception):
     pass
 
 
-def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(recipe, data, valid, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("checkpoint_steps", "resumed_at"), [(250, 5), (3, 6)])
+def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(
+    recipe, data, valid, tmp_path, monkeypatch, checkpoint_steps, resumed_at
+):
+    recipe = recipe.model_copy(update={"checkpoint_steps": checkpoint_steps})
     whole = weights_after(recipe, data, valid, tmp_path / "whole")
     steps, step_of = 0, torch.optim.AdamW.step
 
@@ -75,7 +83,7 @@ def test_a_killed_and_resumed_run_equals_the_uninterrupted_one(recipe, data, val
             weights_after(recipe, data, valid, tmp_path / "parts")
     state = start(fresh_network(recipe), recipe, recipe.epochs * steps_per_epoch(recipe, [data]))
     resume(state, tmp_path / "parts/last.pt")
-    assert state.step == 5
+    assert state.step == resumed_at
     train(state, recipe, [data], valid, tmp_path / "parts", World())
     assert_same(whole, state.network.state_dict())
 
@@ -188,3 +196,36 @@ def test_the_commands_train_publish_evaluate_and_import(small_data, recipe, tmp_
     commands.import_checkpoint(tmp_path / "authors.pt", tmp_path / "imported", "efficientnet_v2_s", 64)
     imported = artifact.load(tmp_path / "imported")
     assert {record.status for record in imported.manifest.findings} == {"imported"}
+
+
+def test_the_loop_logs_loss_learning_rates_and_gradient_norm_of_every_step(recipe, data, valid, tmp_path):
+    weights_after(recipe.model_copy(update={"epochs": 1, "head_rate_factor": 3.0}), data, valid, tmp_path)
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    logged = {
+        name: [event.value for event in events.Scalars(name)]
+        for name in ("loss/train", "gradient_norm/train", "learning_rate/body", "learning_rate/head")
+    }
+    assert {len(values) for values in logged.values()} == {5}
+    assert min(logged["gradient_norm/train"]) > 0
+    assert logged["learning_rate/head"] == pytest.approx([3 * rate for rate in logged["learning_rate/body"]], rel=1e-4)
+
+
+def test_a_checkpoint_of_another_version_is_refused_with_a_way_out(recipe, tmp_path):
+    torch.save({"network": {}, "step": 3}, tmp_path / "last.pt")
+    with pytest.raises(ConfigurationError, match="empty --work"):
+        resume(start(fresh_network(recipe), recipe, 5), tmp_path / "last.pt")
+
+
+def test_the_average_moves_towards_the_weights_and_its_buffers_too(recipe):
+    network = fresh_network(recipe)
+    average = exponential_average(network, decay=0.9)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value.add_(1)
+    average.update_parameters(network)
+    after = average.module.state_dict()
+    for name in ("backbone.conv_stem.weight", "backbone.bn1.running_mean"):
+        torch.testing.assert_close(after[name], before[name] + 9 / 11)  # decay min(0.9, 2 / 11) at the first step
+    assert after["backbone.bn1.num_batches_tracked"] == before["backbone.bn1.num_batches_tracked"] + 1

@@ -1,4 +1,4 @@
-"""The operator's commands for what was given up, on a real store."""
+"""The dead letter commands, on a real store."""
 
 import re
 
@@ -16,7 +16,7 @@ STUDY, OBJECT = "1.2.840.1", "1.2.840.1.9"
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A store with one result that its node refused for good."""
+    """A store with one permanently refused result."""
     monkeypatch.setenv("MEDPATCHNET_DATABASE_URL", f"sqlite:///{tmp_path}/store.sqlite")
     store = make_store(Settings())
     with store.open():
@@ -38,10 +38,10 @@ def listed_id(store) -> str:
     return letter.id
 
 
-def test_what_was_given_up_is_listed_without_identifiers(store):
+def test_dead_letters_are_listed_without_identifiers(store):
     done = run("list")
     assert done.exit_code == 0
-    assert "given up: 1" in done.output
+    assert "dead: 1" in done.output
     assert re.search(r"objects.+pacs.+node_refused.+status 409", done.output)
     assert listed_id(store) in done.output
     assert OBJECT not in done.output
@@ -49,29 +49,29 @@ def test_what_was_given_up_is_listed_without_identifiers(store):
 
 
 @pytest.mark.parametrize("by_id", [True, False])
-def test_it_is_taken_up_again(store, by_id):
+def test_retry_requeues_dead_letters(store, by_id):
     done = run("retry", listed_id(store) if by_id else "--all")
-    assert (done.exit_code, done.output.strip()) == (0, "1 taken up again")
+    assert (done.exit_code, done.output.strip()) == (0, "1 requeued")
     assert store.dead_letters() == []
     (again,) = store.outbox.claim("pacs", 1, 1_000)
     assert again.result.content == b"report"
 
 
-def test_retry_wants_to_be_told_what(store):
+def test_retry_requires_ids_or_all(store):
     assert run("retry").exit_code == 2
     assert run("retry", listed_id(store), "--all").exit_code == 2
     assert len(store.dead_letters()) == 1
 
 
-def test_what_is_discarded_is_neither_listed_nor_taken_up_again(store):
+def test_a_discarded_letter_is_neither_listed_nor_requeued(store):
     done = run("discard", listed_id(store))
     assert (done.exit_code, done.output.strip()) == (0, "1 discarded")
-    assert "given up: 0" in run("list").output
-    assert run("retry", "--all").output.strip() == "0 taken up again"
+    assert "dead: 0" in run("list").output
+    assert run("retry", "--all").output.strip() == "0 requeued"
     assert store.depths().spool_bytes == 0
 
 
-def test_a_database_that_cannot_be_had_ends_the_command_with_a_clear_message(tmp_path, monkeypatch):
+def test_an_unavailable_database_ends_the_command_with_a_clear_message(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("MEDPATCHNET_DATABASE_URL", f"sqlite:///{tmp_path}/file/store.sqlite")
     done = run("list")

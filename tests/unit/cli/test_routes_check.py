@@ -36,8 +36,8 @@ def test_the_first_rule_that_fits_is_told_after_why_the_others_do_not(folder):
         "description: 'THORAX'",
         "source_ae: 'MODALITY1'",
         "rule hands does not fit:",
-        "  modality is 'CR', asked for is 'DX' or 'DR'",
-        "  body_part is 'CHEST', asked for is 'HAND'",
+        "  modality is 'CR', the rule requires 'DX' or 'DR'",
+        "  body_part is 'CHEST', the rule requires 'HAND'",
         "rule chests fits: the default model → sr, gsps → archive",
     ]
 
@@ -45,7 +45,7 @@ def test_the_first_rule_that_fits_is_told_after_why_the_others_do_not(folder):
 def test_another_caller_gets_another_rule(folder):
     result = check(folder, "--source", "ELSEWHERE")
     assert result.exit_code == 0
-    assert "source_ae is 'ELSEWHERE', asked for is 'MODALITY?'" in result.stdout
+    assert "source_ae is 'ELSEWHERE', the rule requires 'MODALITY?'" in result.stdout
     assert "rule rest fits: the default model → sc → archive" in result.stdout
 
 
@@ -53,14 +53,18 @@ def test_without_a_rule_the_status_is_3(folder):
     (folder / "pacs.yaml").write_text(FILE.replace("  - {name: rest, outputs: [sc], target: archive}\n", ""))
     result = check(folder)
     assert result.exit_code == 3
-    assert result.stdout.splitlines()[-1] == "no rule fits: the image would be left alone"
+    assert result.stdout.splitlines()[-1] == "no rule fits: the image would be ignored"
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("target: archive}\n  - {name: chests", "target: x}\n  - {name: chests", "routes.0.target: no node 'x'"),
-        ("name: rest,", "name: rest, model: nobody,", "routes.2.model: no model 'nobody'; served are: chest-lite0"),
+        (
+            "name: rest,",
+            "name: rest, model: nobody,",
+            "routes.2.model: no model 'nobody'; served: chest-lite0",
+        ),
         ("routes:", "rotes:", "rotes: Extra inputs are not permitted"),
     ],
 )

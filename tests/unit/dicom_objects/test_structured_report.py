@@ -1,4 +1,4 @@
-"""The report is, byte for byte, the one that highdicom's own templates of TID 1500 make."""
+"""The report equals, byte for byte, the one that highdicom's own templates of TID 1500 make."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""The file of the radiology network: what is accepted, and that every mistake is named by its place."""
+"""The PACS configuration file: what is accepted, and that every error names its location."""
 
 import os
 import ssl
@@ -59,7 +59,7 @@ def node(**changes) -> DicomWebNode:
     return DicomWebNode.model_validate({"protocol": "dicomweb", "url": "https://pacs.example/dicom-web", **changes})
 
 
-def test_a_whole_file_is_read(written, tmp_path):
+def test_a_complete_file_is_loaded(written, tmp_path):
     config = load(written(WHOLE), models=["chest-lite0"])
     assert config.listener is not None
     assert (config.listener.ae_title, config.listener.max_associations) == ("MEDPATCHNET", 4)
@@ -75,72 +75,72 @@ def test_a_whole_file_is_read(written, tmp_path):
     assert (second.model, second.outputs) == (None, ("sr",))
 
 
-def test_nothing_changes_after_it_was_read(written):
+def test_a_loaded_configuration_is_immutable(written):
     config = load(written(WHOLE))
     with pytest.raises(ValidationError):
         config.routes[0].target = "store"
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("target: store", "target: x", "routes.1.target: no node 'x'"),
-        ("name: others", "name: emergency", "routes.1.name: another rule is named 'emergency'"),
+        ("name: others", "name: emergency", "routes.1.name: another rule has the name 'emergency'"),
         ("outputs: sr", "outputs: [pdf]", "routes.1.outputs.0: Input should be 'sr', 'sc' or 'gsps'"),
-        ("outputs: sr", "outputs: [sr, sr]", "routes.1.outputs: an object is named twice"),
+        ("outputs: sr", "outputs: [sr, sr]", "routes.1.outputs: an object is listed twice"),
         ("outputs: sr", "outputs: []", "routes.1.outputs: Value should have at least 1 item"),
         ("modality: DX", "modality: []", "routes.1.when.modality: Value should have at least 1 item"),
         ("modality: DX", "modalty: DX", "routes.1.when.modalty: Extra inputs are not permitted"),
         ("port: 104", "port: 70000", "nodes.store.port: Input should be less than or equal to 65535"),
-        ("host: pacs.example", "host: http://pacs", "nodes.store.host: this is neither a host name nor an address"),
-        ("title: STORE", "title: FAR_TOO_LONG_TITLE", "nodes.store.ae_title: an AE title has 1 to 16 characters"),
+        ("host: pacs.example", "host: http://pacs", "nodes.store.host: neither a host name nor an IP address"),
+        ("title: STORE", "title: FAR_TOO_LONG_TITLE", "nodes.store.ae_title: an AE title has 1 to 16 ASCII characters"),
         ("protocol: dimse", "protocol: ftp", "nodes.store: Input tag 'ftp'"),
         ("https://pacs", "http://pacs", "nodes.archive: 'url' is plain http to another machine"),
-        ("username: mpn, ", "", "nodes.archive: 'username' and 'password_file' go together"),
+        ("username: mpn, ", "", "nodes.archive: 'username' and 'password_file' require each other"),
         ("10.1.2.3", "10.1.2.3/8", "listener.peers.0.address: value is not a valid IPv4 or IPv6 network"),
         ("name: others", "name: two words", "routes.1.name: String should match pattern"),
         ("  store:", "  ../store:", "nodes.../store"),
     ],
 )
-def test_a_mistake_is_named_by_its_place(written, old, new, said):
+def test_an_error_names_its_location(written, old, new, message):
     assert WHOLE.count(old) == 1
-    first, *told = problems(written, WHOLE.replace(old, new))
+    first, *lines = problems(written, WHOLE.replace(old, new))
     assert first.endswith("pacs.yaml cannot be used:")
-    assert any(line.startswith(said) for line in told), told
+    assert any(line.startswith(message) for line in lines), lines
 
 
-def test_all_mistakes_are_told_at_once(written):
+def test_all_errors_are_reported_together(written):
     text = WHOLE.replace("port: 104", "port: 0").replace("outputs: sr", "outputs: [pdf]")
     assert len(problems(written, text)) == 3
     text = WHOLE.replace("target: store", "target: x").replace("target: archive", "target: y")
     assert problems(written, text)[1:] == ["routes.0.target: no node 'y'", "routes.1.target: no node 'x'"]
 
 
-def test_models_are_held_against_the_served_ones(written):
+def test_models_are_checked_against_the_served_ones(written):
     assert problems(written, WHOLE, models=["other", "more"])[1:] == [
-        "routes.0.model: no model 'chest-lite0'; served are: other, more"
+        "routes.0.model: no model 'chest-lite0'; served: other, more"
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("nodes: [", "line 1: "),
-        ("nodes:\n  a: 1\nnodes:\n  b: 1", "line 3: 'nodes' is there twice"),
+        ("nodes:\n  a: 1\nnodes:\n  b: 1", "line 3: the key 'nodes' occurs twice"),
         ("routes: &a [*a]", "routes.0"),
         ("!!python/object:os.system {}", "could not determine a constructor"),
         ("", "valid dictionary"),
         ("[]", "valid dictionary"),
-        ("[" * 1200, "no YAML"),
-        ("a: \x00", "no YAML"),
+        ("[" * 1200, "not valid YAML"),
+        ("a: \x00", "not valid YAML"),
         ("#" * 1_100_000, "larger than"),
     ],
 )
-def test_what_is_no_such_file_is_refused(written, text, said):
-    assert any(said in line for line in problems(written, text))
+def test_an_invalid_file_is_refused(written, text, message):
+    assert any(message in line for line in problems(written, text))
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_the_error_of_an_unreadable_file_names_it(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
         load(tmp_path / "nowhere.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"routes: \xe4")
@@ -148,12 +148,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         load(tmp_path / "latin.yaml")
 
 
-def test_a_listener_that_others_reach_needs_peers_and_rules():
+def test_a_public_listener_requires_peers_and_rules():
     for host in ("127.0.0.1", "localhost", "::1"):
         Listener(host=host)
     with pytest.raises(ValidationError, match="needs 'peers'"):
         Listener(host="0.0.0.0")
-    with pytest.raises(ValidationError, match="a listener needs a rule"):
+    with pytest.raises(ValidationError, match="a listener needs at least one rule"):
         PacsConfig(listener=Listener())
 
 
@@ -171,7 +171,7 @@ def test_a_listener_that_others_reach_needs_peers_and_rules():
         ("STRANGER", "10.1.2.3", False),
     ],
 )
-def test_callers_are_known_by_title_and_address(written, title, address, admitted):
+def test_callers_are_identified_by_title_and_address(written, title, address, admitted):
     listener = load(written(WHOLE)).listener
     assert listener is not None
     assert listener.admits(title, address) is admitted
@@ -185,14 +185,14 @@ AE_CHARACTERS = st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_ch
 
 
 @given(st.text(AE_CHARACTERS, min_size=1, max_size=16).filter(str.strip))
-def test_every_ae_title_of_the_standard_is_accepted_without_its_outer_spaces(title):
+def test_every_valid_ae_title_is_accepted_and_stripped(title):
     assert Listener(ae_title=title).ae_title == title.strip()
 
 
 @given(
     st.one_of(st.text(min_size=17).filter(lambda text: len(text.strip(" ")) > 16), st.text("\\\n\täあ ", max_size=16))
 )
-def test_nothing_else_is_an_ae_title(title):
+def test_invalid_ae_titles_are_refused(title):
     with pytest.raises(ValidationError):
         Listener(ae_title=title)
 
@@ -203,7 +203,7 @@ def test_nothing_else_is_an_ae_title(title):
         "http://localhost:8042/dicom-web", "http://127.0.0.1/dicom-web", "http://[::1]:8042/", "https://pacs.example",
     ],
 )  # fmt: skip
-def test_urls_that_keep_secrets(url):
+def test_accepted_urls(url):
     assert node(url=url).url == url
 
 
@@ -215,12 +215,12 @@ def test_urls_that_keep_secrets(url):
         "https://pacs.example:99999/", "https://[::1/",
     ],
 )  # fmt: skip
-def test_urls_that_do_not(url):
+def test_refused_urls(url):
     with pytest.raises(ValidationError):
         node(url=url)
 
 
-def test_plain_http_can_be_vouched_for():
+def test_plain_http_can_be_accepted_explicitly():
     assert node(url="http://orthanc:8042/dicom-web", plain_http=True).plain_http
 
 
@@ -236,7 +236,7 @@ def test_plain_http_can_be_vouched_for():
         {"timeout_s": 0},
     ],
 )
-def test_credentials_are_whole_and_by_file(fields):
+def test_credentials_are_complete_and_in_files(fields):
     with pytest.raises(ValidationError):
         node(**fields)
 
@@ -246,7 +246,7 @@ def test_a_secret_is_the_first_line(tmp_path):
     assert read_secret(tmp_path / "secret") == "s3cret"
 
 
-def test_files_that_nodes_name_must_be_there(tmp_path):
+def test_missing_or_invalid_files_of_nodes_are_errors(tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     (tmp_path / "ca.pem").write_text("SENTINEL")
@@ -268,7 +268,7 @@ def test_files_that_nodes_name_must_be_there(tmp_path):
     assert "SENTINEL" not in caught.value.detail
 
 
-def test_files_that_are_there_are_enough(tmp_path):
+def test_existing_files_of_nodes_are_accepted(tmp_path):
     (tmp_path / "token").write_text("t")
     authorities = ssl.get_default_verify_paths().openssl_cafile
     options = {"ca_file": authorities} if os.path.exists(authorities) else {}

@@ -1,4 +1,4 @@
-"""Rules applied to images: the first that fits decides, and the explanation is the decision's own."""
+"""Routing: the first matching rule decides, and the explanation agrees with the decision."""
 
 import warnings
 from io import BytesIO
@@ -42,7 +42,7 @@ def test_conditions(when, fits):
     assert (decide([rule(**when)], FACTS) is not None) is fits
 
 
-def test_a_missing_attribute_is_the_empty_text():
+def test_a_missing_attribute_is_the_empty_string():
     nothing = Facts("", "", ("",), "")
     for name in ("modality", "body_part", "description", "source_ae"):
         assert decide([rule(**{name: ""})], nothing)
@@ -50,16 +50,16 @@ def test_a_missing_attribute_is_the_empty_text():
         assert not decide([rule(**{name: "?*"})], nothing)
 
 
-def test_the_first_rule_that_fits_decides():
+def test_the_first_matching_rule_decides():
     rules = [rule("hands", body_part="HAND"), rule("chests", body_part="CHEST"), rule("all")]
     assert decide(rules, FACTS) == Decision("chests", None, ("sr", "sc"), "archive")
 
 
-def test_without_a_rule_nothing_is_decided():
+def test_without_a_rule_there_is_no_decision():
     assert decide([], FACTS) is None
 
 
-def test_every_condition_that_fails_is_explained_with_what_was_found():
+def test_every_failed_condition_is_explained_with_the_found_values():
     (judgement,) = judge([rule(modality=["CR", "DR"], description="*pa*", source_ae="X")], FACTS)
     assert not judgement.fits
     assert [(miss.condition, miss.patterns, miss.found) for miss in judgement.misses] == [
@@ -90,23 +90,23 @@ def test_the_decision_is_the_first_rule_without_a_miss(rules, facts):
 
 
 @given(RULES, FOUND, st.sampled_from(list(Conditions.model_fields)))
-def test_a_condition_taken_away_never_excludes_an_image(rule, facts, name):
+def test_removing_a_condition_never_excludes_an_image(rule, facts, name):
     looser = rule.model_copy(update={"when": rule.when.model_copy(update={name: None})})
     assert decide([looser], facts) or not decide([rule], facts)
 
 
 @given(st.lists(RULES, max_size=4), st.lists(RULES, max_size=4), FOUND)
-def test_rules_added_below_change_nothing_that_was_decided(rules, more, facts):
+def test_appended_rules_change_no_decision(rules, more, facts):
     decision = decide(rules, facts)
     assert decision is None or decide(rules + more, facts) == decision
 
 
-def test_the_facts_of_a_real_film():
+def test_the_facts_of_a_real_radiograph():
     dataset = dcmread(BytesIO(example("RG1_UNCR.dcm")), stop_before_pixels=True)
     assert facts_of(dataset, "MODALITY1 ") == Facts("CR", "CHEST", ("THORAX",), "MODALITY1")
 
 
-def test_a_modality_that_is_missing_follows_from_the_sop_class():
+def test_a_missing_modality_follows_from_the_sop_class():
     assert facts_of(chest_dataset(Modality=None), "X").modality == "DX"
 
 
@@ -117,7 +117,7 @@ def test_a_modality_that_is_missing_follows_from_the_sop_class():
         (["", "ISO 2022 IR 87"], "胸部"),
     ],
 )  # fmt: skip
-def test_descriptions_are_read_in_their_character_set(character_set, text):
+def test_descriptions_are_decoded_by_their_character_set(character_set, text):
     dataset = chest_dataset(SpecificCharacterSet=character_set, StudyDescription=text)
     read = dcmread(BytesIO(write_dicom(dataset)))
     facts = facts_of(read, "X")
@@ -125,7 +125,7 @@ def test_descriptions_are_read_in_their_character_set(character_set, text):
     assert decide([rule(description=f"*{text[1:]}")], facts)
 
 
-def test_odd_values_are_no_reason_to_fail_or_to_warn():
+def test_unusual_values_cause_neither_errors_nor_warnings():
     dataset = chest_dataset(StudyDescription="a\\b", BodyPartExamined=["CHEST", "X"])
     odd = write_dicom(dataset).replace(b"CS\x08\0CHEST\\X ", b"CS\x08\0CH\xc4ST\\X ")
     with silence():

@@ -110,7 +110,7 @@ def test_the_first_requests_do_not_shut_out_the_others_that_came_with_them(bound
 
 
 def test_smooth_maps_and_failures_do_not_shorten_the_queue(bounded, clock):
-    took(bounded, clock, 100.0, times=50, is_typical=False)
+    took(bounded, clock, 100.0, times=50, updates_estimate=False)
     for _ in range(50):
         with pytest.raises(RuntimeError):
             took(bounded, clock, 100.0, fails=True)

@@ -10,7 +10,7 @@ from app.patchnet import artifact
 from app.patchnet.manifest import REGIONS
 from app.patchnet.reference import EDGES
 from app.runtime.application import create_app
-from app.service.drift import source_of
+from app.service.drift import origin_of
 from app.settings import Settings
 from tests import factories as make
 from tests.artifacts import save_small_artifact
@@ -68,7 +68,7 @@ def test_the_shares_of_one_film_add_to_one(client):
     ],
 )
 def test_the_source_is_never_what_the_file_says(facts, source):
-    assert source_of(facts) == source
+    assert origin_of(facts) == source
 
 
 def test_the_shipped_model_has_a_reference(pytestconfig):

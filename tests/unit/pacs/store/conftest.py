@@ -9,12 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
 from app.pacs.store.database import Database
+from app.pacs.store.inbox import Order
+from app.pacs.store.jobs import Analysis
+from app.pacs.store.schema import contents
 from app.pacs.store.store import Store
 from app.pacs.store.work_queue import RetryPolicy
+from app.pacs.values import Arrival, Problem, Result
 from tests.clocks import Clock
 from tests.programs import installed
+
+ARRIVAL = Arrival("MODALITY", "1.2.1", "1.2.3", b"film" * 100)
+ORDER = Order("pacs", ("sr", "sc"), "chest", "rule")
+ANALYSIS = Analysis("1.2", "archive", Order("pacs", ("sr",)))
+AWAY = Problem("node_unavailable", "no answer")
 
 
 @pytest.fixture(scope="session")
@@ -71,3 +81,20 @@ def store(url, clock) -> Iterator[Store]:
     store = make_store(url, clock)
     with store.open():
         yield store
+
+
+def result(uid="1.9", content=b"report"):
+    return Result("1.2", "1.2.88", uid, content)
+
+
+def analyse(store, *made, order=ORDER):
+    """Claim an image and store its results."""
+    (pending,) = store.inbox.claim(1)
+    store.inbox.analysed(pending, order, "1.2", made)
+    return pending
+
+
+def stored(store) -> int:
+    """The number of images and results whose bytes are stored."""
+    with store.database.reading() as connection:
+        return connection.execute(select(func.count()).select_from(contents)).scalar_one()

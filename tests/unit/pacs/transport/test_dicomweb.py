@@ -1,4 +1,4 @@
-"""The DICOMweb client against a server that answers oddly; a real archive is in the integration tests."""
+"""The DICOMweb client against servers with unusual responses; the integration tests use a real archive."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ DX = "1.2.840.10008.5.1.4.1.1.1.1"
 
 
 class Archive(ThreadingHTTPServer):
-    """Answers every path by its table of (status, content type, body), and notes what it was asked."""
+    """Responds to each path from a table of (status, content type, body), and records all requests."""
 
     daemon_threads = True
 
@@ -117,7 +117,7 @@ def test_objects_are_sent_with_their_length_and_verified_by_query(archive):
     ]
 
 
-def test_a_confirmed_object_that_is_not_found_is_tried_again(archive):
+def test_a_confirmed_object_missing_from_the_query_is_retried(archive):
     archive.answers["POST", "studies"] = answer({})
     problems = send(archive)
     assert {problem.code for problem in problems.values()} == {"node_unavailable"}
@@ -126,7 +126,7 @@ def test_a_confirmed_object_that_is_not_found_is_tried_again(archive):
 
 @pytest.mark.parametrize("status", [200, 202, 409])
 @pytest.mark.parametrize(("reason", "permanent"), [(0xA700, False), (0x0110, False), (0xA900, True), (0xC000, True)])
-def test_what_an_archive_lists_as_failed_has_failed_and_the_rest_has_not(archive, status, reason, permanent):
+def test_only_objects_listed_as_failed_have_failed(archive, status, reason, permanent):
     there(archive)
     archive.answers["POST", "studies"] = answer(failed("1.10", reason), status)
     problems = send(archive)
@@ -139,24 +139,24 @@ def test_what_an_archive_lists_as_failed_has_failed_and_the_rest_has_not(archive
     ("status", "permanent"),
     [(400, True), (415, True), (401, False), (403, False), (429, False), (500, False), (503, False)],
 )
-def test_other_statuses_are_failures_for_good_or_for_now(archive, status, permanent):
+def test_other_statuses_are_permanent_or_transient_failures(archive, status, permanent):
     archive.answers["POST", "studies"] = (status, "text/plain", b"secret words about a patient")
     problems = send(archive)
     assert {(problem.permanent, problem.detail) for problem in problems.values()} == {
-        (permanent, f"the node answered with status {status}")
+        (permanent, f"the node returned status {status}")
     }
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"no json", b"[[]]", b'{"00081198": 5}', b'{"00081198": {"Value": [7, {}]}}', b"[" * 9999]
 )
-def test_answers_that_cannot_be_read_leave_the_query_to_decide(archive, body):
+def test_after_an_unreadable_response_the_query_decides(archive, body):
     there(archive)
     archive.answers["POST", "studies"] = (200, "application/dicom+json", body)
     assert send(archive) == {"1.9": None, "1.10": None}
 
 
-def test_films_are_found_by_modality_body_part_and_class(archive):
+def test_radiographs_are_found_by_modality_body_part_and_class(archive):
     series = [
         attributes(t0020000E="1.2.1", t00080060="DX", t00180015="CHEST"),
         attributes(t0020000E="1.2.2", t00080060="DX", t00180015="HAND"),
@@ -167,33 +167,33 @@ def test_films_are_found_by_modality_body_part_and_class(archive):
     for number, sop_class in (("1", DX), ("4", "1.2.840.10008.5.1.4.1.1.7")):
         instance = attributes(t00080016=sop_class, t00080018=f"1.2.{number}.1")
         archive.answers["GET", f"studies/1.2/series/1.2.{number}/instances"] = answer([instance])
-    found = run(archive, lambda client: client.find_films("1.2"))
+    found = run(archive, lambda client: client.find_instances("1.2"))
     assert [(item.series_uid, item.sop_class_uid, item.sop_instance_uid) for item in found] == [
         ("1.2.1", DX, "1.2.1.1")
     ]
 
 
 @pytest.mark.parametrize("uid", ["../../admin", "1.2/..", "", "1.2?x=1", "1" * 65])
-def test_an_answer_cannot_lead_elsewhere(archive, uid):
+def test_a_response_cannot_redirect_a_request(archive, uid):
     archive.answers["GET", "studies/1.2/series"] = answer([attributes(t0020000E=uid, t00080060="DX")])
     with pytest.raises(NodeUnavailable):
-        run(archive, lambda client: client.find_films("1.2"))
+        run(archive, lambda client: client.find_instances("1.2"))
     assert len(archive.asked) == 1
 
 
 def test_redirects_are_not_followed(archive):
     archive.default = (302, "text/plain", b"")
     with pytest.raises(NodeUnavailable, match="302"):
-        run(archive, lambda client: client.find_films("1.2"))
+        run(archive, lambda client: client.find_instances("1.2"))
 
 
-def test_a_study_that_is_not_there_is_refused(archive):
+def test_an_unknown_study_is_refused(archive):
     with pytest.raises(NodeRefused):
-        run(archive, lambda client: client.find_films("1.2"))
+        run(archive, lambda client: client.find_instances("1.2"))
 
 
 @pytest.mark.parametrize("kind", ["multipart", "plain"])
-def test_one_object_is_fetched(archive, kind):
+def test_one_object_is_retrieved(archive, kind):
     content = RESULTS[0].content
     media_type, body = bundle([content]) if kind == "multipart" else ("application/dicom", content)
     archive.answers["GET", "studies/1.2/series/1.3/instances/1.9"] = (200, media_type, body)
@@ -206,29 +206,29 @@ def test_one_object_is_fetched(archive, kind):
      (NodeUnavailable, (200, *bundle([b"a", b"b"]))), (NodeRefused, (404, "text/plain", b"")),
      (NodeUnavailable, (200, "multipart/related; boundary=x", b"--x\r\n\r\nunfinished"))],
 )  # fmt: skip
-def test_what_is_no_single_object_within_the_limit_is_an_error(archive, error, reply):
+def test_anything_but_one_object_within_the_limit_is_an_error(archive, error, reply):
     archive.answers["GET", "studies/1.2/series/1.3/instances/1.9"] = reply
     with pytest.raises(error):
         run(archive, lambda client: client.fetch("1.2", "1.3", "1.9"))
 
 
-def test_an_archive_that_is_not_there_is_unavailable():
+def test_an_unreachable_archive_is_unavailable():
     with running() as archive:
         pass
     with pytest.raises(NodeUnavailable, match="ConnectError"):
         run(archive, lambda client: client.send(RESULTS))
 
 
-def test_credentials_come_from_files_and_are_read_again(archive, tmp_path):
+def test_credentials_are_read_from_files_for_each_request(archive, tmp_path):
     (tmp_path / "token").write_text("first\n")
     archive.default = answer([{}])
 
     async def work(client):
         with pytest.raises(NodeUnavailable):
-            await client.find_films("1.2")
+            await client.find_instances("1.2")
         (tmp_path / "token").write_text("second\n")
         with pytest.raises(NodeUnavailable):
-            await client.find_films("1.2")
+            await client.find_instances("1.2")
 
     archive.default = (401, "text/plain", b"")
     run(archive, work, token_file=str(tmp_path / "token"))
@@ -239,21 +239,21 @@ def test_a_password_is_sent_as_basic_credentials(archive, tmp_path):
     (tmp_path / "password").write_text("open sesame")
     archive.default = (403, "text/plain", b"")
     with pytest.raises(NodeUnavailable):
-        run(archive, lambda c: c.find_films("1.2"), username="ali", password_file=str(tmp_path / "password"))
+        run(archive, lambda c: c.find_instances("1.2"), username="ali", password_file=str(tmp_path / "password"))
     assert archive.asked[0][2]["Authorization"] == "Basic YWxpOm9wZW4gc2VzYW1l"
 
 
 @pytest.mark.parametrize("text", ["1.2.3", "0.1", "2.25.340282366920938463463374607431768211455"])
-def test_uids(text):
+def test_valid_uids(text):
     assert is_uid(text)
 
 
 @pytest.mark.parametrize("text", ["", "1", "1..2", ".1", "1.02", "1.2/3", "1.2\n", "1.2 ", "a.b", "1." * 40])
-def test_what_is_no_uid(text):
+def test_invalid_uids(text):
     assert not is_uid(text)
 
 
-def test_a_part_is_what_was_bundled():
+def test_bundled_content_is_extracted_unchanged():
     content = b"\r\n--\r\n\r\nanything\r\n"
     media_type, body = bundle([content])
     assert only_part(media_type, body) == content

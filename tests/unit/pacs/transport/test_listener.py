@@ -1,4 +1,4 @@
-"""The listener against peers that are wrong, hostile or too many; real sockets, no service behind it."""
+"""The listener against wrong, hostile and too many peers, over real sockets."""
 
 import gc
 import logging
@@ -32,11 +32,11 @@ DX = uid.DigitalXRayImageStorageForPresentation
 LIMIT = 300_000
 
 
-class Desk:
-    """A listener and what it took; ``error`` is raised instead while it is set."""
+class Scp:
+    """A listener and the objects that it accepted; raises ``error`` instead while that is set."""
 
     def __init__(self, **options):
-        self.taken, self.error, self.draining = [], None, False
+        self.accepted, self.error, self.draining = [], None, False
         self.metrics = Metrics()
         peers = [{"ae_title": CALLING}, {"ae_title": "FARAWAY", "address": "192.0.2.0/24"}]
         options = {"ae_title": CALLED, "port": 0, "peers": peers, "timeout_s": 2.0, "max_associations": 3} | options
@@ -50,7 +50,7 @@ class Desk:
     def accept(self, arrival):
         if self.error is not None:
             raise self.error
-        self.taken.append(arrival)
+        self.accepted.append(arrival)
 
     def count(self, metric, outcome) -> float:
         value = self.metrics.registry.get_sample_value(f"medpatchnet_pacs_{metric}_total", {"outcome": outcome})
@@ -82,11 +82,11 @@ class Desk:
 
 
 @pytest.fixture
-def desk(caplog):
+def scp(caplog):
     caplog.set_level(logging.DEBUG)
-    desk = Desk()
-    yield desk
-    desk.listener.stop()
+    scp = Scp()
+    yield scp
+    scp.listener.stop()
     assert threading.active_count() < 30
     assert SENTINEL not in caplog.text
     gc.collect()  # pynetdicom, as the client, leaves its sockets to the collector
@@ -97,7 +97,7 @@ def connected(port) -> socket.socket:
 
 
 def is_closed(connection) -> bool:
-    """Whether the peer ended the connection; what it said before is skipped."""
+    """Whether the peer closed the connection; earlier data is skipped."""
     connection.settimeout(0.05)
     try:
         while connection.recv(65536):
@@ -109,32 +109,32 @@ def is_closed(connection) -> bool:
     return True
 
 
-def test_echo_and_store_as_dcmtk_speaks_them(desk, tmp_path):
+def test_echo_and_store_with_dcmtk(scp, tmp_path):
     (tmp_path / "film.dcm").write_bytes(chest_dicom())
-    titles = ["-aet", CALLING, "-aec", CALLED, "127.0.0.1", str(desk.port)]
+    titles = ["-aet", CALLING, "-aec", CALLED, "127.0.0.1", str(scp.port)]
     assert subprocess.run([installed("echoscu"), *titles], check=False).returncode == 0
     assert subprocess.run([installed("storescu"), *titles, str(tmp_path / "film.dcm")], check=False).returncode == 0
-    (arrival,) = desk.taken
+    (arrival,) = scp.accepted
     assert (arrival.source, arrival.sop_class_uid) == (CALLING, DX)
     dataset = dcmread(BytesIO(arrival.content))
     assert dataset.SOPInstanceUID == arrival.sop_instance_uid
     assert dataset.PixelData == dcmread(BytesIO(chest_dicom())).PixelData
-    assert desk.count("received", "accepted") == 1
+    assert scp.count("received", "accepted") == 1
 
 
 @pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES)
-def test_every_transfer_syntax_that_is_read_is_accepted(desk, syntax):
-    association = desk.associate(syntax=syntax)
+def test_every_supported_transfer_syntax_is_accepted(scp, syntax):
+    association = scp.associate(syntax=syntax)
     assert {str(context.abstract_syntax): context.transfer_syntax for context in association.accepted_contexts}[DX] == [
         syntax
     ]
     association.release()
 
 
-def test_other_objects_than_films_are_not_negotiated(desk):
+def test_only_radiographs_are_negotiated(scp):
     entity = ApplicationEntity(CALLING)
     entity.add_requested_context(uid.CTImageStorage)
-    association = entity.associate("127.0.0.1", desk.port, ae_title=CALLED)
+    association = entity.associate("127.0.0.1", scp.port, ae_title=CALLED)
     assert association.accepted_contexts == []
     association.release()
 
@@ -144,104 +144,104 @@ def test_other_objects_than_films_are_not_negotiated(desk):
     [("OTHER", CALLING, "unknown_called", 7), (CALLED, "STRANGER", "unknown_calling", 3),
      (CALLED, "FARAWAY", "unknown_calling", 3)],
 )  # fmt: skip
-def test_wrong_titles_and_addresses_are_rejected(desk, called, calling, outcome, reason):
-    association = desk.associate(called, calling)
+def test_wrong_titles_and_addresses_are_rejected(scp, called, calling, outcome, reason):
+    association = scp.associate(called, calling)
     assert association.is_rejected
     assert association.acceptor.primitive.diagnostic == reason
-    assert desk.count("associations", outcome) == 1
-    assert desk.answers()
+    assert scp.count("associations", outcome) == 1
+    assert scp.answers()
 
 
-def test_more_associations_than_allowed_are_rejected_until_one_ends(desk):
-    open_ones = [desk.associate() for _ in range(3)]
-    assert all(association.is_established for association in open_ones)
-    assert desk.associate().is_rejected
-    open_ones.pop().release()
-    eventually(desk.answers, timeout_s=15)
-    for association in open_ones:
+def test_more_associations_than_allowed_are_rejected_until_one_ends(scp):
+    established_ones = [scp.associate() for _ in range(3)]
+    assert all(association.is_established for association in established_ones)
+    assert scp.associate().is_rejected
+    established_ones.pop().release()
+    eventually(scp.answers, timeout_s=15)
+    for association in established_ones:
         association.release()
 
 
-def test_an_association_that_is_just_beginning_is_not_taken_for_one_that_ended(desk):
-    server = desk.listener._server
-    over = threading.Event()
+def test_a_starting_association_is_not_closed_as_an_ended_one(scp):
+    server = scp.listener._server
+    finished = threading.Event()
 
-    def look_after_connections_all_the_time():
-        while not over.is_set():
+    def run_service_actions_continuously():
+        while not finished.is_set():
             server.service_actions()
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
-    tidying = threading.Thread(target=look_after_connections_all_the_time)
-    tidying.start()
+    runner = threading.Thread(target=run_service_actions_continuously)
+    runner.start()
     try:
-        assert all(desk.answers() for _ in range(40))
+        assert all(scp.answers() for _ in range(40))
     finally:
-        over.set()
-        tidying.join()
+        finished.set()
+        runner.join()
         sys.setswitchinterval(interval)
 
 
-def test_a_hundred_half_open_connections_do_not_keep_others_out(desk):
+def test_a_hundred_half_open_connections_do_not_block_others(scp):
     begin = monotonic()
-    half_open = [connected(desk.port) for _ in range(100)]
-    eventually(lambda: desk.count("associations", "too_many") >= 80, timeout_s=15)
-    eventually(desk.answers, timeout_s=20)
+    half_open = [connected(scp.port) for _ in range(100)]
+    eventually(lambda: scp.count("associations", "too_many") >= 80, timeout_s=15)
+    eventually(scp.answers, timeout_s=20)
     assert monotonic() - begin < 20
     eventually(lambda: all(is_closed(connection) for connection in half_open), timeout_s=15)
     for connection in half_open:
         connection.close()
 
 
-def test_a_full_spool_slows_the_sender_down_and_then_refuses(desk):
-    desk.error = SpoolFull("full")
+def test_a_full_spool_delays_and_then_refuses(scp):
+    scp.error = SpoolFull("full")
     begin = monotonic()
-    assert desk.send() == 0xA700
+    assert scp.send() == 0xA700
     assert monotonic() - begin >= 0.6
-    desk.error = None
-    assert desk.send() == 0
-    assert desk.count("received", "spool_full") == 1
+    scp.error = None
+    assert scp.send() == 0
+    assert scp.count("received", "spool_full") == 1
 
 
-def test_room_that_comes_in_time_is_used(desk):
-    desk.error = SpoolFull("full")
-    threading.Timer(0.3, lambda: setattr(desk, "error", None)).start()
-    assert desk.send() == 0
+def test_an_object_is_accepted_if_room_appears_in_time(scp):
+    scp.error = SpoolFull("full")
+    threading.Timer(0.3, lambda: setattr(scp, "error", None)).start()
+    assert scp.send() == 0
 
 
-def test_a_database_that_cannot_be_written_refuses_at_once(desk):
-    desk.error = StoreUnavailable("read only")
-    assert desk.send() == 0xA700
-    assert desk.taken == []
+def test_an_unavailable_database_refuses_at_once(scp):
+    scp.error = StoreUnavailable("read only")
+    assert scp.send() == 0xA700
+    assert scp.accepted == []
 
 
-def test_a_draining_service_takes_nothing(desk):
-    association = desk.associate()
-    desk.draining = True
+def test_a_draining_service_accepts_nothing(scp):
+    association = scp.associate()
+    scp.draining = True
     assert association.send_c_store(dcmread(BytesIO(chest_dicom()))).get("Status") == 0xA700
     association.release()
-    assert desk.associate().is_rejected
-    assert desk.count("associations", "draining") == 1
+    assert scp.associate().is_rejected
+    assert scp.count("associations", "draining") == 1
 
 
-def test_an_object_over_the_limit_ends_its_association_before_it_is_held(desk):
+def test_an_object_over_the_limit_is_aborted_while_it_arrives(scp):
     import numpy as np
 
-    association = desk.associate()
+    association = scp.associate()
     status = association.send_c_store(dcmread(BytesIO(chest_dicom(np.zeros((800, 800), np.uint16) + 7))))
     assert status.get("Status") is None
     eventually(lambda: association.is_aborted or not association.is_established, timeout_s=15)
-    assert desk.count("received", "too_large") == 1
-    assert desk.taken == []
-    assert desk.send() == 0
+    assert scp.count("received", "too_large") == 1
+    assert scp.accepted == []
+    assert scp.send() == 0
 
 
-def test_two_gigabytes_are_refused_within_the_limit_of_memory(desk):
+def test_an_endless_object_does_not_fill_the_memory(scp):
     """An endless data set, as fragments of a C-STORE that never ends."""
     import resource
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    connection = established(desk.port)
+    connection = established(scp.port)
     fragment = pdv(b"\0" * 16_000, command=False, last=False)
     sent = 0
     while sent < 2 << 30:
@@ -252,8 +252,8 @@ def test_two_gigabytes_are_refused_within_the_limit_of_memory(desk):
         sent += len(fragment)
     assert sent < 50_000_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
-    assert desk.count("received", "too_large") == 1
-    assert desk.answers()
+    assert scp.count("received", "too_large") == 1
+    assert scp.answers()
 
 
 MALFORMED = {
@@ -272,17 +272,17 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("sent", MALFORMED.values(), ids=list(MALFORMED))
-def test_malformed_requests_end_their_connection_only(desk, sent):
-    connection = connected(desk.port)
+def test_a_malformed_request_closes_only_its_connection(scp, sent):
+    connection = connected(scp.port)
     connection.sendall(sent)
-    assert desk.answers()
+    assert scp.answers()
     eventually(lambda: is_closed(connection), timeout_s=15)
     connection.close()
-    assert desk.answers()
+    assert scp.answers()
 
 
-def test_a_slow_drip_is_ended(desk):
-    connection = connected(desk.port)
+def test_a_slow_peer_is_disconnected(scp):
+    connection = connected(scp.port)
     connection.sendall(struct.pack(">BBL", 0x01, 0, 200))
     begin = monotonic()
     while not is_closed(connection):
@@ -295,20 +295,20 @@ def test_a_slow_drip_is_ended(desk):
     connection.close()
 
 
-def test_stopping_ends_associations_and_frees_the_port():
-    desk = Desk()
-    association = desk.associate()
+def test_stopping_closes_associations_and_frees_the_port():
+    scp = Scp()
+    association = scp.associate()
     assert association.is_established
     begin = monotonic()
-    desk.listener.stop()
+    scp.listener.stop()
     assert monotonic() - begin < 10
     with pytest.raises(ConnectionRefusedError):
-        connected(desk.port)
+        connected(scp.port)
     association.abort()
 
 
 def established(port) -> socket.socket:
-    """A connection with an association, negotiated by hand."""
+    """A connection with a manually negotiated association."""
     connection = connected(port)
 
     def item(kind, body):

@@ -1,4 +1,4 @@
-"""What becomes of claimed work when nodes, films and code fail: nothing is lost, nothing ends the loop."""
+"""Claimed work when nodes, instances and code fail: nothing is lost, nothing ends the loop."""
 
 import asyncio
 from dataclasses import replace
@@ -29,12 +29,12 @@ FILM = Arrival("MODALITY", "1.2.1", "1.2.3", b"film")
 ORDER = Order("pacs", ("sr",), "chest", "rule")
 FOUND = FoundInstance("1.2", "1.2.5", "1.2.1", "1.2.3")
 MADE = Analysed(ORDER, "1.2", "1.2.3", (Result("1.2", "1.2.88", "1.9", b"report"),))
-QUICKLY, LONG = 0.05, 30.0
-UNFORESEEN = RuntimeError("DOE^JANE")
+SHORT_S, LONG_S = 0.05, 30.0
+UNEXPECTED = RuntimeError("DOE^JANE")
 
 
 class Node:
-    """An archive and an analyst that answer from a script: what to return, or what to raise."""
+    """An archive and an analyzer with scripted results: a value to return, an error to raise, or None for a timeout."""
 
     def __init__(self, *script):
         self._script = list(script)
@@ -44,7 +44,7 @@ class Node:
         self.calls += 1
         answer = self._script.pop(0)
         if answer is None:
-            await asyncio.sleep(LONG)
+            await asyncio.sleep(LONG_S)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -52,7 +52,7 @@ class Node:
     async def send(self, results):
         return await self._next()
 
-    async def find_films(self, study_uid):
+    async def find_instances(self, study_uid):
         return await self._next()
 
     async def fetch(self, study_uid, series_uid, sop_instance_uid):
@@ -94,30 +94,30 @@ def step(worker):
     return asyncio.run(worker.step())
 
 
-def film_worker(store, metrics, analyst, source=None, longest_s=LONG, targets=("pacs",)):
-    return InstanceWorker(store.inbox, {"archive": source}, frozenset(targets), analyst, metrics, None, longest_s)
+def instance_worker(store, metrics, analyzer, source=None, timeout_s=LONG_S, targets=("pacs",)):
+    return InstanceWorker(store.inbox, {"archive": source}, frozenset(targets), analyzer, metrics, None, timeout_s)
 
 
-def courier(store, metrics, node, longest_s=LONG):
-    return DeliveryWorker("pacs", store.outbox, node, RetryPolicy(jitter=lambda: 1.0), metrics, longest_s)
+def delivery_worker(store, metrics, node, timeout_s=LONG_S):
+    return DeliveryWorker("pacs", store.outbox, node, RetryPolicy(jitter=lambda: 1.0), metrics, timeout_s)
 
 
-def owe(store):
+def queue_result(store):
     store.inbox.accept(FILM)
     (pending,) = store.inbox.claim(1)
     store.inbox.analysed(pending, ORDER, "1.2", MADE.results)
 
 
-def test_a_film_becomes_results_that_are_owed(store, metrics):
+def test_an_analysed_instance_has_results_in_the_outbox(store, metrics):
     store.inbox.accept(FILM)
-    assert step(film_worker(store, metrics, Node(MADE)))
+    assert step(instance_worker(store, metrics, Node(MADE)))
     assert counted(metrics.films, "analysed") == 1
     assert [item.result for item in store.outbox.claim("pacs", 9, 99)] == list(MADE.results)
 
 
-def test_a_film_that_no_rule_names_is_closed(store, metrics):
+def test_an_instance_without_a_matching_rule_is_ignored(store, metrics):
     store.inbox.accept(replace(FILM, content=b"other"))
-    assert step(film_worker(store, metrics, Node()))
+    assert step(instance_worker(store, metrics, Node()))
     assert counted(metrics.films, "ignored") == 1
     assert store.depths().waiting["instances"] == store.depths().spool_bytes == 0
 
@@ -126,14 +126,14 @@ def test_a_film_that_no_rule_names_is_closed(store, metrics):
     ("answer", "problem"),
     [
         (InferenceFailed("the device is gone"), "inference_failed"),
-        (UNFORESEEN, MedPatchNetError.code),
+        (UNEXPECTED, MedPatchNetError.code),
         (None, "node_unavailable"),
     ],
-    ids=["foreseen", "unforeseen", "too slow"],
+    ids=["domain error", "unexpected", "too slow"],
 )
-def test_a_film_whose_analysis_failed_waits_for_another_try(store, metrics, clock, capsys, answer, problem):
+def test_a_failed_analysis_is_retried(store, metrics, clock, capsys, answer, problem):
     store.inbox.accept(FILM)
-    worker = film_worker(store, metrics, Node(answer, MADE), longest_s=QUICKLY if answer is None else LONG)
+    worker = instance_worker(store, metrics, Node(answer, MADE), timeout_s=SHORT_S if answer is None else LONG_S)
     assert step(worker)
     assert counted(metrics.films, "retried") == 1
     assert not step(worker)
@@ -143,16 +143,16 @@ def test_a_film_whose_analysis_failed_waits_for_another_try(store, metrics, cloc
     assert "DOE" not in "".join(capsys.readouterr())
 
 
-def test_an_unreadable_film_is_refused_at_once_and_forgotten(store, metrics):
+def test_an_unreadable_instance_is_refused_at_once_and_its_bytes_are_deleted(store, metrics):
     store.inbox.accept(FILM)
-    assert step(film_worker(store, metrics, Node(UnreadableImage("not an image"))))
+    assert step(instance_worker(store, metrics, Node(UnreadableImage("not an image"))))
     assert counted(metrics.films, "refused") == 1
     assert store.depths().spool_bytes == 0
 
 
-def test_a_film_that_kills_its_decoder_is_refused_at_the_third_try(store, metrics, clock):
+def test_an_instance_that_crashes_its_decoder_is_refused_at_the_third_attempt(store, metrics, clock):
     store.inbox.accept(FILM)
-    worker = film_worker(store, metrics, Node(*[DecoderCrashed("died")] * 3))
+    worker = instance_worker(store, metrics, Node(*[DecoderCrashed("died")] * 3))
     for _ in range(3):
         assert step(worker)
         clock.now += 10
@@ -160,64 +160,64 @@ def test_a_film_that_kills_its_decoder_is_refused_at_the_third_try(store, metric
     assert counted(metrics.films, "refused") == 1
 
 
-def test_other_bytes_under_the_uid_of_a_result_are_refused_and_the_first_stay(store, metrics):
-    owe(store)
+def test_different_bytes_under_the_uid_of_a_result_are_refused_and_the_first_are_kept(store, metrics):
+    queue_result(store)
     store.inbox.accept(replace(FILM, source="OTHER"))
     other = replace(MADE, results=(replace(MADE.results[0], content=b"forged"),))
-    assert step(film_worker(store, metrics, Node(other)))
+    assert step(instance_worker(store, metrics, Node(other)))
     assert counted(metrics.films, "refused") == 1
     (delivery,) = store.outbox.claim("pacs", 9, 99)
     assert delivery.result.content == b"report"
 
 
-def test_a_film_that_is_not_the_announced_one_is_refused(store, metrics):
+def test_an_instance_with_another_uid_than_announced_is_refused(store, metrics):
     store.inbox.accept(FILM)
-    assert step(film_worker(store, metrics, Node(replace(MADE, sop_instance_uid="1.2.4"))))
+    assert step(instance_worker(store, metrics, Node(replace(MADE, sop_instance_uid="1.2.4"))))
     assert counted(metrics.films, "refused") == 1
 
 
-def test_a_target_that_left_the_configuration_is_given_up_for_an_operator(store, metrics):
+def test_a_target_missing_from_the_configuration_is_a_dead_letter(store, metrics):
     store.inbox.accept(FILM)
-    assert step(film_worker(store, metrics, Node(MADE), targets=()))
+    assert step(instance_worker(store, metrics, Node(MADE), targets=()))
     assert counted(metrics.films, "dead") == 1
     (letter,) = store.dead_letters()
     assert letter.problem == "unknown_node"
 
 
-def test_a_job_becomes_films_that_are_fetched(store, metrics):
+def test_the_instances_of_a_job_are_retrieved_and_analysed(store, metrics):
     store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
     node = Node([FOUND], FILM.content, MADE)
-    assert step(StudyWorker(store.jobs, {"archive": node}, LONG))
-    assert step(film_worker(store, metrics, node, source=node))
+    assert step(StudyWorker(store.jobs, {"archive": node}, LONG_S))
+    assert step(instance_worker(store, metrics, node, source=node))
     assert counted(metrics.films, "analysed") == 1
 
 
 @pytest.mark.parametrize(
     ("answer", "is_dead"),
-    [(NodeUnavailable("away"), False), (None, False), (UNFORESEEN, False), (NodeRefused("status 404"), True)],
-    ids=["away", "too slow", "unforeseen", "refused"],
+    [(NodeUnavailable("away"), False), (None, False), (UNEXPECTED, False), (NodeRefused("status 404"), True)],
+    ids=["away", "too slow", "unexpected", "refused"],
 )
-def test_a_job_whose_look_up_failed_waits_or_is_given_up(store, answer, is_dead):
+def test_a_failed_query_is_retried_or_given_up(store, answer, is_dead):
     store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
-    worker = StudyWorker(store.jobs, {"archive": Node(answer)}, QUICKLY if answer is None else LONG)
+    worker = StudyWorker(store.jobs, {"archive": Node(answer)}, SHORT_S if answer is None else LONG_S)
     assert step(worker)
     assert store.depths().dead["jobs"] == is_dead
     assert store.depths().waiting["jobs"] == (not is_dead)
 
 
-def test_a_source_that_left_the_configuration_is_told(store):
+def test_a_source_missing_from_the_configuration_is_a_dead_letter(store):
     store.jobs.open("owner", Analysis("1.2", "archive", ORDER))
-    assert step(StudyWorker(store.jobs, {}, LONG))
+    assert step(StudyWorker(store.jobs, {}, LONG_S))
     assert store.dead_letters()[0].problem == "unknown_node"
 
 
-def test_a_silent_node_is_left_alone_and_owed_all_the_same(store, metrics, clock, monkeypatch):
-    owe(store)
+def test_delivery_pauses_while_a_node_is_unavailable(store, metrics, clock, monkeypatch):
+    queue_result(store)
     node = Node(NodeUnavailable("away"), {"1.9": None})
-    worker = courier(store, metrics, node)
+    worker = delivery_worker(store, metrics, node)
     assert step(worker)
     clock.now += 10
-    assert not step(worker)  # it rests
+    assert not step(worker)  # it pauses
     assert node.calls == 1
     monkeypatch.setattr("app.pacs.work.delivery_worker.monotonic", lambda: float("inf"))
     assert step(worker)
@@ -225,23 +225,23 @@ def test_a_silent_node_is_left_alone_and_owed_all_the_same(store, metrics, clock
     assert store.depths().spool_bytes == 0
 
 
-@pytest.mark.parametrize("answer", [None, UNFORESEEN, {}], ids=["too slow", "unforeseen", "no word of the object"])
-def test_what_a_node_did_not_confirm_is_owed(store, metrics, answer):
-    owe(store)
-    assert step(courier(store, metrics, Node(answer), QUICKLY if answer is None else LONG))
+@pytest.mark.parametrize("answer", [None, UNEXPECTED, {}], ids=["too slow", "unexpected", "no outcome of the object"])
+def test_an_unconfirmed_object_is_retried(store, metrics, answer):
+    queue_result(store)
+    assert step(delivery_worker(store, metrics, Node(answer), SHORT_S if answer is None else LONG_S))
     assert counted(metrics.objects, "retried") == 1
     assert store.depths().waiting["objects"] == 1
 
 
-def test_what_a_node_refuses_for_good_is_given_up_for_an_operator(store, metrics):
-    owe(store)
-    assert step(courier(store, metrics, Node({"1.9": Problem("node_refused", "status 409", permanent=True)})))
+def test_a_permanently_refused_object_is_a_dead_letter(store, metrics):
+    queue_result(store)
+    assert step(delivery_worker(store, metrics, Node({"1.9": Problem("node_refused", "status 409", permanent=True)})))
     assert counted(metrics.objects, "dead") == 1
     assert store.dead_letters()[0].problem == "node_refused"
 
 
-def test_an_outcome_is_written_once_the_database_can_be_written_again(store, metrics, monkeypatch):
-    owe(store)
+def test_an_outcome_is_persisted_when_the_database_is_available_again(store, metrics, monkeypatch):
+    queue_result(store)
     deliver, failures = store.outbox.delivered, [StoreUnavailable("the disk is full")] * 2
 
     def delivered(items):
@@ -250,7 +250,7 @@ def test_an_outcome_is_written_once_the_database_can_be_written_again(store, met
         deliver(items)
 
     monkeypatch.setattr(store.outbox, "delivered", delivered)
-    monkeypatch.setattr("app.pacs.work.retry._TRY_AGAIN_AFTER_S", 0.01)
-    assert step(courier(store, metrics, Node({"1.9": None})))
+    monkeypatch.setattr("app.pacs.work.retry._PERSIST_RETRY_S", 0.01)
+    assert step(delivery_worker(store, metrics, Node({"1.9": None})))
     assert counted(metrics.objects, "delivered") == 1
     assert store.depths().waiting["objects"] == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from app.api.negotiation import choose_media_type
+from app.api.responses import choose_media_type
 from app.errors import NotAcceptable
 
 OFFERED = ["application/json", "image/png"]

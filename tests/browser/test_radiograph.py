@@ -55,8 +55,9 @@ def test_the_colours_are_those_of_the_services_pictures(page):
 def test_the_window_is_applied_to_the_full_depth(page):
     """Two neighbours that 8 bits cannot tell apart are black and white through a narrow window."""
     code = """async () => {
-      const {Film} = await import("/viewer/film.js");
-      const film = new Film({width: 2, height: 1, values: new Uint16Array([32700, 32860])}, {rows: 1, columns: 2});
+      const {Radiograph} = await import("/viewer/radiograph.js");
+      const values = new Uint16Array([32700, 32860]);
+      const film = new Radiograph({width: 2, height: 1, values}, {rows: 1, columns: 2});
       const canvas = document.createElement("canvas"); canvas.width = 20; canvas.height = 10;
       const context = canvas.getContext("2d"); context.imageSmoothingEnabled = false;
       const at = x => context.getImageData(x, 5, 1, 1).data[0];
@@ -91,7 +92,7 @@ def test_dragging_and_presets_change_the_window(opened):
     assert pixels(opened) == seen[0]
     opened.click("#invert")
     assert pixels(opened) != seen[0]
-    expect(opened.locator("#exact")).to_contain_text("removed 0 of 64")
+    expect(opened.locator("#exact")).to_contain_text("0 of 64 patches removed")
 
 
 def test_zoom_pan_fit_and_full_screen(opened):
@@ -110,7 +111,7 @@ def test_zoom_pan_fit_and_full_screen(opened):
     opened.click("#fit")
     assert pixels(opened) == seen[0]
     opened.click("#fullscreen")
-    opened.wait_for_function("document.fullscreenElement?.id === 'stage'")
+    expect(opened.locator("#viewports:fullscreen")).to_be_visible()
 
 
 def test_evidence_changes_with_scale_palette_and_opacity(opened):
@@ -120,7 +121,7 @@ def test_evidence_changes_with_scale_palette_and_opacity(opened):
 
     seen = [picture()]
     opened.check("#scaled")
-    expect(opened.locator("#layer-line")).to_contain_text("Scaled")
+    expect(opened.locator("#layer-line")).to_contain_text("Weighted")
     seen.append(picture())
     opened.select_option("#palette", "orange-purple")
     seen.append(picture())
@@ -139,7 +140,7 @@ def test_a_smooth_map_comes_coarse_first(opened):
     expect(opened.locator(".progress").first).to_contain_text("refining, 2 of 3")
     opened.wait_for_timeout(120)
     smooth = frame(opened).screenshot()
-    expect(opened.locator("#layer-line")).to_contain_text("not the decision itself")
+    expect(opened.locator("#layer-line")).to_contain_text("decision uses the exact grid")
     opened.select_option("#layer", "grid")
     opened.wait_for_timeout(120)
     assert smooth != exact
@@ -163,7 +164,7 @@ def test_fingers_tap_pinch_and_move(new_page, rg1):
     open_film(page, rg1)
     x, y = centre(page)
     page.touchscreen.tap(x, y)
-    expect(page.locator("#exact")).to_contain_text("removed 1 of 64")
+    expect(page.locator("#exact")).to_contain_text("1 of 64 patches removed")
     before = pixels(page)
     fingers = page.context.new_cdp_session(page)
 
@@ -177,7 +178,7 @@ def test_fingers_tap_pinch_and_move(new_page, rg1):
         touch("touchMove", (x - 40 - 15 * step, y + 8 * step), (x + 40 + 15 * step, y + 8 * step))
     touch("touchEnd")
     assert pixels(page) != before
-    expect(page.locator("#exact")).to_contain_text("removed 1 of 64")
+    expect(page.locator("#exact")).to_contain_text("1 of 64 patches removed")
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (3840, 2160), (820, 1180), (1180, 820)])
@@ -191,8 +192,8 @@ def test_the_page_fits_the_screen(new_page, rg1, size):
 
 def test_a_lateral_film_and_no_film_at_all_are_warned_about(page):
     open_film(page, chest_dicom(ViewPosition="LL"))
-    expect(page.locator("#warnings")).to_contain_text("lateral view")
-    expect(page.locator("#warnings")).to_contain_text("does not look like an upright frontal")
+    expect(page.locator("#warnings")).to_contain_text("Lateral view")
+    expect(page.locator("#warnings")).to_contain_text("Not recognised as an upright frontal")
     page.click("#language")
     expect(page.locator("#warnings")).to_contain_text("seitliche Aufnahme")
 

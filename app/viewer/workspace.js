@@ -1,11 +1,11 @@
-// Everything a reader can do, and the state it changes. `changed` is called after each.
+// The state of the page and the actions of the reader on it. Each action ends with `changed()`.
 
 import { everythingBut, ring } from "./evidence.js";
-import { WHOLE } from "./film.js";
+import { WHOLE } from "./radiograph.js";
 
-const PRESETS = { auto: [0, 1], lungs: [0.01, 0.6], bones: [0.4, 0.995] }; // shares of the film's values
+const PRESETS = { auto: [0, 1], lungs: [0.01, 0.6], bones: [0.4, 0.995] }; // quantiles of the values
 
-export class Desk {
+export class Workspace {
   constructor(panes, changed) {
     Object.assign(this, { panes, changed, active: panes[0], isComparing: false });
     Object.assign(this, { rule: "drop", layer: "grid", isScaled: false, opacity: 0.4, palette: "red-blue", tool: "brush", preset: "file" });
@@ -29,13 +29,13 @@ export class Desk {
     this.changed();
   }
 
-  // The second side begins with the same film and its next finding; both sides then move as one.
+  // The second pane starts with the same radiograph and its next finding, with zoom and pan linked.
   compare() {
     const [first, second] = this.panes;
     this.isComparing = !this.isComparing;
     if (this.isComparing && first.reading && !second.reading) {
       const names = first.reading.scored;
-      second.stage.view = first.stage.view;
+      second.viewport.view = first.viewport.view;
       second.show(first.reading, names[(names.indexOf(first.finding) + 1) % names.length] ?? null, first.name);
     }
     this.active = this.isComparing ? second : first;
@@ -70,38 +70,38 @@ export class Desk {
   }
 
   setPreset(name) {
-    const film = this.active.reading?.film;
-    if (!film) return;
-    film.setWindow(name === "file" ? WHOLE : film.windowBetween(...PRESETS[name]));
-    this.showFilm(name);
+    const radiograph = this.active.reading?.radiograph;
+    if (!radiograph) return;
+    radiograph.setWindow(name === "file" ? WHOLE : radiograph.windowBetween(...PRESETS[name]));
+    this.showRadiograph(name);
   }
 
   setWindow(level, width) {
-    const film = this.active.reading?.film;
-    if (!film) return;
-    film.setWindow({ level, width });
-    this.showFilm("own");
+    const radiograph = this.active.reading?.radiograph;
+    if (!radiograph) return;
+    radiograph.setWindow({ level, width });
+    this.showRadiograph("own");
   }
 
   moveWindow(level, width) {
-    const window = this.active.reading?.film.window;
+    const window = this.active.reading?.radiograph.window;
     if (window) this.setWindow(window.level + level, window.width + width);
   }
 
   invert() {
-    this.active.reading?.film.invert();
-    this.showFilm(this.preset);
+    this.active.reading?.radiograph.invert();
+    this.showRadiograph(this.preset);
   }
 
-  showFilm(preset) {
+  showRadiograph(preset) {
     this.preset = preset;
-    for (const { stage } of this.shown) stage.paint("film");
+    for (const { viewport } of this.shown) viewport.paint("radiograph");
     this.changed();
   }
 
-  // Panes of one film share a view; panes of two films do not.
+  // Panes of the same radiograph share a view.
   look(change) {
-    change(this.active.stage);
-    for (const { stage } of this.shown) if (stage.view === this.active.stage.view) stage.paint("film", "evidence");
+    change(this.active.viewport);
+    for (const { viewport } of this.shown) if (viewport.view === this.active.viewport.view) viewport.paint("radiograph", "evidence");
   }
 }

@@ -1,10 +1,10 @@
-// A file → a reading: the decision with its grids first, then the film in all its grey levels.
+// Loads a file as a reading: first the decision with its grids, then the radiograph with its full gray scale.
 
-import { Film } from "./film.js";
+import { Radiograph } from "./radiograph.js";
 import { decodeGray16 } from "./png.js";
 import { Reading } from "./reading.js";
 
-const LARGEST_SIDE = 4096; // a larger film is held at this size
+const LARGEST_SIDE = 4096; // px; a larger radiograph is requested at this size
 
 export async function read(service, file, signal, onStep) {
   const body = new Blob([await file.arrayBuffer()]);
@@ -13,18 +13,18 @@ export async function read(service, file, signal, onStep) {
     service.post("explain?class=all&format=json", body, signal).then((answer) => answer.json()),
     service.call("model", { signal }).then((answer) => answer.json()),
   ]);
-  onStep("fetching");
+  onStep("loading");
   const { rows, columns } = result.image;
   const size = Math.max(rows, columns) > LARGEST_SIDE ? `&size=${LARGEST_SIDE}` : "";
   const answer = await service.post(`film?depth=16${size}`, body, signal);
-  const film = new Film(await decodeGray16(await answer.arrayBuffer()), result.image);
+  const radiograph = new Radiograph(await decodeGray16(await answer.arrayBuffer()), result.image);
   const qualities = new Map(model.manifest.findings.map((finding) => [finding.name, finding.quality]));
-  return Object.assign(new Reading({ file: body, film, result, limit: model.manifest.display_limit }), { qualities });
+  return Object.assign(new Reading({ file: body, radiograph, result, limit: model.manifest.display_limit }), { qualities });
 }
 
-// Smooth maps of all findings, the coarsest first; each replaces the one before. Stops once `isWanted` says no.
+// Loads smoothed maps of all findings, the coarsest first; each replaces the previous one. Stops when `isWanted()` is false.
 const STRIDES = [31, 15, 5];
-const CELL = 8; // model pixels: a mean over patches of 64 pixels has nothing finer to show
+const CELL = 8; // model pixels; a mean over patches of 64 px has no finer detail
 
 export async function smoothen(service, reading, isWanted, onStep) {
   for (let step = reading.refined ?? 0; step < STRIDES.length; step += 1) {

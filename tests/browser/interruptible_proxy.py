@@ -1,4 +1,4 @@
-"""A way to the service that can be shut: connections are cut and refused, as when the service is gone."""
+"""A TCP proxy to the service that can be interrupted: connections are cut and refused, as if the service were down."""
 
 import socket
 import threading
@@ -8,8 +8,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 
-class Door:
-    """Passes connections on to a URL while it is open, always at the same address."""
+class InterruptibleProxy:
+    """Forwards connections to a URL while it is open, always at the same address."""
 
     def __init__(self, url: str) -> None:
         self._target = ("127.0.0.1", urlsplit(url).port)
@@ -28,20 +28,20 @@ class Door:
 
     def close(self) -> None:
         for end in self._sockets:
-            with suppress(OSError):  # the other side was quicker
+            with suppress(OSError):  # the peer can have closed it already
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
-                caller, _ = listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             service = socket.create_connection(self._target)
-            self._sockets += [caller, service]
-            for ends in ((caller, service), (service, caller)):
-                threading.Thread(target=_pass, args=ends, daemon=True).start()
+            self._sockets += [client, service]
+            for ends in ((client, service), (service, client)):
+                threading.Thread(target=_forward, args=ends, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -52,8 +52,8 @@ class Door:
         self.close()
 
 
-def _pass(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):  # shut
+def _forward(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):  # closed
         while data := source.recv(65536):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-// What can be taken away: the picture, the numbers, DICOM objects.
+// Saves the picture, the numbers and DICOM objects as files.
 
 import { placeOf } from "./evidence.js";
 
@@ -16,22 +16,22 @@ export function saveJson(reading, rule) {
   save("medpatchnet.json", new Blob([text], { type: "application/json" }));
 }
 
-// All panes side by side, and below each its line of text.
+// Saves all panes side by side, each with its line of text below.
 export async function savePicture(panes, lines) {
-  const [first] = panes[0].stage.canvases;
+  const [first] = panes[0].viewport.canvases;
   const foot = Math.max(24, Math.round(first.height / 25));
   const picture = document.createElement("canvas");
-  picture.width = panes.reduce((sum, { stage }) => sum + stage.canvases[0].width, 0);
+  picture.width = panes.reduce((sum, { viewport }) => sum + viewport.canvases[0].width, 0);
   picture.height = first.height + foot;
   const context = picture.getContext("2d");
   context.fillRect(0, 0, picture.width, picture.height);
   let left = 0;
-  panes.forEach(({ stage }, index) => {
-    for (const canvas of stage.canvases) context.drawImage(canvas, left, 0);
+  panes.forEach(({ viewport }, index) => {
+    for (const canvas of viewport.canvases) context.drawImage(canvas, left, 0);
     context.fillStyle = "#fff";
     context.font = `${Math.round(foot * 0.55)}px sans-serif`;
-    context.fillText(lines[index], left + 6, first.height + foot * 0.7, stage.canvases[0].width - 12);
-    left += stage.canvases[0].width;
+    context.fillText(lines[index], left + 6, first.height + foot * 0.7, viewport.canvases[0].width - 12);
+    left += viewport.canvases[0].width;
   });
   save("medpatchnet.png", await new Promise((done) => picture.toBlob(done)));
 }

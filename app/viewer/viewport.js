@@ -1,14 +1,14 @@
-// One film with its evidence: two canvases with one view. Knows pixels and patches, not findings.
+// Draws one radiograph and its evidence on two canvases that share a view.
 
 import { colour } from "./palette.js";
 
 const BORDER = "rgb(255 214 0 / .9)";
 const CURSOR = "#7fc4ff";
 
-export class Stage {
-  constructor(frame, film, evidence, view) {
-    Object.assign(this, { frame, canvases: [film, evidence], view, film: null, geometry: null, side: 0 });
-    this.contexts = [film.getContext("2d", { alpha: false }), evidence.getContext("2d")];
+export class Viewport {
+  constructor(frame, radiograph, evidence, view) {
+    Object.assign(this, { frame, canvases: [radiograph, evidence], view, radiograph: null, geometry: null, side: 0 });
+    this.contexts = [radiograph.getContext("2d", { alpha: false }), evidence.getContext("2d")];
     this.look = { opacity: 0.4, palette: "red-blue" };
     this.layer = { grid: null, map: null, factor: 0, removed: new Set() };
     this.cursor = null;
@@ -16,20 +16,20 @@ export class Stage {
     new ResizeObserver(() => this.resize()).observe(frame);
   }
 
-  show(film, geometry, side) {
-    Object.assign(this, { film, geometry, side, cursor: null });
+  show(radiograph, geometry, side) {
+    Object.assign(this, { radiograph, geometry, side, cursor: null });
     this.fit();
   }
 
-  // `grid`: rows of patch logits, or null; `map`: { values, side } in logits, or null; `factor` makes colours of logits.
+  // `grid`: rows of patch logits, or null; `map`: { values, side } in logits, or null; `factor`: from logits to [-1, 1].
   setLayer(layer) {
     this.layer = layer;
     this.paint("evidence");
   }
 
   fit() {
-    if (this.film) this.view.fit(this.frame.clientWidth, this.frame.clientHeight, this.film);
-    this.paint("film", "evidence");
+    if (this.radiograph) this.view.fit(this.frame.clientWidth, this.frame.clientHeight, this.radiograph);
+    this.paint("radiograph", "evidence");
   }
 
   resize() {
@@ -39,46 +39,46 @@ export class Stage {
       canvas.width = Math.max(1, Math.round(width * this.ratio));
       canvas.height = Math.max(1, Math.round(height * this.ratio));
     }
-    if (this.film && this.view.isFitted) this.view.fit(width, height, this.film);
-    this.paint("film", "evidence");
+    if (this.radiograph && this.view.isFitted) this.view.fit(width, height, this.radiograph);
+    this.paint("radiograph", "evidence");
   }
 
-  // The patch at a place of the frame, or null outside the grid.
+  // The patch at a position of the frame, or null outside the grid.
   cellAt(x, y) {
     if (!this.geometry) return null;
-    const [column, row] = this.view.toFilm(x, y);
+    const [column, row] = this.view.toImage(x, y);
     const size = this.geometry.height / this.side;
     const r = Math.floor((row - this.geometry.row) / size);
     const c = Math.floor((column - this.geometry.column) / size);
     return r >= 0 && c >= 0 && r < this.side && c < this.side ? r * this.side + c : null;
   }
 
-  // Paints in the next frame of the screen, once however often it is asked.
+  // Schedules painting for the next animation frame; several calls are merged.
   paint(...what) {
     if (!this.stale.size) requestAnimationFrame(() => this.paintNow());
     for (const name of what) this.stale.add(name);
   }
 
   paintNow() {
-    if (this.stale.has("film")) this.paintFilm();
+    if (this.stale.has("radiograph")) this.paintRadiograph();
     if (this.stale.has("evidence")) this.paintEvidence();
     this.stale.clear();
   }
 
-  paintFilm() {
+  paintRadiograph() {
     const [context] = this.contexts;
     context.fillStyle = "#000";
     context.fillRect(0, 0, context.canvas.width, context.canvas.height);
-    if (!this.film) return;
+    if (!this.radiograph) return;
     const { scale, x, y } = this.view;
-    this.film.draw(context, scale * this.ratio, x * this.ratio, y * this.ratio);
+    this.radiograph.draw(context, scale * this.ratio, x * this.ratio, y * this.ratio);
   }
 
   paintEvidence() {
     const [, context] = this.contexts;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-    if (!this.film) return;
+    if (!this.radiograph) return;
     const k = this.view.scale * this.ratio;
     context.setTransform(k, 0, 0, k, this.view.x * this.ratio, this.view.y * this.ratio);
     const { row, column, height: extent } = this.geometry;
@@ -115,9 +115,9 @@ export class Stage {
     context.globalAlpha = 1;
   }
 
-  // Hatches what the network did not look at.
+  // Hatches the part outside the analysed square.
   paintUnseen(context, row, column, extent) {
-    const { rows, columns } = this.film;
+    const { rows, columns } = this.radiograph;
     if (extent >= rows && extent >= columns) return;
     context.save();
     context.beginPath();
@@ -152,7 +152,7 @@ function paintRemoved(context, left, top, size, scale) {
   context.stroke();
 }
 
-const drawn = new WeakMap(); // maps that were coloured before, and how
+const drawn = new WeakMap(); // coloured maps by map
 
 function coloured(map, factor, palette) {
   const known = drawn.get(map);

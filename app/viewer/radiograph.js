@@ -1,13 +1,13 @@
-// A film of 16 bits: its values at several sizes, and the tiles that show them through a window.
+// A 16-bit radiograph: an image pyramid, and tiles of it rendered through the current window.
 
 const TILE = 512;
 const SMALLEST = 512;
 const TOP = 65535;
 
-export const WHOLE = { level: 0.5, width: 1 }; // as the file says: the service has applied the file's own window
+export const WHOLE = { level: 0.5, width: 1 }; // the service has already applied the window of the file
 
-export class Film {
-  // `rows` and `columns` are those of the source; a very large film is held at a smaller size.
+export class Radiograph {
+  // `rows` and `columns`: size of the source, which can be larger than `values`.
   constructor({ width, height, values }, { rows, columns }) {
     Object.assign(this, { rows, columns, window: WHOLE, inverted: false });
     this.reduction = columns / width;
@@ -30,7 +30,7 @@ export class Film {
     this.prepareTable();
   }
 
-  // What a value looks like, as the four bytes of a canvas pixel. The order of bytes is that of every machine in use.
+  // Lookup table from value to canvas pixel, RGBA in little-endian byte order.
   prepareTable() {
     this.version += 1;
     const { level, width } = this.window;
@@ -42,14 +42,14 @@ export class Film {
     }
   }
 
-  // The window between two shares of all values, say from the darkest hundredth to the darkest half.
+  // The window between two quantiles of the values.
   windowBetween(low, high) {
     const sorted = Uint16Array.from(this.levels.at(-1).values).sort();
     const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] / TOP;
     return { level: (at(low) + at(high)) / 2, width: Math.max(0.01, at(high) - at(low)) };
   }
 
-  // Draw what is seen: `scale` device pixels for a pixel of the source, its corner at (x, y).
+  // Draws the visible tiles: `scale` device pixels per source pixel, the top left corner at (x, y).
   draw(context, scale, x, y) {
     const index = Math.min(this.levels.length - 1, Math.max(0, Math.floor(Math.log2(1 / (scale * this.reduction)))));
     const level = this.levels[index];

@@ -1,6 +1,6 @@
-"""Every film has exactly one set of results, whoever is killed meanwhile; and what a thousand films do.
+"""Every radiograph has exactly one set of results after kills; throughput and memory with a thousand of them.
 
-Short here; the long versions: ``uv run pytest -m slow tests/integration/test_network_faults.py -s --timeout 7200``.
+Short here; the long versions: ``uv run pytest -m slow tests/integration/test_pacs_faults.py -s --timeout 7200``.
 """
 
 import gc
@@ -17,10 +17,10 @@ import pytest
 
 from tests.integration.orthanc import Orthanc
 from tests.integration.radiology import (
-    film_as,
     free_port,
-    network_settings,
     new_study,
+    pacs_settings,
+    radiograph_as,
     store,
     write_config,
 )
@@ -29,14 +29,14 @@ from tests.waiting import eventually
 
 pytestmark = [
     pytest.mark.integration,
-    # pynetdicom, as the tests' sender, leaves sockets to the collector where the service was killed
+    # pynetdicom, as sender of the tests, leaves sockets to the garbage collector when the service is killed
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
 def sender(port, films, done):
-    """Send every film until it was accepted once, however often the listener dies."""
+    """Send every radiograph until it is accepted once, across restarts of the listener."""
     waiting = list(films)
     while waiting:
         try:
@@ -51,14 +51,14 @@ def sender(port, films, done):
 
 
 def killed_and_complete(start_service, start_orthanc, folder, film, *, films, kills, seed):
-    """Kill the service and the archive at random moments; the results that are there in the end."""
+    """Kill the service and the archive at random moments, and wait for all results."""
     archive: Orthanc = start_orthanc()
     config = write_config(folder, archive, outputs=("sr", "gsps"), port=(port := free_port()))
-    settings = network_settings(folder, config)
+    settings = pacs_settings(folder, config)
     moments, study = random.Random(seed), new_study()
     service = start_service(**settings)
     done = threading.Event()
-    sent = [film_as(film, study, number) for number in range(films)]
+    sent = [radiograph_as(film, study, number) for number in range(films)]
     thread = threading.Thread(target=sender, args=(port, sent, done), daemon=True)
     thread.start()
     for number in range(kills):
@@ -82,7 +82,7 @@ def killed_and_complete(start_service, start_orthanc, folder, film, *, films, ki
 
 
 def complete(archive, study, expected):
-    """Whether each film has one report and one presentation state, in one series each."""
+    """Assert that each radiograph has one report and one presentation state."""
     with archive.client() as client:
         found = client.get(f"/dicom-web/studies/{study}/instances").json()
     kinds = [item["00080060"]["Value"][0] for item in found]
@@ -91,32 +91,30 @@ def complete(archive, study, expected):
     assert kinds.count("SR") == kinds.count("PR") == expected // 2
 
 
-def test_every_film_has_one_set_of_results_after_kills(start_service, start_orthanc, tmp_path, rg1):
+def test_every_radiograph_has_one_set_of_results_after_kills(start_service, start_orthanc, tmp_path, rg1):
     result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=6, kills=1, seed=1)
     complete(*result)
 
 
 @pytest.mark.slow
-def test_every_one_of_many_films_has_one_set_of_results_after_twenty_kills(start_service, start_orthanc, tmp_path, rg1):
+def test_many_radiographs_have_one_set_of_results_each_after_twenty_kills(start_service, start_orthanc, tmp_path, rg1):
     begin = monotonic()
     result = killed_and_complete(start_service, start_orthanc, tmp_path, rg1, films=200, kills=20, seed=2)
     complete(*result)
-    print(f"\n200 films, 20 kills: complete after {monotonic() - begin:.0f} s")
+    print(f"\n200 radiographs, 20 kills: complete after {monotonic() - begin:.0f} s")
 
 
 @pytest.mark.slow
-def test_a_thousand_films_over_four_associations_near_the_rate_of_the_bare_engine(
-    start_service, start_orthanc, tmp_path, rg1
-):
-    """Prints rates and memory; asserts that all arrive and that memory is bounded, never a time.
+def test_a_thousand_radiographs_over_four_associations(start_service, start_orthanc, tmp_path, rg1):
+    """Prints rates and memory; asserts that all results arrive and that memory is bounded, never a time.
 
-    Sender and archive share the processors with the service here, so the service's own processor time is told apart.
+    Sender and archive share the processors with the service, so its processor time is printed separately.
     """
     archive = start_orthanc()
     port, study, films = free_port(), new_study(), 1000
     config = write_config(tmp_path, archive, outputs=("sr",), port=port, max_associations=4)
     spool = 50 * len(rg1)
-    service = start_service(**network_settings(tmp_path, config, max_spool_bytes=spool))
+    service = start_service(**pacs_settings(tmp_path, config, max_spool_bytes=spool))
     with service.client() as client:
         spent = processor_seconds(service.process.pid)
         bare = rate_of_predictions(client, rg1, count=100)
@@ -127,7 +125,7 @@ def test_a_thousand_films_over_four_associations_near_the_rate_of_the_bare_engin
     begin, spent = monotonic(), processor_seconds(service.process.pid)
     done = [threading.Event() for _ in range(4)]
     for part, event in enumerate(done):
-        sent = (film_as(rg1, study, number) for number in range(part, films, 4))
+        sent = (radiograph_as(rg1, study, number) for number in range(part, films, 4))
         threading.Thread(target=sender, args=(port, sent, event), daemon=True).start()
     eventually(lambda: len(archive.instances()) >= films, timeout_s=3600, every_s=1)
     seconds = monotonic() - begin
@@ -139,14 +137,14 @@ def test_a_thousand_films_over_four_associations_near_the_rate_of_the_bare_engin
     with service.client() as client:
         text = client.get("/metrics").text
     refused = re.search(r'pacs_received_total{outcome="spool_full"} (\S+)', text)
-    print(f"\n/predict alone {bare:.2f}/s, network {films / seconds:.2f}/s ({films / seconds / bare:.0%})")
-    print(f"processor time of the service: {each_bare:.2f} s and {each:.2f} s a film ({each_bare / each:.0%})")
+    print(f"\n/predict alone {bare:.2f}/s, PACS {films / seconds:.2f}/s ({films / seconds / bare:.0%})")
+    print(f"processor time of the service: {each_bare:.2f} s and {each:.2f} s per radiograph ({each_bare / each:.0%})")
     print(f"answered 0xA700: {refused[1] if refused else '?'}; peak memory {highest['kB'] / 1024:.0f} MiB")
     assert highest["kB"] < 4 * 1024 * 1024
 
 
 def rate_of_predictions(client, film, count):
-    """Answers of /predict a second, four at a time."""
+    """Responses of /predict per second, four requests at a time."""
     with ThreadPoolExecutor(4) as pool:
         begin = monotonic()
         answers = list(pool.map(lambda _: client.post("/predict", content=film).status_code, range(count)))
@@ -155,7 +153,7 @@ def rate_of_predictions(client, film, count):
 
 
 def processor_seconds(pid):
-    """User and system time of a process and its decode workers so far."""
+    """User and system time of a process and its decode workers."""
     ticks = 0
     for process in (pid, *decode_workers(pid)):
         ticks += sum(map(int, stat_fields(process)[11:15]))  # utime, stime, and those of children that have ended
@@ -163,7 +161,7 @@ def processor_seconds(pid):
 
 
 def watch_memory(pid, highest, end):
-    """Note the largest resident memory of a process, in kB."""
+    """Record the peak resident memory of a process, in kB."""
     while not end.wait(1.0):
         status = Path(f"/proc/{pid}/status").read_text()
         resident = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])

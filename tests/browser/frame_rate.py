@@ -1,4 +1,4 @@
-"""``python -m tests.browser.frames``: frames a second while brushing and panning, by the browser's own tracing."""
+"""``python -m tests.browser.frame_rate``: frames a second while brushing and panning, by the browser's own tracing."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Films by C-STORE and from an archive: results appear beside them, once, whoever dies meanwhile."""
+"""Radiographs sent by C-STORE or retrieved from an archive: their results appear once in the study."""
 
 import re
 from io import BytesIO
@@ -7,19 +7,18 @@ import pytest
 from pydicom import dcmread
 
 from tests.factories import example
-from tests.integration.orthanc import Orthanc
+from tests.integration.orthanc import Orthanc, stow, wado
 from tests.integration.radiology import (
     DIMSE_SENDER,
     WEB_SENDER,
-    film_as,
     free_port,
-    network_settings,
     new_study,
+    pacs_settings,
+    radiograph_as,
     store,
     storescu,
     write_config,
 )
-from tests.integration.test_archive import stow, wado
 from tests.integration.test_report import KINDS, objects
 from tests.programs import installed
 from tests.waiting import eventually
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """An Orthanc for all tests here; each uses films of its own."""
+    """One Orthanc for all tests of this file; each test uses its own study."""
     installed("Orthanc")
     orthanc = Orthanc(tmp_path_factory.mktemp("orthanc"))
     orthanc.start()
@@ -38,16 +37,16 @@ def archive(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def network(start_service, archive, tmp_path_factory):
-    """A service beside it, and the port of its listener."""
-    folder, port = tmp_path_factory.mktemp("network"), free_port()
+def pacs(start_service, archive, tmp_path_factory):
+    """A service connected to the archive, and the port of its listener."""
+    folder, port = tmp_path_factory.mktemp("pacs"), free_port()
     config = write_config(folder, archive, port=port, max_associations=4, timeout_s=5, max_instance_bytes=32 * 1024**2)
-    return start_service(**network_settings(folder, config)), port
+    return start_service(**pacs_settings(folder, config)), port
 
 
 @pytest.fixture(scope="module")
-def web(network):
-    with network[0].client() as client:
+def web(pacs):
+    with pacs[0].client() as client:
         yield client
 
 
@@ -57,7 +56,7 @@ def expected(client, film) -> dict[str, bytes]:
 
 
 def data_set(content: bytes) -> bytes:
-    """A file without its meta group, which is the archive's own after C-STORE."""
+    """A file without its meta group, which the archive writes itself after C-STORE."""
     start = 132 + 12 + dcmread(BytesIO(content)).file_meta.FileMetaInformationGroupLength
     return content[start:]
 
@@ -70,21 +69,21 @@ def stored(archive, study) -> set[str]:
 
 
 def metrics(client) -> dict[str, float]:
-    """Films by outcome."""
+    """Analysed instances by outcome."""
     text = client.get("/metrics").text
     return {name: float(value) for name, value in re.findall(r'pacs_films_total{outcome="(\w+)"} (\S+)', text)}
 
 
 def finished(client, job):
-    """The answer about a job once nothing is open."""
+    """The report of a job, or None while it is open."""
     answer = client.get(job).json()
     return answer if answer["state"] not in {"waiting", "running"} else None
 
 
 @pytest.mark.parametrize("sender", [WEB_SENDER, DIMSE_SENDER])
-def test_what_is_sent_to_the_listener_has_its_results_in_the_archive(network, web, archive, rg1, tmp_path, sender):
-    service, port = network
-    film = film_as(rg1, study := new_study(), 1)
+def test_a_radiograph_sent_to_the_listener_has_its_results_in_the_archive(pacs, web, archive, rg1, tmp_path, sender):
+    service, port = pacs
+    film = radiograph_as(rg1, study := new_study(), 1)
     path = tmp_path / "film.dcm"
     path.write_bytes(film)
     made = expected(web, film)
@@ -101,9 +100,9 @@ def test_what_is_sent_to_the_listener_has_its_results_in_the_archive(network, we
     assert study not in service.log
 
 
-def test_a_study_of_the_archive_is_analysed_and_the_job_tells_how_it_went(web, archive, rg1):
+def test_a_study_of_the_archive_is_analysed_and_reported_by_its_job(web, archive, rg1):
     study = new_study()
-    films = [film_as(rg1, study, number) for number in (1, 2)]
+    films = [radiograph_as(rg1, study, number) for number in (1, 2)]
     assert stow(archive, films).status_code == 200
     made = expected(web, films[0]) | expected(web, films[1])
     path = f"/studies/{study}/analyze?source=archive&target=archive"
@@ -123,18 +122,18 @@ def test_a_study_of_the_archive_is_analysed_and_the_job_tells_how_it_went(web, a
     assert len(stored(archive, study)) == len(made) + 2
 
 
-def test_what_an_archive_does_not_have_is_told_by_the_job(web):
+def test_a_job_reports_an_unknown_study(web):
     answer = web.post("/studies/1.2.3/analyze?source=archive&target=archive")
     report = eventually(lambda: finished(web, answer.headers["location"]))
     assert (report["state"], report["problem"]["code"]) == ("failed", "node_refused")
     assert web.get("/jobs/unknown").status_code == 404
 
 
-def test_what_is_no_chest_film_is_refused_and_what_no_rule_fits_is_left_alone(network, web):
+def test_other_images_are_refused_and_unrouted_ones_ignored(pacs, web):
     leg = example("RG3_J2KR.dcm")
     before = metrics(web)
-    assert store(network[1], [leg]) == [0]
-    assert store(network[1], [film_as(example("RG1_J2KR.dcm"), new_study(), 1)], calling="UNROUTED") == [0]
+    assert store(pacs[1], [leg]) == [0]
+    assert store(pacs[1], [radiograph_as(example("RG1_J2KR.dcm"), new_study(), 1)], calling="UNROUTED") == [0]
     eventually(lambda: metrics(web)["refused"] == before["refused"] + 1)
     eventually(lambda: metrics(web)["ignored"] == before["ignored"] + 1)
 
@@ -151,7 +150,7 @@ def test_what_is_no_chest_film_is_refused_and_what_no_rule_fits_is_left_alone(ne
         ("/studies/1.2.3/analyze?source=archive&target=archive&model=other", "unknown_model", 422),
     ],
 )
-def test_no_caller_chooses_an_address(web, path, code, status):
+def test_a_caller_cannot_choose_an_address(web, path, code, status):
     answer = web.post(path)
     assert answer.status_code == status, answer.text
     assert code is None or answer.json()["type"].endswith(code)

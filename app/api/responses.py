@@ -1,0 +1,60 @@
+"""Responses: which media type a client accepts, and the bodies in it."""
+
+from collections.abc import Sequence
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from app.errors import NotAcceptable
+from app.pacs.transport.multipart import DICOM, bundle
+
+JSON, PNG = "application/json", "image/png"
+
+
+def json_answer(body: BaseModel, status: int = 200) -> Response:
+    """A JSON response."""
+    return Response(body.model_dump_json(), status, media_type=JSON)
+
+
+def dicom_answer(files: list[bytes]) -> Response:
+    """One file as ``application/dicom``, several as ``multipart/related`` (PS3.18, 8.6.1.2), none as 204."""
+    if not files:
+        return Response(status_code=204)
+    if len(files) == 1:
+        return Response(files[0], media_type=DICOM)
+    media_type, body = bundle(files)
+    return Response(body, headers={"Content-Type": media_type})
+
+
+def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:
+    """The offered type that an ``Accept`` header prefers; the first one offered wins ties and a missing header.
+
+    Source: RFC 9110, 12.5.1. Raises NotAcceptable if the header excludes every offered type.
+    """
+    if accept is None or not accept.strip():
+        return offered[0]
+    ranges = [_parse(part) for part in accept.split(",")]
+    best = max(offered, key=lambda media_type: _quality(media_type, ranges))
+    if _quality(best, ranges) <= 0:
+        raise NotAcceptable(f"the response is available as {' or '.join(offered)}")
+    return best
+
+
+def _parse(part: str) -> tuple[str, float]:
+    media_range, *parameters = (piece.strip() for piece in part.lower().split(";"))
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                quality = float(value)
+            except ValueError:
+                quality = 0.0
+    return media_range, quality
+
+
+def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """The quality of the most specific range that matches a type."""
+    patterns = ("*/*", media_type.split("/", maxsplit=1)[0] + "/*", media_type)  # from general to specific
+    matching = [(patterns.index(name), quality) for name, quality in ranges if name in patterns]
+    return max(matching, default=(0, 0.0))[1]

@@ -1,0 +1,53 @@
+"""Accepted images: durable, bounded, and deleted when their results are stored."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.errors import (
+    SpoolFull,
+)
+from tests.unit.pacs.store.conftest import ARRIVAL, analyse, make_store, result, stored
+
+
+def test_no_bytes_remain_after_delivery(store):
+    store.inbox.accept(ARRIVAL)
+    analyse(store, result("1.9"), result("1.10"))
+    assert stored(store) == 2  # the results; the image is gone
+    deliveries = store.outbox.claim("pacs", 10, 1_000_000)
+    assert {item.result.sop_instance_uid for item in deliveries} == {"1.9", "1.10"}
+    store.outbox.delivered(deliveries)
+    assert stored(store) == 0
+    assert store.depths().waiting == {"jobs": 0, "instances": 0, "objects": 0}
+    assert store.outbox.claim("pacs", 10, 1_000_000) == []
+
+
+def test_an_identical_waiting_image_is_stored_once(store):
+    store.inbox.accept(ARRIVAL)
+    store.inbox.accept(ARRIVAL)
+    store.inbox.accept(replace(ARRIVAL, source="OTHER"))
+    assert store.depths().waiting["instances"] == 2
+
+
+def test_a_full_spool_refuses_images_until_there_is_room(url, clock):
+    store = make_store(url, clock, max_bytes=1000)
+    with store.open():
+        for number in range(2):
+            store.inbox.accept(replace(ARRIVAL, sop_instance_uid=f"1.{number}"))
+        with pytest.raises(SpoolFull):
+            store.inbox.accept(ARRIVAL)
+        assert store.depths().spool_bytes == 800
+        for pending in store.inbox.claim(2):
+            store.inbox.end(pending, "ignored")
+        store.inbox.accept(ARRIVAL)
+
+
+def test_results_over_the_limit_are_stored_but_no_image_is_claimed(url, clock):
+    store = make_store(url, clock, max_bytes=1000)
+    with store.open():
+        for number in range(2):
+            store.inbox.accept(replace(ARRIVAL, sop_instance_uid=f"1.{number}"))
+        analyse(store, result(content=b"x" * 5000))
+        assert store.inbox.claim(1) == []
+        store.outbox.delivered(store.outbox.claim("pacs", 1, 1))
+        assert len(store.inbox.claim(1)) == 1
