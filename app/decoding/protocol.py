@@ -6,7 +6,7 @@ Answers are JSON, not pickle, so that a worker compromised by a hostile file can
 import json
 import socket
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import monotonic
 from typing import Any
 
@@ -93,8 +93,8 @@ def limits_as_argument(limits: DecodeLimits) -> str:
 
 def limits_from_argument(argument: str) -> DecodeLimits:
     """The limits of ``limits_as_argument``."""
-    content: dict[str, Any] = json.loads(argument)
-    return DecodeLimits(**{**content, "chest_body_parts": tuple(content["chest_body_parts"])})
+    limits = DecodeLimits(**json.loads(argument))
+    return replace(limits, chest_body_parts=tuple(limits.chest_body_parts))
 
 
 def send_radiograph(channel: Channel, radiograph: Radiograph) -> None:

@@ -12,9 +12,8 @@ from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageWarning
 from app.imaging.view import view_warnings
 
 MODALITIES = ("CR", "DX", "DR")
-SMALLEST_SIDE = 64
 LOW_RESOLUTION_BELOW = 256
-_SOP_CLASS_MODALITIES = {
+_SOP_CLASS_MODALITIES: dict[str, str] = {
     uid.ComputedRadiographyImageStorage: "CR",
     uid.DigitalXRayImageStorageForPresentation: "DX",
     uid.DigitalXRayImageStorageForProcessing: "DX",
@@ -96,9 +95,10 @@ def require_size(rows: int, columns: int, limits: DecodeLimits) -> None:
         raise UnreadableImage(f"an image of {rows} × {columns} pixels has no extent")
     if rows * columns > limits.pixels:
         raise ImageTooLarge(f"{rows} × {columns} pixels exceed the limit of {limits.pixels}")
-    if min(rows, columns) < SMALLEST_SIDE:
+    if min(rows, columns) < limits.smallest_side:
         raise NotAChestRadiograph(
-            f"an image of {rows} × {columns} pixels is too small; accepted are at least {SMALLEST_SIDE} on each side"
+            f"an image of {rows} × {columns} pixels is too small; "
+            f"accepted are at least {limits.smallest_side} on each side"
         )
 
 

@@ -7,7 +7,7 @@ Only the EXIF orientation is kept.
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 _PNG_SIGNATURE = 8
 _PNG_FRAME = 12  # length, type and checksum of a chunk
@@ -85,6 +85,6 @@ def _orientation(exif: bytes) -> int:
     return value if isinstance(value, int) else _UPRIGHT
 
 
-def opened(essentials: Essentials, kind: str) -> Image.Image:
+def opened(essentials: Essentials, kind: str) -> ImageFile.ImageFile:
     """Open a reduced file in Pillow. Raises what Pillow raises on damaged files."""
     return Image.open(BytesIO(essentials.data), formats=[kind])

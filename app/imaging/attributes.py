@@ -136,11 +136,10 @@ class Attributes:
         return value.decode("latin-1")
 
     def _decode_as_declared(self, value: bytes) -> str | None:
-        declared = self.dataset.get_item("SpecificCharacterSet")
-        names: object = None if declared is None else declared.value
+        _, names = self._raw("SpecificCharacterSet")
         if isinstance(names, bytes):
             names = names.decode("ascii", "replace").strip(_PADDING).split("\\")
-        if not names:
+        if not names or names == [""]:
             return None
         try:
             text = decode_bytes(value, convert_encodings(cast("list[str]", names)), _DELIMITERS)

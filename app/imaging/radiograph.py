@@ -52,9 +52,10 @@ class DecodeLimits:
     """Bounds of one decode, and what it accepts.
 
     ``pixels`` is rows × columns, ``inflated_bytes`` the size of an inflated data set. ``chest_body_parts`` are names of
-    the chest in Body Part Examined besides the known ones.
+    the chest in Body Part Examined besides the known ones. ``smallest_side`` is in pixels.
     """
 
     pixels: int = 64_000_000
     inflated_bytes: int = 256 * 1024 * 1024
     chest_body_parts: tuple[str, ...] = ()
+    smallest_side: int = 64

@@ -103,7 +103,7 @@ def _deep_gray(essentials: Essentials) -> NDArray[np.float32]:
     byte of the same data.
     """
     high, low = (_samples(essentials, order) for order in ("B", "L"))
-    samples = high[:, :, :3].astype(np.uint16) << 8 | low[:, :, :3]
+    samples = (high[:, :, :3].astype(np.uint16) << 8 | low[:, :, :3]).astype(np.uint16)
     displayed = _full_range(_required_gray(samples).astype(np.float32))
     return displayed * _opacity(high[:, :, 3]) if high.shape[2] == 4 else displayed
 

@@ -109,8 +109,7 @@ def _lookup_table(item: Attributes, *, signed: bool) -> LookupTable | None:
 
 def _lut_data(item: Attributes, count: int) -> NDArray[np.uint16]:
     """Entries of LUT Data, ``count`` of them if the data suffice: words, or 8-bit entries packed two to a word."""
-    element = item.dataset.get_item(_LUT_DATA)
-    value = cast(object, element.value) if element is not None else b""
+    value = cast(object, item.dataset.get_item(_LUT_DATA).value) if _LUT_DATA in item.dataset else b""
     if isinstance(value, bytes):
         order = "<u2" if item.is_little_endian else ">u2"
         words = np.frombuffer(value[: len(value) // 2 * 2], dtype=order).astype(np.uint16)
