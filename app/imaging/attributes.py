@@ -4,7 +4,6 @@ A value that is malformed but unambiguous is used; any other malformed value is 
 optional attribute makes a radiograph unreadable and no repair stays unknown.
 """
 
-import math
 import re
 import struct
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ _BYTES = frozenset({"OB", "OW", "UN"})
 _AMBIGUOUS = frozenset({"US or SS", "US or OW", "US or SS or OW"})
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
+_LARGEST = 1e15  # no attribute has larger values, and they would not be exact
 _DELIMITERS = {0x0A, 0x0C, 0x0D, 0x5C}
 _PADDING = "\0 \t\r\n"
 
@@ -65,7 +65,7 @@ class Attributes:
             if not any(part.strip(_PADDING) for part in parts):
                 return ()
             numbers = [self._number(keyword, part) for part in parts]
-        if any(number is None or not math.isfinite(number) for number in numbers):
+        if any(number is None or not abs(number) <= _LARGEST for number in numbers):  # NaN is not
             self.ignore(keyword)
             return ()
         return tuple(float(number) for number in numbers if number is not None)

@@ -28,44 +28,24 @@ _CHEST = (
     *("胸", "胸部", "胸腔", "胸片", "肺", "肺部", "肺野"),  # Chinese, Japanese
     *("흉부", "폐", "الصدر", "صدر", "חזה"),  # Korean, Arabic, Hebrew
 )
-_QUALIFIERS = (
-    *("PA", "AP", "P A", "A P", "LAT", "LATERAL", "LATERALE", "LL", "RL", "LLAT", "RLAT", "LLD", "RLD", "FRONTAL"),
-    *("OBLIQUE", "OBL", "LPO", "RPO", "LAO", "RAO", "DECUBITUS", "DECUB", "LORDOTIC", "APICAL", "POSTEROANTERIOR"),
-    *(
-        "ANTEROPOSTERIOR",
-        "UPRIGHT",
-        "ERECT",
-        "STANDING",
-        "SITTING",
-        "SEATED",
-        "SUPINE",
-        "PRONE",
-        "SEMIERECT",
-        "STEHEND",
-    ),
-    *("LIEGEND", "BED", "BEDSIDE", "TABLE", "WALL BUCKY", "BUCKY", "STAND", "ICU", "PORT", "PORTABLE", "MOBILE"),
-    *("VIEW", "VIEWS", "SINGLE", "ONE", "TWO", "1", "2", "3", "1V", "2V", "1VW", "2VW", "AND", "OR", "TO", "W", "WITH"),
-    *("LEFT", "RIGHT", "L", "R", "LT", "RT", "LEFT SIDE", "RIGHT SIDE", "BOTH", "BILATERAL", "INSP", "INSPIRATION"),
-    *("EXP", "EXPIRATION", "GRID", "NO GRID", "NONGRID", "ADULT", "CHILD", "PED", "PEDS", "PEDIATRIC", "PAEDIATRIC"),
-    *("INFANT", "NEONATE", "NEONATAL", "ROUTINE", "X RAY", "XRAY", "XR", "RX", "CR", "DX", "DR", "RTG", "RADIOGRAPH"),
-    *("RADIOGRAPHIE", "FACE", "PROFIL", "PROFILE", "PERFIL", "FRENTE", "SEITLICH", "ROENTGEN", "RÖNTGEN", "LIT"),
-    *(
-        "РЕНТГЕН",
-        "ПРЯМАЯ",
-        "БОКОВАЯ",
-        "ПРОЕКЦИЯ",
-        "正位",
-        "側位",
-        "侧位",
-        "正侧位",
-        "X線",
-        "X光",
-        "正面",
-        "側面",
-        "后前位",
-        "後前位",
-    ),
-    *("前后位", "前後位", "立位", "卧位", "臥位", "座位", "坐位", "床旁", "ポータブル", "정면", "측면"),
+# Words that stand beside the name of the chest: views, positions, sides, places, equipment, patients.
+_QUALIFIER_TEXT = (
+    "PA, AP, P A, A P, LAT, LATERAL, LATERALE, LATERALES, LL, RL, LLAT, RLAT, LLD, RLD, FRONTAL, "
+    "POSTEROANTERIOR, ANTEROPOSTERIOR, OBLIQUE, OBLIQUES, OBL, LPO, RPO, LAO, RAO, DECUBITUS, DECUB, "
+    "DECUBITO, LORDOTIC, APICAL, FACE, PROFIL, PROFILE, PERFIL, FRENTE, SEITLICH, DUE PROIEZIONI, ZWEI "
+    "EBENEN, 2 EBENEN, UPRIGHT, ERECT, STANDING, SITTING, SEATED, SUPINE, PRONE, LYING, SEMI, SEMIERECT, "
+    "STEHEND, LIEGEND, BED, BEDSIDE, BETT, LIT, AU LIT, LETTO, TABLE, WALL BUCKY, BUCKY, STAND, ICU, "
+    "NICU, PICU, ER, PORT, PORTABLE, PORTATIL, MOBILE, VIEW, VIEWS, VW, VWS, SINGLE, ONE, TWO, 1, 2, 3, "
+    "1V, 2V, 1VW, 2VW, AND, OR, TO, W, WITH, Y, E, ET, UND, IN, LEFT, RIGHT, L, R, LT, RT, LEFT SIDE, "
+    "RIGHT SIDE, BOTH, BILATERAL, INSP, INSPIRATION, EXP, EXPIRATION, GRID, NO GRID, NONGRID, ADULT, "
+    "CHILD, PED, PEDS, PEDIATRIC, PAEDIATRIC, INFANT, NEONATE, NEONATAL, ROUTINE, X RAY, XRAY, XR, RX, "
+    "CR, DX, DR, RTG, RADIOGRAPH, RADIOGRAPHIE, ROENTGEN, RÖNTGEN, РЕНТГЕН, ПРЯМАЯ, БОКОВАЯ, ПРОЕКЦИЯ, "
+    "正位, 側位, 侧位, 正侧位, X線, X光, 正面, 側面, 后前位, 後前位, 前后位, 前後位, 立位, 卧位, 臥位, 座位, 坐位, 床旁, ポータブル, 정면, 측면"
+)
+_QUALIFIERS = _QUALIFIER_TEXT.split(", ")
+# A text of these alone names no body part.
+_VIEWS = frozenset(
+    "PA AP LAT LATERAL LL RL FRONTAL UPRIGHT ERECT SUPINE BED PORT PORTABLE VIEW".split()  # noqa: SIM905 - to be read
 )
 _LETTERS = str.maketrans({"Ł": "L", "Ø": "O", "Đ": "D", "Æ": "AE", "Œ": "OE"})
 _LOOKS_LIKE_A_PERSON = re.compile(r"[\^=]|\d{4}")
@@ -76,11 +56,12 @@ def is_chest(text: str | None, more: Iterable[str] = ()) -> bool:
     text = text or ""
     words = _normalised(text)
     names = sorted({*_CHEST_WORDS, *map(_normalised, more)} - {""}, key=len, reverse=True)
-    rest = _without(_without(words, names), _QUALIFIER_PHRASES).replace("|", " ").split()
+    without_names = _without(words, names)
+    rest = _without(without_names, _QUALIFIER_PHRASES).replace("|", " ").split()
     if rest:
         return all(_is_compound(word) for word in rest)
     # Symbols of an unknown character set are not the same as no body part.
-    return text.isascii() or _without(words, names) != words
+    return without_names != words or (text.isascii() and set(words.split()) <= _VIEWS)
 
 
 def shown(text: str) -> str | None:

@@ -77,7 +77,7 @@ def apply_voi(values: NDArray[np.float64], transform: Window | LookupTable | Ful
     if isinstance(transform, LookupTable):
         return _look_up(values, transform) / transform.highest
     if isinstance(transform, FullRange):
-        return np.clip((values - transform.low) / (transform.high - transform.low), 0.0, 1.0)
+        return np.clip((values - transform.low) / ((transform.high - transform.low) or 1.0), 0.0, 1.0)
     return _apply_window(values, transform)
 
 

@@ -31,7 +31,7 @@ _FAILURES = (
     struct.error,
 )
 _PNG_HEADER_END = 24  # of the part with the size; bit depth and colour type follow
-_RGB_TYPES = (2, 6)  # without and with alpha
+_RGB, _GRAY_ALPHA, _RGB_ALPHA = 2, 4, 6  # colour types
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
 _COLOUR_REFUSAL = "a colour image is not accepted; accepted are gray images, also stored as equal colour channels"
 
@@ -59,7 +59,10 @@ def _decode(data: bytes, kind: ImageFormat, limits: DecodeLimits) -> Radiograph:
     essentials = png_essentials(data) if kind == "png" else jpeg_essentials(data)
     if essentials.is_animated:
         raise NotAChestRadiograph("an animated image is not accepted; accepted are images of a single frame")
-    gray = _deep_gray(essentials) if kind == "png" and _is_deep_colour(data) else _gray(essentials, kind, limits)
+    if kind == "png" and _is_deep(data):
+        gray = _deep_gray(essentials, data[_PNG_HEADER_END + 1])
+    else:
+        gray = _gray(essentials, kind, limits)
     pixels = np.ascontiguousarray(turn_upright(gray, essentials.orientation))
     rows, columns = pixels.shape
     notes = _warnings(essentials.orientation) + size_warnings(rows, columns)
@@ -74,10 +77,10 @@ def _png_size(data: bytes) -> FrameSize | None:
     return FrameSize(rows, columns, 1)
 
 
-def _is_deep_colour(png: bytes) -> bool:
-    """Whether a PNG file stores red, green and blue in 16 bits each (PNG, third edition, section 11.2.1)."""
+def _is_deep(png: bytes) -> bool:
+    """Whether a PNG file stores colour or alpha in 16 bits (PNG, third edition, section 11.2.1)."""
     depth, colour_type = png[_PNG_HEADER_END], png[_PNG_HEADER_END + 1]
-    return depth == 16 and colour_type in _RGB_TYPES
+    return depth == 16 and colour_type in {_RGB, _GRAY_ALPHA, _RGB_ALPHA}
 
 
 def _gray(essentials: Essentials, kind: ImageFormat, limits: DecodeLimits) -> NDArray[np.float32]:
@@ -96,22 +99,30 @@ def _gray(essentials: Essentials, kind: ImageFormat, limits: DecodeLimits) -> ND
     return displayed * _opacity(samples[:, :, 3]) if has_alpha else displayed
 
 
-def _deep_gray(essentials: Essentials) -> NDArray[np.float32]:
-    """Displayed values [H, W] in [0, 1] of a PNG file with 16 bits for each colour.
+def _deep_gray(essentials: Essentials, colour_type: int) -> NDArray[np.float32]:
+    """Displayed values [H, W] in [0, 1] of a PNG file with 16 bits for each colour or alpha.
 
-    Pillow keeps 8 of 16 bits of colours. Its raw modes for big and for little endian samples take the high and the low
-    byte of the same data.
+    Pillow keeps 8 bits of these. Its raw modes for big and for little endian samples take the high and the low byte of
+    the same data; gray and alpha of 16 bits are read as four samples of 8.
     """
-    high, low = (_samples(essentials, order) for order in ("B", "L"))
-    samples = (high[:, :, :3].astype(np.uint16) << 8 | low[:, :, :3]).astype(np.uint16)
-    displayed = _full_range(_required_gray(samples).astype(np.float32))
-    return displayed * _opacity(high[:, :, 3]) if high.shape[2] == 4 else displayed
+    if colour_type == _GRAY_ALPHA:
+        parts = _samples(essentials, "RGBA")
+        high, low, alpha = parts[:, :, 0], parts[:, :, 1], parts[:, :, 2]
+        return _full_range(_joined(high, low).astype(np.float32)) * _opacity(alpha)
+    mode = "RGB" if colour_type == _RGB else "RGBA"
+    high, low = _samples(essentials, f"{mode};16B"), _samples(essentials, f"{mode};16L")
+    displayed = _full_range(_required_gray(_joined(high[:, :, :3], low[:, :, :3])).astype(np.float32))
+    return displayed if colour_type == _RGB else displayed * _opacity(high[:, :, 3])
 
 
-def _samples(essentials: Essentials, order: str) -> NDArray[np.uint8]:
+def _samples(essentials: Essentials, raw_mode: str) -> NDArray[np.uint8]:
     with opened(essentials, "png") as image:
-        image.tile = [tile._replace(args=f"{image.mode};16{order}") for tile in image.tile]
+        image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
         return np.asarray(image)
+
+
+def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    return (high.astype(np.uint16) << 8 | low).astype(np.uint16)
 
 
 def _required_gray(samples: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.integer]:

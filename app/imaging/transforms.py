@@ -68,7 +68,7 @@ def padding_range(attributes: Attributes) -> tuple[int, int] | None:
 def _as_stored(attributes: Attributes, value: int) -> int:
     """A value of 16 bits in the range of stored values: signed or unsigned as the pixels are."""
     if not _is_signed(attributes):
-        return value + _WORDS if -_WORDS // 2 <= value < 0 else value
+        return value + (1 << (attributes.integer("BitsAllocated") or 16)) if -_WORDS // 2 <= value < 0 else value
     span = 1 << (attributes.integer("BitsStored") or 16)
     if value >= _WORDS // 2:
         value -= _WORDS

@@ -8,7 +8,22 @@ from app.imaging.radiograph import ImageWarning
 
 _LATERAL_WORDS = frozenset(
     {"LL", "RL", "LAT", "LATERAL", "LATERALE", "LATERALIS", "LLAT", "RLAT", "LATL", "LATR", "LTLAT", "RTLAT"}
-    | {"LATERALL", "LATERALR", "PROFIL", "PROFILE", "PERFIL", "SEITLICH", "SEITENBILD", "LATERO", "БОКОВАЯ", "БІЧНА"}
+    | {
+        "LEFTLATERAL",
+        "RIGHTLATERAL",
+        "LLATERAL",
+        "RLATERAL",
+        "LATERALL",
+        "LATERALR",
+        "PROFIL",
+        "PROFILE",
+        "PERFIL",
+        "SEITLICH",
+        "SEITENBILD",
+        "LATERO",
+        "БОКОВАЯ",
+        "БІЧНА",
+    }
     | {"側面", "側位", "侧位", "左側位", "左侧位", "右側位", "右侧位", "측면", "ΠΛΑΓΙΑ", "ΠΡΟΦΙΛ"}
 )
 # Decubitus and oblique views can have the word lateral in their name, but are not lateral views.

@@ -97,6 +97,17 @@ def test_refusals_travel_and_the_worker_lives_on(pool):
     assert pool.live_workers == 2
 
 
+def test_the_names_of_a_site_reach_the_workers():
+    pool = DecodePool(1, 20.0, GIB, DecodeLimits(chest_body_parts=("TX PORTÁTIL",)))
+    pool.start()
+    try:
+        for name in ("TX PORTATIL", "Tx-Portátil"):
+            data = make.chest_dicom(BodyPartExamined=name, SpecificCharacterSet="ISO_IR 192")
+            assert asyncio.run(pool.decode(data)).pixels.shape == (make.ROWS, make.COLUMNS)
+    finally:
+        pool.close()
+
+
 def test_a_cancelled_job_does_not_poison_the_next():
     pool = make_pool()
     pool.start()

@@ -43,7 +43,20 @@ def test_names_in_other_scripts_are_accepted(text):
     "text",
     [
         *("CHESTNUT", "ABDOMEN CHEST", "CHESTABDOMEN", "CHEST/ABDOMEN", "CHESTABDPELVIS", "CHEST WALL", "HEAD"),
-        *("THORACIC SPINE", "ГОЛОВА", "頭部", "두부", "ΚΕΦΑΛΙ", "UNKNOWN", "RIBS", "LONG LEG", "\ufffd\ufffd", "¹²³"),
+        *(
+            "THORACIC SPINE",
+            "ГОЛОВА",
+            "頭部",
+            "두부",
+            "ΚΕΦΑΛΙ",
+            "UNKNOWN",
+            "RIBS",
+            "LONG LEG",
+            "FACE",
+            "TABLE",
+            "\ufffd\ufffd",
+            "¹²³",
+        ),
     ],
 )
 def test_other_texts_are_not_the_chest(text):

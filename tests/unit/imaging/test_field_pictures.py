@@ -114,9 +114,9 @@ def test_the_orientation_of_a_jpeg_is_applied(orientation):
     assert codes(turned) == {"orientation_applied"}
 
 
-@pytest.mark.parametrize("colour_type", [2, 6])
+@pytest.mark.parametrize("colour_type", [2, 4, 6])
 def test_16_bit_colour_keeps_its_bits(colour_type):
-    channels = [DEEP] * 3 + ([np.full_like(DEEP, 65535)] if colour_type == 6 else [])
+    channels = [DEEP] * (1 if colour_type == 4 else 3) + [np.full_like(DEEP, 65535)] * (colour_type != 2)
     pixels = decode(deep_png(np.stack(channels, axis=2), colour_type)).pixels
     assert np.allclose(pixels, stretched(DEEP), atol=1e-6)
     assert len(np.unique(pixels)) > 1000

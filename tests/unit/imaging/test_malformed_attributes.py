@@ -22,7 +22,7 @@ TEXTS = (
     *("VOILUTFunction", "PresentationLUTShape", "ViewPosition", "PatientOrientation", "ShutterShape"),
     *("PixelPaddingRangeLimit", "SpecificCharacterSet", "PresentationIntentType"),
 )
-UNREADABLE = [b"NaN", b"inf", b"abc", b"1,000", b"1_0", b"--5", b"1 2", b"0x10", b"1.2.3"]
+UNREADABLE = [b"NaN", b"inf", b"abc", b"1,000", b"1_0", b"--5", b"1 2", b"0x10", b"1.2.3", b"1e300"]
 
 
 def details(radiograph) -> str:
@@ -107,6 +107,17 @@ def test_padding_of_unsigned_pixels_is_unsigned(vr, value):
     assert (radiograph.pixels[:40] == 0).all()
     assert radiograph.pixels[40:].max() == 1
     assert radiograph.pixels[40:].min() == 0
+
+
+@pytest.mark.parametrize(("vr", "value"), [(b"SS", -1), (b"US", 255)])
+def test_padding_of_8_bit_pixels_has_8_bits(vr, value):
+    padded = (pixels_of_rg1() >> 8).astype(np.uint8)
+    padded[:40] = 255
+    dtype = np.int16 if vr == b"SS" else np.uint16
+    dataset = film(padded, BitsStored=8, HighBit=7, WindowCenter=None, WindowWidth=None)
+    radiograph = decode(with_bytes(dataset, "PixelPaddingValue", vr, np.array(value, dtype).tobytes()))
+    assert (radiograph.pixels[:40] == 0).all()
+    assert radiograph.pixels[40:].max() == 1
 
 
 @pytest.mark.parametrize(("vr", "value"), [(b"SS", -2000), (b"US", 65536 - 2000), (b"US", 4096 - 2000)])
