@@ -40,7 +40,8 @@ _QUALIFIER_TEXT = (
     "RIGHT SIDE, BOTH, BILATERAL, INSP, INSPIRATION, EXP, EXPIRATION, GRID, NO GRID, NONGRID, ADULT, "
     "CHILD, PED, PEDS, PEDIATRIC, PAEDIATRIC, INFANT, NEONATE, NEONATAL, ROUTINE, X RAY, XRAY, XR, RX, "
     "CR, DX, DR, RTG, RADIOGRAPH, RADIOGRAPHIE, ROENTGEN, RÖNTGEN, РЕНТГЕН, ПРЯМАЯ, БОКОВАЯ, ПРОЕКЦИЯ, "
-    "正位, 側位, 侧位, 正侧位, X線, X光, 正面, 側面, 后前位, 後前位, 前后位, 前後位, 立位, 卧位, 臥位, 座位, 坐位, 床旁, ポータブル, 정면, 측면"
+    "正位, 側位, 侧位, 正侧位, X線, X光, 正面, 側面, 后前位, 後前位, "
+    "前后位, 前後位, 立位, 卧位, 臥位, 座位, 坐位, 床旁, ポータブル, 정면, 측면"
 )
 _QUALIFIERS = _QUALIFIER_TEXT.split(", ")
 # A text of these alone names no body part.
