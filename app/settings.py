@@ -58,6 +58,11 @@ class Settings(BaseSettings):
     max_inflated_bytes: int = Field(
         default=256 * MIB, ge=1024, description="Largest inflated size of a deflated DICOM data set."
     )
+    chest_body_parts: str = Field(
+        default="",
+        description="Texts of Body Part Examined that name the chest at this site, besides the known ones, separated "
+        "by commas.",
+    )
     max_in_flight: int = Field(
         default=64, ge=1, description="Maximum number of image requests in progress; more are rejected with 503."
     )
@@ -217,6 +222,11 @@ class Settings(BaseSettings):
     def has_authentication(self) -> bool:
         """Whether requests need credentials."""
         return self.api_keys_file is not None or bool(self.oidc_issuer)
+
+    @property
+    def chest_body_part_texts(self) -> tuple[str, ...]:
+        """The texts of ``chest_body_parts``."""
+        return tuple(text for text in map(str.strip, self.chest_body_parts.split(",")) if text)
 
     @property
     def model_names(self) -> list[str]:

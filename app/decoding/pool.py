@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from time import monotonic
 
-from app.decoding.protocol import Channel, receive_radiograph
+from app.decoding.protocol import Channel, limits_as_argument, receive_radiograph
 from app.errors import ConfigurationError, DecoderCrashed, DecodeTimeout, Draining, NotReady
 from app.imaging.radiograph import DecodeLimits, Radiograph
 
@@ -47,7 +47,7 @@ class DecodePool:
         self._size = workers
         self._timeout_s = timeout_s
         self._limits = limits
-        self._arguments = [str(value) for value in (memory_bytes, timeout_s, limits.pixels, limits.inflated_bytes)]
+        self._arguments = [str(memory_bytes), str(timeout_s), limits_as_argument(limits)]
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._lock = Lock()
         self._idle: SimpleQueue[_Worker] = SimpleQueue()

@@ -6,7 +6,7 @@ Answers are JSON, not pickle, so that a worker compromised by a hostile file can
 import json
 import socket
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import monotonic
 from typing import Any
 
@@ -84,6 +84,17 @@ class Channel:
         if remaining <= 0:
             raise TimeoutError
         self._socket.settimeout(remaining)
+
+
+def limits_as_argument(limits: DecodeLimits) -> str:
+    """Limits as a command line argument of a worker."""
+    return json.dumps(asdict(limits))
+
+
+def limits_from_argument(argument: str) -> DecodeLimits:
+    """The limits of ``limits_as_argument``."""
+    limits = DecodeLimits(**json.loads(argument))
+    return replace(limits, chest_body_parts=tuple(limits.chest_body_parts))
 
 
 def send_radiograph(channel: Channel, radiograph: Radiograph) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 
-from app.decoding.protocol import Channel, send_error, send_radiograph
+from app.decoding.protocol import Channel, limits_from_argument, send_error, send_radiograph
 from app.errors import DecoderCrashed, ImageError
 from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
@@ -72,11 +72,11 @@ def mapped_bytes() -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve on an inherited socket: file descriptor, memory in bytes, seconds per image, pixel and inflation limits."""
-    descriptor, memory_bytes, timeout_s, pixels, inflated_bytes = arguments
+    """Serve on an inherited socket: file descriptor, memory in bytes, seconds per image, limits."""
+    descriptor, memory_bytes, timeout_s, limits = arguments
     confine(int(memory_bytes))
     channel = Channel(socket.socket(fileno=int(descriptor)))
-    serve(channel, DecodeLimits(int(pixels), int(inflated_bytes)), float(timeout_s) + _ORPHAN_GRACE_S)
+    serve(channel, limits_from_argument(limits), float(timeout_s) + _ORPHAN_GRACE_S)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,24 @@
 """Acceptance of chest radiographs by the attributes of a data set: facts, refusals and warnings."""
 
 import re
-from typing import cast
 
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 
 from app.errors import ImageTooLarge, NoPixels, NotAChestRadiograph, UnreadableImage
+from app.imaging.attributes import Attributes
+from app.imaging.body_part import is_chest, shown
 from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageWarning
+from app.imaging.view import view_warnings
 
 MODALITIES = ("CR", "DX", "DR")
-_SOP_CLASS_MODALITIES = {
+LOW_RESOLUTION_BELOW = 256
+_SOP_CLASS_MODALITIES: dict[str, str] = {
     uid.ComputedRadiographyImageStorage: "CR",
     uid.DigitalXRayImageStorageForPresentation: "DX",
     uid.DigitalXRayImageStorageForProcessing: "DX",
 }
-# CHEST is the Defined Term of PS3.16 Annex L; the others are free or local words that devices write.
-BODY_PARTS = frozenset({"CHEST", "THORAX", "LUNG", "LUNGS", "TORAX", "TORACE", "PULMON"})
-# Values that a refusal can quote: Defined Terms of Modality (PS3.3 C.7.3.1.1.1), common ones of Body Part Examined.
+# Modalities that a refusal can quote: the other Defined Terms of PS3.3 C.7.3.1.1.1.
 _OTHER_MODALITIES = frozenset(
     {"ANN", "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "ECG", "EEG", "EMG", "EOG"}
     | {"EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "M3D", "MG", "MR"}
@@ -27,34 +27,6 @@ _OTHER_MODALITIES = frozenset(
     | {"RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TEXTUREMAP", "TG", "US", "VA", "XA", "XAPROTOCOL"}
     | {"XC"}
 )
-_OTHER_BODY_PARTS = frozenset(
-    {"ABDOMEN", "ABDOMENPELVIS", "ANKLE", "ARM", "BREAST", "CALCANEUS", "CHESTABDOMEN", "CHESTABDPELVIS", "CLAVICLE"}
-    | {"COCCYX", "CSPINE", "ELBOW", "EXTREMITY", "FACE", "FEMUR", "FINGER", "FOOT", "FOREARM", "HAND", "HEAD", "HEEL"}
-    | {"HIP", "HUMERUS", "JAW", "KNEE", "LEG", "LSPINE", "MANDIBLE", "NECK", "NOSE", "ORBIT", "PELVIS", "RIB", "RIBS"}
-    | {"SACRUM", "SCAPULA", "SHOULDER", "SKULL", "SPINE", "SSPINE", "STERNUM", "THIGH", "THUMB", "TOE", "TSPINE"}
-    | {"TIBIA", "WHOLEBODY", "WHOLE BODY", "WRIST"}
-)
-_VIEW_WORDS = frozenset(
-    {
-        "PA",
-        "AP",
-        "LAT",
-        "LATERAL",
-        "LL",
-        "RL",
-        "FRONTAL",
-        "UPRIGHT",
-        "ERECT",
-        "SUPINE",
-        "BED",
-        "PORT",
-        "PORTABLE",
-        "VIEW",
-    }
-)
-_LATERAL_VIEWS = frozenset({"LL", "RL", "LATERAL", "LAT", "LLAT", "RLAT"})
-# PS3.16 CID 4010: lateral, left and right lateral, as SNOMED CT and as SNOMED RT.
-_LATERAL_CODES = frozenset({"399067008", "399173006", "399198007", "R-102CD", "R-10232", "R-10236"})
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _CODE_LENGTH = 16  # VR CS: PS3.5 table 6.2-1
 _NOT_CODE = re.compile(r"[^A-Z0-9 _]")
@@ -69,41 +41,42 @@ def known_transfer_syntax(transfer_syntax: uid.UID) -> str | None:
 
 def modality_of(dataset: Dataset) -> str | None:
     """The Modality of a data set, else the modality of its SOP class."""
-    return _code(dataset, "Modality") or _SOP_CLASS_MODALITIES.get(dataset.get("SOPClassUID"))
+    return _modality(Attributes(dataset))
 
 
 def body_part_of(dataset: Dataset) -> str | None:
-    """The Body Part Examined of a data set."""
-    return _code(dataset, "BodyPartExamined")
+    """The Body Part Examined of a data set in upper case."""
+    return shown(Attributes(dataset).text("BodyPartExamined"))
 
 
-def read_facts(dataset: Dataset, transfer_syntax: uid.UID) -> ImageFacts:
+def read_facts(attributes: Attributes, transfer_syntax: uid.UID) -> ImageFacts:
     """The facts of a data set, each value reduced to the characters of its value representation."""
     return ImageFacts(
         format="dicom",
-        rows=_number(dataset, "Rows"),
-        columns=_number(dataset, "Columns"),
-        modality=modality_of(dataset),
-        body_part=body_part_of(dataset),
-        view=_code(dataset, "ViewPosition"),
-        photometric_interpretation=_code(dataset, "PhotometricInterpretation"),
+        rows=attributes.integer("Rows") or 0,
+        columns=attributes.integer("Columns") or 0,
+        modality=_modality(attributes),
+        body_part=shown(attributes.text("BodyPartExamined")),
+        view=_code(attributes, "ViewPosition"),
+        photometric_interpretation=_code(attributes, "PhotometricInterpretation"),
         transfer_syntax=known_transfer_syntax(transfer_syntax),
-        study_instance_uid=_uid(dataset, "StudyInstanceUID"),
-        series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
-        sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
+        study_instance_uid=_uid(attributes, "StudyInstanceUID"),
+        series_instance_uid=_uid(attributes, "SeriesInstanceUID"),
+        sop_instance_uid=_uid(attributes, "SOPInstanceUID"),
     )
 
 
-def require_chest_radiograph(dataset: Dataset, facts: ImageFacts) -> None:
+def require_chest_radiograph(attributes: Attributes, facts: ImageFacts, limits: DecodeLimits) -> None:
     """Raise NoPixels without an image, NotAChestRadiograph unless it is one CR or DX frame of a chest."""
-    _require_pixels(dataset, facts)
+    _require_pixels(attributes, facts)
     if facts.modality not in MODALITIES:
         found = _quotable_modality(facts.modality)
         raise NotAChestRadiograph(f"{found} is not accepted; accepted are {', '.join(MODALITIES)}")
-    if not is_chest(facts.body_part):
-        found = facts.body_part if facts.body_part in _OTHER_BODY_PARTS else "other than the chest"
-        raise NotAChestRadiograph(f"body part {found} is not accepted; accepted are CHEST, THORAX or none")
-    frames = _number(dataset, "NumberOfFrames")
+    body_part = attributes.text("BodyPartExamined")
+    if not is_chest(body_part, limits.chest_body_parts):
+        found = facts.body_part or "other than the chest"
+        raise NotAChestRadiograph(f"body part {found} is not accepted; accepted are names of the chest, or none")
+    frames = attributes.integer("NumberOfFrames") or 1
     if frames > 1:
         raise NotAChestRadiograph(
             f"an object of {frames} frames is not accepted; accepted are objects of a single frame"
@@ -113,27 +86,40 @@ def require_chest_radiograph(dataset: Dataset, facts: ImageFacts) -> None:
 
 
 def require_size(rows: int, columns: int, limits: DecodeLimits) -> None:
-    """Raise UnreadableImage for an empty image, ImageTooLarge for more than ``limits.pixels``."""
+    """Check the size of an image before it is decoded.
+
+    Raises UnreadableImage for an empty image, ImageTooLarge for more than ``limits.pixels``, and NotAChestRadiograph
+    for an image that is too small to show a chest.
+    """
     if rows < 1 or columns < 1:
         raise UnreadableImage(f"an image of {rows} × {columns} pixels has no extent")
     if rows * columns > limits.pixels:
         raise ImageTooLarge(f"{rows} × {columns} pixels exceed the limit of {limits.pixels}")
+    if min(rows, columns) < limits.smallest_side:
+        raise NotAChestRadiograph(
+            f"an image of {rows} × {columns} pixels is too small; "
+            f"accepted are at least {limits.smallest_side} on each side"
+        )
 
 
-def is_chest(body_part: str | None) -> bool:
-    """Whether a Body Part Examined is empty or names only the chest; words for views are allowed beside it."""
-    words = {word for word in re.split(r"[^A-Z]+", body_part or "") if word}
-    return words - _VIEW_WORDS <= BODY_PARTS
+def size_warnings(rows: int, columns: int) -> tuple[ImageWarning, ...]:
+    """A warning for an image whose resolution is far below that of the model."""
+    if min(rows, columns) >= LOW_RESOLUTION_BELOW:
+        return ()
+    detail = (
+        f"the image has only {rows} × {columns} pixels; small findings cannot be seen, and results are less reliable"
+    )
+    return (ImageWarning("low_resolution", detail),)
 
 
-def read_warnings(dataset: Dataset, facts: ImageFacts) -> tuple[ImageWarning, ...]:
-    """Warnings that follow from the attributes: a lateral view, a secondary capture."""
-    warnings: list[ImageWarning] = []
-    codes = {str(item.get("CodeValue")) for item in dataset.get("ViewCodeSequence") or ()}
-    if facts.view in _LATERAL_VIEWS or (facts.view is None and codes & _LATERAL_CODES):
-        detail = "this is a lateral view; the model was validated on frontal views only"
-        warnings.append(ImageWarning("lateral_view", detail))
-    if str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE):
+def read_warnings(attributes: Attributes) -> tuple[ImageWarning, ...]:
+    """Warnings that follow from the attributes: view, orientation, processing, and secondary captures."""
+    warnings = list(view_warnings(attributes))
+    sop_class = attributes.text("SOPClassUID")
+    if _intent(attributes, sop_class) == "FOR PROCESSING":
+        detail = "this is an image for processing; it does not look as a radiograph for presentation does"
+        warnings.append(ImageWarning("for_processing", detail))
+    if sop_class.startswith(_SECONDARY_CAPTURE):
         detail = (
             "this is a secondary capture, such as a screenshot or a digitised film; its pixels can hold annotations"
         )
@@ -141,13 +127,24 @@ def read_warnings(dataset: Dataset, facts: ImageFacts) -> tuple[ImageWarning, ..
     return tuple(warnings)
 
 
-def _require_pixels(dataset: Dataset, facts: ImageFacts) -> None:
-    if any(keyword in dataset for keyword in _PIXEL_KEYWORDS):
+def _intent(attributes: Attributes, sop_class: str) -> str:
+    """Presentation Intent Type (PS3.3 C.8.11.1), else by the SOP class."""
+    if sop_class == uid.DigitalXRayImageStorageForProcessing:
+        return "FOR PROCESSING"
+    return re.sub(r"[\s_-]+", " ", attributes.text("PresentationIntentType").upper())
+
+
+def _require_pixels(attributes: Attributes, facts: ImageFacts) -> None:
+    if any(keyword in attributes.dataset for keyword in _PIXEL_KEYWORDS):
         return
     if facts.rows:
         raise NoPixels("the object describes an image but holds no pixel data; it is possibly truncated")
     found = _quotable_modality(facts.modality)
     raise NoPixels(f"{found} holds no image; accepted are images of {', '.join(MODALITIES)}")
+
+
+def _modality(attributes: Attributes) -> str | None:
+    return _code(attributes, "Modality") or _SOP_CLASS_MODALITIES.get(attributes.text("SOPClassUID"))
 
 
 def _quotable_modality(modality: str | None) -> str:
@@ -157,24 +154,13 @@ def _quotable_modality(modality: str | None) -> str:
     return f"modality {modality}" if modality in MODALITIES or modality in _OTHER_MODALITIES else "an unknown modality"
 
 
-def _code(dataset: Dataset, keyword: str) -> str | None:
+def _code(attributes: Attributes, keyword: str) -> str | None:
     """A value of VR CS in upper case, reduced to its permitted characters and 16 of them."""
-    text = _NOT_CODE.sub("", _first_text(dataset, keyword).upper())
+    text = _NOT_CODE.sub("", attributes.text(keyword).upper())
     return text.strip()[:_CODE_LENGTH] or None
 
 
-def _uid(dataset: Dataset, keyword: str) -> str | None:
-    text = _first_text(dataset, keyword)
+def _uid(attributes: Attributes, keyword: str) -> str | None:
+    """A UID as it is in the file: components with leading zeros identify the same object for all others too."""
+    text = attributes.text(keyword)
     return text if _UID.fullmatch(text) else None
-
-
-def _number(dataset: Dataset, keyword: str) -> int:
-    text = _first_text(dataset, keyword)
-    return int(text) if text else 0
-
-
-def _first_text(dataset: Dataset, keyword: str) -> str:
-    value = cast(object, dataset.get(keyword))
-    if isinstance(value, MultiValue):  # where a single value is permitted
-        value = next(iter(cast("MultiValue[object]", value)), None)
-    return "" if value is None else str(value).strip("\0 ")

@@ -1,11 +1,11 @@
-"""Size and end of a compressed frame, read from its header without decoding it."""
+"""The size of a compressed frame, read from its header without decoding it."""
 
 from dataclasses import dataclass
 
 _J2K_START = b"\xff\x4f\xff\x51"  # SOC and SIZ: ISO 15444-1 section A.4.1, A.5.1
 _JPEG_START = b"\xff\xd8"
-_END = b"\xff\xd9"  # EOC of JPEG 2000, EOI of JPEG and JPEG-LS
-_TRAILER_SEARCHED = 16
+END = b"\xff\xd9"
+"""EOC of JPEG 2000, EOI of JPEG and JPEG-LS."""
 _JP2_HEADER_SEARCHED = 4096
 _STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
 # SOF0…SOF15 without DHT, JPG and DAC (ISO 10918-1 table B.1), and SOF55 of JPEG-LS (ISO 14495-1 table C.1).
@@ -51,8 +51,3 @@ def j2k_size(data: bytes) -> FrameSize | None:
 def frame_size(data: bytes) -> FrameSize | None:
     """The size in the header of a JPEG, JPEG-LS or JPEG 2000 frame; None for other bytes."""
     return jpeg_size(data) if data.startswith(_JPEG_START) else j2k_size(data)
-
-
-def has_end(data: bytes) -> bool:
-    """Whether the frame ends with its end marker: decoders fill the missing part of a truncated frame silently."""
-    return _END in data[-_TRAILER_SEARCHED:]

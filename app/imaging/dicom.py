@@ -2,22 +2,28 @@
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import encapsulate
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 
 from app.errors import ImageError, ImageTooLarge, NotAChestRadiograph, UnreadableImage
-from app.imaging import acceptance, codecs, transforms
-from app.imaging.codestream import frame_size, has_end
-from app.imaging.dicom_file import DicomFile, read_file, read_transfer_syntax, silence
-from app.imaging.grayscale import FullRange, apply_modality, apply_polarity, apply_voi, gray_of_rgb
-from app.imaging.radiograph import DecodeLimits, ImageWarning, Radiograph
+from app.imaging import acceptance, codecs
+from app.imaging.attributes import Attributes
+from app.imaging.codestream import frame_size
+from app.imaging.dicom_file import NATIVE_SYNTAXES, DicomFile, read_file, read_transfer_syntax, silence
+from app.imaging.display import GrayscalePipeline, displayed, grayscale_pipeline
+from app.imaging.encapsulation import single_frame, without_trailer
+from app.imaging.grayscale import gray_of_rgb
+from app.imaging.pixel_aspect import pixel_aspect, with_square_pixels
+from app.imaging.radiograph import DecodeLimits, ImageFacts, Radiograph
+from app.imaging.shutter import presentation_value, visible_region
 
 # What pydicom and its plugins raise on damaged input. This could mask a bug of this package; tests of intact files
 # guard against that, and a damaged file must not end as an internal error.
@@ -43,15 +49,7 @@ _JPEG_SYNTAXES = frozenset(
 )
 _J2K_SYNTAXES = frozenset({uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K})
 _CODESTREAM_SYNTAXES = _JPEG_SYNTAXES | _J2K_SYNTAXES
-_NATIVE_SYNTAXES = frozenset(
-    {
-        uid.ImplicitVRLittleEndian,
-        uid.ExplicitVRLittleEndian,
-        uid.ExplicitVRBigEndian,
-        uid.DeflatedExplicitVRLittleEndian,
-    }
-)
-TRANSFER_SYNTAXES = _NATIVE_SYNTAXES | _CODESTREAM_SYNTAXES | {uid.RLELossless}
+TRANSFER_SYNTAXES = NATIVE_SYNTAXES | _CODESTREAM_SYNTAXES | {uid.RLELossless}
 _GRAYSCALE = ("MONOCHROME1", "MONOCHROME2")
 _BITS_ALLOCATED = (8, 16)
 
@@ -95,45 +93,65 @@ def decode_dicom(data: bytes, limits: DecodeLimits) -> Radiograph:
 
 
 def _radiograph(file: DicomFile, limits: DecodeLimits) -> Radiograph:
-    dataset = file.dataset
-    facts = acceptance.read_facts(dataset, file.transfer_syntax)
-    acceptance.require_chest_radiograph(dataset, facts)
+    attributes = Attributes(file.dataset)
+    facts = acceptance.read_facts(attributes, file.transfer_syntax)
+    acceptance.require_chest_radiograph(attributes, facts, limits)
     acceptance.require_size(facts.rows, facts.columns, limits)
-    warnings = acceptance.read_warnings(dataset, facts)
-    stored = _stored_values(file, facts.photometric_interpretation in _GRAYSCALE)
-    pixels, notes = _display(stored, dataset)
-    return Radiograph(pixels, facts, warnings + notes)
+    warnings = acceptance.read_warnings(attributes) + acceptance.size_warnings(facts.rows, facts.columns)
+    decoded = _decoded(attributes, file.transfer_syntax, facts)
+    if decoded.ndim == 2:
+        pipeline, more = grayscale_pipeline(attributes)
+        warnings += more
+    else:  # windows and other transformations are defined for grayscale only (PS3.3 C.11.2)
+        pipeline, decoded = GrayscalePipeline(), _gray(decoded)
+    aspect = pixel_aspect(attributes)
+    visible = visible_region(attributes, facts.rows, facts.columns, aspect)
+    pixels = displayed(decoded, pipeline, visible)
+    if visible is not None:
+        pixels[~visible] = presentation_value(attributes)
+    squared = with_square_pixels(pixels, aspect, limits.pixels)
+    rows, columns = squared.pixels.shape
+    warnings += squared.warnings + attributes.warnings
+    return Radiograph(squared.pixels, replace(facts, rows=rows, columns=columns), warnings)
 
 
-def _stored_values(file: DicomFile, is_grayscale: bool) -> NDArray[np.integer]:
-    """Stored pixel values [H, W] of the single frame (PS3.5 section 8)."""
-    layout = _layout(file.dataset)
+def _decoded(attributes: Attributes, syntax: uid.UID, facts: ImageFacts) -> NDArray[np.integer]:
+    """Stored values of the single frame, [H, W] or [H, W, 3] (PS3.5 section 8)."""
+    layout = _layout(attributes)
+    is_grayscale = facts.photometric_interpretation in _GRAYSCALE
     if is_grayscale and layout.samples != 1:
         raise UnreadableImage("a grayscale image cannot have more than one sample per pixel")
     if not is_grayscale and (layout.samples, layout.bits_allocated) != (3, 8):
         raise NotAChestRadiograph("the photometric interpretation is not accepted; accepted are MONOCHROME1 and 2")
-    if file.transfer_syntax in _NATIVE_SYNTAXES:
-        _require_native_length(file.dataset, layout)
-        plugin = ""
+    pixel_data = attributes.dataset["PixelData"]
+    value, plugin = bytes(pixel_data.value), ""
+    if syntax in NATIVE_SYNTAXES:
+        _require_native_length(attributes, layout, len(value))
     else:
-        plugin = _checked_plugin(file, layout)
-    decoder = get_decoder(file.transfer_syntax)
-    decoded, _ = decoder.as_array(file.dataset, index=0, raw=False, decoding_plugin=plugin)
-    if is_grayscale:
-        return decoded
-    gray = gray_of_rgb(decoded)
+        frame, plugin = _checked_frame(value, syntax, layout)
+        value = encapsulate([frame])
+    source = _pixel_module(layout, str(facts.photometric_interpretation), attributes)
+    source["PixelData"] = DataElement("PixelData", pixel_data.VR, value)
+    decoded, _ = get_decoder(syntax).as_array(source, index=0, raw=False, decoding_plugin=plugin)
+    return decoded
+
+
+def _gray(colour: NDArray[np.integer]) -> NDArray[np.integer]:
+    gray = gray_of_rgb(colour)
     if gray is None:
         raise NotAChestRadiograph("a colour image is not accepted; accepted are MONOCHROME1 and MONOCHROME2")
     return gray
 
 
-def _layout(dataset: Dataset) -> _PixelLayout:
+def _layout(attributes: Attributes) -> _PixelLayout:
+    bits_allocated = attributes.integer("BitsAllocated") or 0
+    bits_stored = attributes.integer("BitsStored")
     layout = _PixelLayout(
-        int(dataset.Rows),
-        int(dataset.Columns),
-        int(dataset.get("SamplesPerPixel") or 1),
-        int(dataset.BitsAllocated),
-        int(dataset.BitsStored),
+        attributes.integer("Rows") or 0,
+        attributes.integer("Columns") or 0,
+        attributes.integer("SamplesPerPixel") or 1,
+        bits_allocated,
+        bits_allocated if bits_stored is None else bits_stored,
     )
     if layout.bits_allocated not in _BITS_ALLOCATED or not 1 <= layout.bits_stored <= layout.bits_allocated:
         raise UnreadableImage(
@@ -143,27 +161,40 @@ def _layout(dataset: Dataset) -> _PixelLayout:
     return layout
 
 
-def _require_native_length(dataset: Dataset, layout: _PixelLayout) -> None:
-    actual = len(dataset.PixelData)
+def _pixel_module(layout: _PixelLayout, photometric_interpretation: str, attributes: Attributes) -> Dataset:
+    """The attributes that pydicom's decoders need, free of the malformed ones of the file."""
+    module = Dataset()
+    module.SamplesPerPixel = layout.samples
+    module.PhotometricInterpretation = photometric_interpretation
+    module.Rows, module.Columns = layout.rows, layout.columns
+    module.BitsAllocated, module.BitsStored = layout.bits_allocated, layout.bits_stored
+    module.HighBit = layout.bits_stored - 1
+    module.PixelRepresentation = int(attributes.integer("PixelRepresentation") == 1)
+    if layout.samples > 1:
+        module.PlanarConfiguration = int(attributes.integer("PlanarConfiguration") == 1)
+    return module
+
+
+def _require_native_length(attributes: Attributes, layout: _PixelLayout, actual: int) -> None:
     if actual < layout.length:
         raise UnreadableImage(
             f"the pixel data are truncated: {layout.rows} × {layout.columns} pixels need {layout.length} bytes, "
             f"but only {actual} are present"
         )
-    if dataset.get("HighBit", layout.bits_stored - 1) != layout.bits_stored - 1:
+    high_bit = attributes.integer("HighBit")
+    if high_bit is not None and high_bit != layout.bits_stored - 1:
         raise UnreadableImage("a High Bit other than Bits Stored - 1 is not accepted")
 
 
-def _checked_plugin(file: DicomFile, layout: _PixelLayout) -> str:
-    """The decoder plugin for a compressed frame whose header matches: codecs allocate memory by that header."""
-    syntax = file.transfer_syntax
+def _checked_frame(pixel_data: bytes, syntax: uid.UID, layout: _PixelLayout) -> tuple[bytes, str]:
+    """A compressed frame whose header matches, and its decoder plugin: codecs allocate memory by that header."""
     if syntax not in TRANSFER_SYNTAXES:
         raise UnreadableImage(
             "the transfer syntax is not supported; accepted are uncompressed, RLE and the JPEG family"
         )
-    frame = next(generate_frames(file.dataset.PixelData, number_of_frames=1))
+    frame = single_frame(pixel_data)
     if syntax == uid.RLELossless:
-        return ""
+        return frame, ""
     claimed = frame_size(frame)
     if claimed is None:
         raise UnreadableImage("the compressed frame has no readable header")
@@ -172,43 +203,10 @@ def _checked_plugin(file: DicomFile, layout: _PixelLayout) -> str:
             f"the compressed frame holds {claimed.rows} × {claimed.columns} pixels of {claimed.samples} samples, "
             f"but the data set declares {layout.rows} × {layout.columns} of {layout.samples}"
         )
-    if not has_end(frame):
+    codestream = without_trailer(frame)
+    if codestream is None:  # decoders fill the missing part of a truncated frame silently
         raise UnreadableImage("the compressed frame is truncated: its end marker is missing")
     if syntax in _J2K_SYNTAXES:
-        return codecs.OPENJPEG
-    return codecs.GDCM_12_BIT if syntax == uid.JPEGExtended12Bit and layout.bits_stored > 8 else ""
-
-
-def _display(stored: NDArray[np.integer], dataset: Dataset) -> tuple[NDArray[np.float32], tuple[ImageWarning, ...]]:
-    """Displayed values [H, W] in [0, 1] of stored values, and warnings.
-
-    The transformations are applied to a table of all stored values, which is several times smaller than the image.
-    Padding does not count for the range and is displayed black in both polarities.
-    """
-    padding = transforms.padding_range(dataset)
-    real = stored
-    if padding is not None:
-        real = stored[(stored < padding[0]) | (stored > padding[1])]
-    low, high = (int(real.min()), int(real.max())) if real.size else (0, 0)
-    if low == high:
-        raise NotAChestRadiograph("all pixels have the same value; only exposed radiographs are accepted")
-    start, stop = int(stored.min()), int(stored.max()) + 1
-    values = np.arange(start, stop, dtype=np.float64)
-    modality = apply_modality(values, transforms.modality_transform(dataset))
-    voi = transforms.voi_transform(dataset)
-    notes: tuple[ImageWarning, ...] = ()
-    if voi is not None and not getattr(voi, "is_valid", True):
-        notes = (
-            ImageWarning(
-                "window_ignored", "the display window has an invalid width; the full range of values is displayed"
-            ),
-        )
-        voi = None
-    if voi is None:
-        shown = modality[low - start : high - start + 1]
-        voi = FullRange(float(shown.min()), float(shown.max()))
-    displayed = apply_polarity(apply_voi(modality, voi), inverted=transforms.is_inverted(dataset))
-    if padding is not None:
-        displayed[max(0, padding[0] - start) : max(0, padding[1] + 1 - start)] = 0.0
-    table = displayed.astype(np.float32)
-    return table[stored.astype(np.int32) - start], notes
+        return codestream, codecs.OPENJPEG
+    is_12_bit = syntax == uid.JPEGExtended12Bit and layout.bits_stored > 8
+    return codestream, codecs.GDCM_12_BIT if is_12_bit else ""

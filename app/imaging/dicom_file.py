@@ -10,6 +10,7 @@ from io import BytesIO
 
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
@@ -17,7 +18,18 @@ from app.errors import ImageTooLarge, UnreadableImage
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.sniffing import PREAMBLE_LENGTH, has_preamble
 
+NATIVE_SYNTAXES = frozenset(
+    {
+        uid.ImplicitVRLittleEndian,
+        uid.ExplicitVRLittleEndian,
+        uid.ExplicitVRBigEndian,
+        uid.DeflatedExplicitVRLittleEndian,
+    }
+)
 _META_GROUP = 0x0002
+_SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_CHARACTER_SET = 0x00080005
+_ELEMENT_HEADER = 8  # with a value representation of a short length
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
 
@@ -27,6 +39,12 @@ class DicomFile:
 
     dataset: Dataset
     transfer_syntax: uid.UID
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    is_implicit_vr: bool
+    is_little_endian: bool
 
 
 @contextmanager
@@ -64,17 +82,42 @@ def read_file(data: bytes, transfer_syntax: uid.UID, start: int, limits: DecodeL
     Raises UnreadableImage where it is truncated, ImageTooLarge where it inflates beyond ``limits.inflated_bytes``, and
     any exception of pydicom on damaged bytes.
     """
+    encoded = data[start:]
     if transfer_syntax == uid.DeflatedExplicitVRLittleEndian:
-        stream = BytesIO(_inflate(data[start:], limits.inflated_bytes))
-    else:
-        stream = BytesIO(data)
-        stream.seek(start)
-    implicit = transfer_syntax == uid.ImplicitVRLittleEndian
-    little = transfer_syntax != uid.ExplicitVRBigEndian
-    dataset = read_dataset(stream, is_implicit_VR=implicit, is_little_endian=little)
+        encoded = _inflate(encoded, limits.inflated_bytes)
+    encoding = _Encoding(transfer_syntax == uid.ImplicitVRLittleEndian, transfer_syntax != uid.ExplicitVRBigEndian)
+    dataset = _parse(encoded, encoding)
+    if not dataset and transfer_syntax not in NATIVE_SYNTAXES:
+        dataset = _parse(encoded + _SEQUENCE_DELIMITER, encoding)  # some writers leave it out at the end of a file
     if not dataset:  # pydicom drops all elements when the bytes end inside an element
         raise UnreadableImage("the DICOM object is truncated or damaged: it ends inside an attribute")
     return DicomFile(dataset, transfer_syntax)
+
+
+def _parse(encoded: bytes, encoding: "_Encoding") -> Dataset:
+    try:
+        return read_dataset(BytesIO(encoded), encoding.is_implicit_vr, encoding.is_little_endian)
+    except (BytesLengthException, LookupError, TypeError, ValueError):
+        # pydicom needs the Specific Character Set while it parses, and a malformed one raises.
+        readable = _without_character_set(encoded, encoding)
+        return read_dataset(BytesIO(readable), encoding.is_implicit_vr, encoding.is_little_endian)
+
+
+def _without_character_set(encoded: bytes, encoding: "_Encoding") -> bytes:
+    """The same data set with an empty Specific Character Set."""
+    stream = BytesIO(encoded)
+    read_dataset(stream, encoding.is_implicit_vr, encoding.is_little_endian, stop_when=_is_past_general)
+    start = stream.tell()
+    value, order = start + _ELEMENT_HEADER, "little" if encoding.is_little_endian else "big"
+    if encoding.is_implicit_vr:
+        head, length = encoded[: start + 4], int.from_bytes(encoded[start + 4 : value], order)
+        return head + bytes(4) + encoded[value + length :]
+    length = int.from_bytes(encoded[start + 6 : value], order)
+    return encoded[: start + 4] + b"CS\0\0" + encoded[value + length :]
+
+
+def _is_past_general(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature
+    return tag >= _CHARACTER_SET
 
 
 def _is_past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature

@@ -29,6 +29,18 @@ class LookupTable:
     bits: int
     entries: NDArray[np.float64]
 
+    @property
+    def has_unused_bits(self) -> bool:
+        """Whether the entries hold at least 8 bits, but two bits less than declared, as some devices write them."""
+        return 8 <= int(self.entries.max()).bit_length() <= self.bits - 2
+
+    @property
+    def highest(self) -> float:
+        """The output that is displayed white: by the declared bits, or by those in use where they evidently differ."""
+        largest = float(self.entries.max())
+        bits = int(largest).bit_length() if self.has_unused_bits else self.bits
+        return max(2.0**bits - 1, largest)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -63,10 +75,9 @@ def apply_modality(stored: NDArray[np.float64], transform: Rescale | LookupTable
 def apply_voi(values: NDArray[np.float64], transform: Window | LookupTable | FullRange) -> NDArray[np.float64]:
     """Displayed values in [0, 1] of modality values of any shape (PS3.3 C.11.2)."""
     if isinstance(transform, LookupTable):
-        highest = max(2.0**transform.bits - 1, float(transform.entries.max()))
-        return _look_up(values, transform) / highest
+        return _look_up(values, transform) / transform.highest
     if isinstance(transform, FullRange):
-        return np.clip((values - transform.low) / (transform.high - transform.low), 0.0, 1.0)
+        return np.clip((values - transform.low) / ((transform.high - transform.low) or 1.0), 0.0, 1.0)
     return _apply_window(values, transform)
 
 
@@ -93,10 +104,11 @@ def _look_up(values: NDArray[np.float64], table: LookupTable) -> NDArray[np.floa
     return table.entries[index]
 
 
-def gray_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+def gray_of_rgb(rgb: NDArray[np.integer]) -> NDArray[np.integer] | None:
     """Gray levels [H, W] of an RGB image [H, W, 3] without colour; None for a colour image.
 
-    A difference of up to 8 of 255 levels between channels is attributed to lossy compression.
+    A difference of up to 3 % between channels (8 of 255 levels) is attributed to lossy compression.
     """
     spread = rgb.max(axis=2) - rgb.min(axis=2)
-    return None if int(spread.max(initial=0)) > 8 else rgb[:, :, 1]
+    tolerance = np.iinfo(rgb.dtype).max * 8 // 255
+    return None if int(spread.max(initial=0)) > tolerance else rgb[:, :, 1]

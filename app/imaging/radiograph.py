@@ -21,8 +21,8 @@ class ImageWarning:
 class ImageFacts:
     """Facts about the source image. DICOM attributes are None for other formats and where the data set lacks them.
 
-    ``rows`` and ``columns`` are the size of the pixels. UIDs are returned to the caller who sent the object and stored
-    nowhere else.
+    ``rows`` and ``columns`` are the size of the pixels as displayed: upright, and with square pixels. UIDs are returned
+    to the caller who sent the object and stored nowhere else.
     """
 
     format: ImageFormat
@@ -49,7 +49,13 @@ class Radiograph:
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Bounds of one decode: ``pixels`` is rows × columns, ``inflated_bytes`` the size of an inflated data set."""
+    """Bounds of one decode, and what it accepts.
+
+    ``pixels`` is rows × columns, ``inflated_bytes`` the size of an inflated data set. ``chest_body_parts`` are names of
+    the chest in Body Part Examined besides the known ones. ``smallest_side`` is in pixels.
+    """
 
     pixels: int = 64_000_000
     inflated_bytes: int = 256 * 1024 * 1024
+    chest_body_parts: tuple[str, ...] = ()
+    smallest_side: int = 64

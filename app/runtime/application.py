@@ -139,7 +139,11 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
     Raises ArtifactError and ConfigurationError.
     """
     async with AsyncExitStack() as stack:
-        limits = DecodeLimits(pixels=settings.max_pixels, inflated_bytes=settings.max_inflated_bytes)
+        limits = DecodeLimits(
+            pixels=settings.max_pixels,
+            inflated_bytes=settings.max_inflated_bytes,
+            chest_body_parts=settings.chest_body_part_texts,
+        )
         decoder = DecodePool(
             workers=settings.decode_workers,
             timeout_s=settings.decode_timeout_s,

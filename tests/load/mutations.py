@@ -17,14 +17,14 @@ BATCH = 64
 
 def film_seeds() -> list[bytes]:
     """Small radiographs in every family of encodings, and real files of other kinds."""
-    film = make.film(31, 37)
+    film = make.film(67, 71)
     syntaxes = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian,
                 uid.DeflatedExplicitVRLittleEndian)  # fmt: skip
     own = [make.write_dicom(make.chest_dataset(film), syntax) for syntax in syntaxes]
     larger = make.film(67, 71)
     compressed = (uid.RLELossless, uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1)
     own += [make.compressed_dicom(make.encoded_frame(larger, syntax), syntax, larger) for syntax in compressed]
-    gray = make.film_8bit(31, 37)
+    gray = make.film_8bit(67, 71)
     own += [make.png_file(gray), make.png_file(film), make.jpeg_file(gray), make.png_file(make.colour_photo())]
     turned = BytesIO()
     Image.fromarray(gray).save(

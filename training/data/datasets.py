@@ -23,7 +23,8 @@ Unknown = Literal["mask", "zeros", "ones"]
 
 def read_film(path: Path, image_size: int) -> Tensor:
     """One radiograph, decoded and preprocessed as in the service: [1, S, S] float32, 0…1. Raises decoding errors."""
-    radiograph = decode_image(path.read_bytes(), DecodeLimits())
+    # prepared radiographs have the size of the model image, which can be small
+    radiograph = decode_image(path.read_bytes(), DecodeLimits(smallest_side=1))
     return to_model_image(radiograph.pixels, image_size).tensor
 
 

@@ -16,6 +16,7 @@ import pytest
 from app.decoding import pool as workers
 from app.decoding import worker
 from app.decoding.pool import DecodePool
+from app.decoding.protocol import limits_as_argument
 from app.errors import (
     ConfigurationError,
     DecoderCrashed,
@@ -78,7 +79,7 @@ def test_the_pool_decodes_as_the_function_does(pool):
 
 
 def test_concurrent_jobs_get_their_own_answers(pool):
-    films = [make.film(31 + index, 37) for index in range(17)]
+    films = [make.film(71 + index, 73) for index in range(17)]
 
     async def run() -> None:
         answers = await asyncio.gather(*[pool.decode(make.chest_dicom(film)) for film in films])
@@ -94,6 +95,17 @@ def test_refusals_travel_and_the_worker_lives_on(pool):
         asyncio.run(pool.decode(make.chest_dicom(Modality="CT")))
     assert pool.restarts == before
     assert pool.live_workers == 2
+
+
+def test_the_names_of_a_site_reach_the_workers():
+    pool = DecodePool(1, 20.0, GIB, DecodeLimits(chest_body_parts=("TX PORTÁTIL",)))
+    pool.start()
+    try:
+        for name in ("TX PORTATIL", "Tx-Portátil"):
+            data = make.chest_dicom(BodyPartExamined=name, SpecificCharacterSet="ISO_IR 192")
+            assert asyncio.run(pool.decode(data)).pixels.shape == (make.ROWS, make.COLUMNS)
+    finally:
+        pool.close()
 
 
 def test_a_cancelled_job_does_not_poison_the_next():
@@ -354,13 +366,14 @@ def test_confining_bounds_memory_above_what_is_mapped(monkeypatch):
 
 
 def test_the_arguments_of_a_worker_are_understood(monkeypatch):
+    limits = DecodeLimits(77, 88, ("TX",))
     served: list[object] = []
     monkeypatch.setattr(worker, "confine", served.append)
     monkeypatch.setattr(worker, "serve", lambda channel, *rest: (served.extend(rest), channel.close()))
     ours, theirs = socket.socketpair()
     with ours:
-        worker.main([str(theirs.detach()), "1000", "2.5", "77", "88"])
-    assert served == [1000, DecodeLimits(77, 88), 7.5]
+        worker.main([str(theirs.detach()), "1000", "2.5", limits_as_argument(limits)])
+    assert served == [1000, limits, 7.5]
 
 
 def test_every_outcome_of_a_pool_under_fire_is_one_of_the_known():

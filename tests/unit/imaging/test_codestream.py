@@ -1,7 +1,8 @@
 import pytest
 from pydicom import uid
 
-from app.imaging.codestream import FrameSize, frame_size, has_end, jpeg_size
+from app.imaging.codestream import FrameSize, frame_size, jpeg_size
+from app.imaging.encapsulation import without_trailer
 from tests import factories as make
 
 
@@ -38,6 +39,6 @@ def test_a_segment_of_no_length_does_not_stop_the_search():
 
 def test_the_end_marker_is_found_behind_padding_only():
     frame = make.encoded_frame(make.film(), uid.JPEG2000Lossless)
-    assert has_end(frame)
-    assert has_end(frame + b"\0")
-    assert not has_end(frame[: len(frame) // 2])
+    assert without_trailer(frame) == frame
+    assert without_trailer(frame + bytes(20)) == frame
+    assert without_trailer(frame[: len(frame) // 2]) is None

@@ -136,20 +136,20 @@ def test_running_out_of_memory_is_an_image_too_large(kind, function, monkeypatch
 
 
 SEEDS = {
-    "dicom": make.chest_dicom(make.film(31, 37), WindowCenter=2000, WindowWidth=3000, PixelPaddingValue=1),
-    "implicit": make.write_dicom(make.chest_dataset(make.film(31, 37)), uid.ImplicitVRLittleEndian),
-    "big endian": make.write_dicom(make.chest_dataset(make.film(31, 37)), uid.ExplicitVRBigEndian),
-    "deflated": make.write_dicom(make.chest_dataset(make.film(31, 37)), uid.DeflatedExplicitVRLittleEndian),
+    "dicom": make.chest_dicom(make.film(67, 71), WindowCenter=2000, WindowWidth=3000, PixelPaddingValue=1),
+    "implicit": make.write_dicom(make.chest_dataset(make.film(67, 71)), uid.ImplicitVRLittleEndian),
+    "big endian": make.write_dicom(make.chest_dataset(make.film(67, 71)), uid.ExplicitVRBigEndian),
+    "deflated": make.write_dicom(make.chest_dataset(make.film(67, 71)), uid.DeflatedExplicitVRLittleEndian),
     "rle": make.compressed_dicom(
-        make.encoded_frame(make.film(31, 37), uid.RLELossless), uid.RLELossless, make.film(31, 37)
+        make.encoded_frame(make.film(67, 71), uid.RLELossless), uid.RLELossless, make.film(67, 71)
     ),
     "j2k": make.compressed_dicom(
         make.encoded_frame(make.film(67, 71), uid.JPEG2000Lossless), uid.JPEG2000Lossless, make.film(67, 71)
     ),
-    "bare": make.write_dicom(make.chest_dataset(make.film(31, 37)), preamble=False),
-    "png": make.png_file(make.film_8bit(31, 37)),
-    "png16": make.png_file(make.film(31, 37)),
-    "jpeg": make.jpeg_file(make.film_8bit(31, 37)),
+    "bare": make.write_dicom(make.chest_dataset(make.film(67, 71)), preamble=False),
+    "png": make.png_file(make.film_8bit(67, 71)),
+    "png16": make.png_file(make.film(67, 71)),
+    "jpeg": make.jpeg_file(make.film_8bit(67, 71)),
 }
 
 

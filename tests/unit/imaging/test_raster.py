@@ -28,7 +28,7 @@ def test_an_8_bit_png_keeps_its_values():
     facts = radiograph.facts
     assert (facts.format, facts.rows, facts.columns) == ("png", make.ROWS, make.COLUMNS)
     assert facts.modality is None
-    assert radiograph.warnings == ()
+    assert [warning.code for warning in radiograph.warnings] == ["low_resolution"]
 
 
 def test_a_16_bit_png_shows_the_range_of_its_values():
@@ -94,7 +94,7 @@ def test_an_animation_is_refused():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_constant_picture_is_refused(value, dtype):
     with pytest.raises(NotAChestRadiograph, match="same value"):
-        decode(make.png_file(np.full((31, 37), value, dtype=dtype)))
+        decode(make.png_file(np.full((67, 71), value, dtype=dtype)))
 
 
 def test_a_png_without_header_chunk_first_is_refused():
@@ -119,7 +119,7 @@ def test_orientation_is_applied_as_viewers_do(orientation):
     radiograph = decode(stream.getvalue())
     assert np.allclose(radiograph.pixels, expected / 255.0)
     assert (radiograph.facts.rows, radiograph.facts.columns) == expected.shape
-    assert [warning.code for warning in radiograph.warnings] == ["orientation_applied"] * (orientation > 1)
+    assert ("orientation_applied" in [warning.code for warning in radiograph.warnings]) is (orientation > 1)
 
 
 def test_an_impossible_orientation_is_ignored():

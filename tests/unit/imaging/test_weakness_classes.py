@@ -155,6 +155,8 @@ DIMENSION_OVERFLOW = {
 PALETTE_OVERFLOW = {
     "a palette of 65536 entries in two bytes": lambda: palette(0, 2),
     "a palette without an entry": lambda: palette(256, 0),
+}
+TABLE_OVERFLOW = {
     "a display table that is shorter than it claims": lambda: lut("VOILUTSequence", [65535, 0, 16], 3),
     "a display table without entries": lambda: lut("VOILUTSequence", [0, 0, 16], 0),
     "a display table that begins past its end": lambda: lut("VOILUTSequence", [4, 65535, 16], 1),
@@ -192,6 +194,13 @@ def test_a_file_of_a_published_weakness_is_refused_fast_and_small(make_file, ord
     assert process_time() - begin < 10 * ordinary_s
     assert peak < 4 * LIMITS.inflated_bytes + 4 * len(data)
     assert make.SENTINEL not in refusal.value.detail
+
+
+@pytest.mark.parametrize("make_file", TABLE_OVERFLOW.values(), ids=TABLE_OVERFLOW)
+def test_a_table_that_overflows_is_left_out(make_file):
+    radiograph = decode_image(make_file(), LIMITS)
+    assert np.array_equal(radiograph.pixels, decode_image(make.chest_dicom(), LIMITS).pixels)
+    assert "malformed_attribute" in [warning.code for warning in radiograph.warnings]
 
 
 def test_a_length_that_lies_around_whole_pixels_changes_no_pixel():
