@@ -163,6 +163,12 @@ class NoSourceObject(ImageError):
     code = "no_source_object"
 
 
+class ObjectNotPossible(ImageError):
+    """A kind of DICOM object cannot be made from this image."""
+
+    code = "object_not_possible"
+
+
 class NotAChestRadiograph(ImageError):
     """The image is not a single-frame grayscale chest radiograph."""
 

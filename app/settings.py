@@ -21,6 +21,16 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*/?$",
+        description="Path prefix of a reverse proxy that removes it from requests (`/chest-ai`); empty: none.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Origins of web applications that can call the service from a browser (OHIF), separated by commas; "
+        "`*` for all; empty: none.",
+    )
     model: str = Field(
         default="chest-lite0",
         min_length=1,
@@ -34,6 +44,16 @@ class Settings(BaseSettings):
         default="",
         description="SHA-256 of the weights that can be served, separated by commas. Startup fails on any other hash. "
         "Empty: any weights that match their manifest.",
+    )
+    operating_point: str = Field(
+        default="",
+        description="Operating point of all findings (`balanced`, `sensitive`, `specific`); empty: the default of the "
+        "model. Startup fails if a model has no such point.",
+    )
+    operating_points_file: Path | None = Field(
+        default=None,
+        description="YAML file of the site: by finding, the name of an operating point or its own threshold "
+        "(`Edema: {threshold: 0.31, name: local}`). A finding in it is decided even if it is not validated.",
     )
     device: DevicePreference = Field(
         default="auto", description="Device of the model: auto selects CUDA if a CUDA device is available."
@@ -209,6 +229,11 @@ class Settings(BaseSettings):
     def pinned_weights(self) -> frozenset[str]:
         """SHA-256 of the weights that can be served; empty: any."""
         return frozenset(part.strip().lower() for part in self.model_sha256.split(",") if part.strip())
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """Origins that can call the service from a browser."""
+        return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
 
     @property
     def exports_dir(self) -> Path | None:

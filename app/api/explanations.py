@@ -35,6 +35,12 @@ def is_smooth(services: Services, model: ServedModel, asked: MapRequest) -> bool
     return not services.explainer.lattices(model, asked).is_plain
 
 
+def require_cell(query: ExplainQuery, model: ServedModel) -> None:
+    """Raise InvalidQuery unless the cells of the smooth map divide the image size of the model."""
+    if query.cell is not None and model.manifest.image_size % query.cell:
+        raise InvalidQuery(f"cell must divide the model's image size, {model.manifest.image_size} px")
+
+
 async def explain_image(
     services: Services,
     data: bytes,
@@ -44,10 +50,9 @@ async def explain_image(
     on_progress: OnProgress | None = None,
 ) -> bytes:
     """The body of the response, JSON or PNG. Stores the result for ``/whatif`` under the current request id."""
-    model = services.models.get(query.model)
+    model = services.models.get(query.model).at(query.operating_point)
     asked = map_request(query, form)
-    if query.cell is not None and model.manifest.image_size % query.cell:
-        raise InvalidQuery(f"cell must divide the model's image size, {model.manifest.image_size} px")
+    require_cell(query, model)
     result = await services.explainer.explain(data, model, asked, admission.deadline, admission.watch, on_progress)
     services.recent.remember(result_key(), model, result.prediction.patch_logits)
     if form == "json":

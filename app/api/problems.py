@@ -38,6 +38,7 @@ STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.UnreadableImage: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NoPixels: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NoSourceObject: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ObjectNotPossible: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotAChestRadiograph: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DecodeTimeout: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DecoderCrashed: HTTPStatus.UNPROCESSABLE_ENTITY,

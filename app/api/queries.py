@@ -1,10 +1,11 @@
 """Query parameters of the image routes. Unknown parameters are rejected, so that a typo is noticed."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.dicom_objects.content import ReportKind
+from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.saliency import Border, MapKind
 from app.rendering.overlay import ColourScale, FilmDepth, Palette
 from app.validation import StrictModel
@@ -25,28 +26,42 @@ class FilmQuery(StrictModel):
     depth: FilmDepth = Field(FilmDepth.EIGHT, description="Bits per pixel.")
 
 
-class PredictQuery(ImageQuery):
+class DecisionQuery(ImageQuery):
+    """Parameters of every route that decides about findings."""
+
+    operating_point: str | None = Field(
+        None, description="Operating point (`GET /findings` lists them); findings without it keep the one in force."
+    )
+
+
+class PredictQuery(DecisionQuery):
     """Parameters of ``POST /predict``."""
 
     grids: bool = Field(False, description="Include the patch-logit grids of all findings.")
 
 
-class ReportQuery(ImageQuery):
+class ReportQuery(DecisionQuery):
     """Parameters of ``POST /report``."""
 
-    kind: ReportKind = Field(
+    kinds: list[ReportKind] = Field(
         alias="object",
-        description="sr: structured report; sc: secondary captures with overlays; gsps: outlines.",
+        min_length=1,
+        description="sr: structured report; sc: secondary captures with overlays; gsps: outlines. Repeat for more.",
     )
     finding: str | None = Field(
         None, alias="class", description="sc, gsps: this finding instead of the positive findings."
     )
 
 
-class ExplainQuery(ImageQuery):
+class ExplainQuery(DecisionQuery):
     """Parameters of ``POST /explain``."""
 
-    finding: list[str] = Field(alias="class", min_length=1, description="A finding, or 'all'; repeat for more.")
+    finding: list[str] = Field(
+        alias="class",
+        min_length=1,
+        description="A finding by its name or an alias, or 'all'; repeat for more.",
+        json_schema_extra={"items": {"type": "string", "enum": [*FINDING_NAMES, "all"]}},
+    )
     map: MapKind = Field("raw", description="raw: patch logits; scaled: patch logits scaled by the probability.")
     offset: int | None = Field(
         None, ge=1, description="Pixels between shifted grids, 1 to the patch size (default: the plain, exact grid)."
@@ -75,3 +90,10 @@ class ExplainQuery(ImageQuery):
         description="PNG: fixed: colours comparable between all images of the model; display: the range of this map.",
     )
     palette: Palette = Field("red-blue", description="PNG: colours of evidence for and against the finding.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_a_finding(cls, values: Any) -> Any:  # noqa: ANN401 - what was sent
+        if isinstance(values, dict) and not values.get("class"):
+            raise ValueError(f"class is missing; it is one of: {', '.join(FINDING_NAMES)}, all")
+        return values

@@ -1,5 +1,6 @@
 """Responses: which media type a client accepts, and the bodies in it."""
 
+import json
 from collections.abc import Sequence
 
 from fastapi import Response
@@ -7,8 +8,10 @@ from pydantic import BaseModel
 
 from app.errors import NotAcceptable
 from app.pacs.transport.multipart import DICOM, bundle
+from app.service.objects import Objects
 
 JSON, PNG = "application/json", "image/png"
+OBJECT_PROBLEMS = "X-Object-Problems"
 
 
 def json_answer(body: BaseModel, status: int = 200) -> Response:
@@ -16,14 +19,19 @@ def json_answer(body: BaseModel, status: int = 200) -> Response:
     return Response(body.model_dump_json(), status, media_type=JSON)
 
 
-def dicom_answer(files: list[bytes]) -> Response:
-    """One file as ``application/dicom``, several as ``multipart/related`` (PS3.18, 8.6.1.2), none as 204."""
-    if not files:
-        return Response(status_code=204)
-    if len(files) == 1:
-        return Response(files[0], media_type=DICOM)
-    media_type, body = bundle(files)
-    return Response(body, headers={"Content-Type": media_type})
+def dicom_answer(made: Objects) -> Response:
+    """One file as ``application/dicom``, several as ``multipart/related`` (PS3.18, 8.6.1.2), none as 204.
+
+    Kinds that could not be made are listed in the header ``X-Object-Problems``, as JSON.
+    """
+    failures = [{"object": kind, "code": error.code, "detail": error.detail} for kind, error in made.problems.items()]
+    headers = {OBJECT_PROBLEMS: json.dumps(failures)} if failures else {}
+    if not made.files:
+        return Response(status_code=204, headers=headers)
+    if len(made.files) == 1:
+        return Response(made.files[0], headers=headers, media_type=DICOM)
+    media_type, body = bundle(made.files)
+    return Response(body, headers={"Content-Type": media_type} | headers)
 
 
 def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from app.api.security import GuardedRoute, own_result, requires, result_key
 from app.api.uploads import read_image
 from app.pacs.transport.multipart import DICOM, RELATED_DICOM
 from app.patchnet.findings import finding_index
+from app.service.objects import make_objects
 from app.service.whatif import decide_without
 from app.telemetry import request_id_var
 
@@ -34,7 +35,7 @@ async def predict(
 ) -> Response:
     """Score the 14 findings on one chest radiograph."""
     choose_media_type(accept, [JSON])
-    model = services.models.get(query.model)
+    model = services.models.get(query.model).at(query.operating_point)
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
         work = services.predictor.predict(data, model, job.deadline, job.watch)
@@ -55,7 +56,7 @@ async def explain(
 ) -> Response:
     """Show where the evidence for findings lies, as numbers or as an overlay on the radiograph."""
     form = query.format or FORMATS[choose_media_type(accept, list(FORMATS))]
-    model = services.models.get(query.model)
+    model = services.models.get(query.model).at(query.operating_point)
     smooth = is_smooth(services, model, map_request(query, form))
     timeout = services.settings.map_timeout_s if smooth else services.settings.request_timeout_s
     with services.lifecycle.admit(timeout, updates_estimate=not smooth) as job:
@@ -71,16 +72,19 @@ async def explain(
 )
 @requires("report")
 async def report(request: Request, services: ServicesOf, query: Annotated[ReportQuery, Query()]) -> Response:
-    """The result as DICOM objects in the study of the image: one, or several as multipart/related; 204 for none."""
-    model = services.models.get(query.model)
+    """The result as DICOM objects in the study of the image: one, or several as multipart/related; 204 for none.
+
+    If some of several kinds cannot be made, the others are returned and `X-Object-Problems` lists the failures.
+    """
+    model = services.models.get(query.model).at(query.operating_point)
     finding = None if query.finding is None else finding_index(query.finding)
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
         work = services.predictor.predict(data, model, job.deadline, job.watch)
         prediction, _ = await while_connected(request, work)
         with job.watch.stage("render"):
-            files = await services.reporter.report(data, prediction, query.kind, finding)
-    return dicom_answer(files)
+            made = await make_objects(services.reporter, data, prediction, query.kinds, finding)
+    return dicom_answer(made)
 
 
 @router.post("/whatif", response_model=WhatIfBody, responses=problems(400, 401, 403, 404, 406, 413, 422, 429))
@@ -93,7 +97,7 @@ async def whatif(services: ServicesOf, question: WhatIfRequest, accept: Accept =
     else:
         model = services.models.get(question.model)
         patch_logits = question.patch_logits(model.manifest.patches_per_side)
-    answer = decide_without(model, patch_logits, question.cells, question.rule)
+    answer = decide_without(model.at(question.operating_point), patch_logits, question.cells, question.rule)
     return json_answer(WhatIfBody.of(request_id_var.get(), answer, question.findings))
 
 

@@ -50,6 +50,7 @@ AnalysesOf = Annotated[Analyses, Depends(get_analyses)]
 )
 @requires("analyze")
 async def analyze(
+    request: Request,
     analyses: AnalysesOf,
     study: Annotated[str, Path(description="The Study Instance UID.", max_length=64)],
     query: Annotated[AnalyzeQuery, Query()],
@@ -63,7 +64,7 @@ async def analyze(
     owner = caller_var.get()
     identity = await analyses.open(owner, Analysis(study, query.source, order), idempotency_key)
     answer = json_answer(JobBody.of(await analyses.report(identity, owner)), 202)
-    answer.headers["Location"] = f"/jobs/{identity}"
+    answer.headers["Location"] = f"{request.scope['root_path']}/jobs/{identity}"
     return answer
 
 

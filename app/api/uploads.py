@@ -9,11 +9,20 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 from starlette.requests import ClientDisconnect, Request
 
 from app.audit import subject_var
-from app.errors import BodyTooLarge, DeadlineExceeded, EmptyBody, MalformedRequest, UnsupportedMediaType
+from app.errors import (
+    BodyTooLarge,
+    DeadlineExceeded,
+    EmptyBody,
+    MalformedRequest,
+    UnreadableImage,
+    UnsupportedMediaType,
+)
+from app.imaging.sniffing import sniff
 
 RAW_TYPES = ("application/dicom", "image/png", "image/jpeg", "application/octet-stream")
 FILE_PART = "file"
 _MULTIPART = "multipart/form-data"
+_DEFAULT_OF_CURL = "application/x-www-form-urlencoded"
 _FRAMING_ALLOWANCE = 16 * 1024  # part headers and boundaries around a file of the largest size
 _MAX_PARTS = 16
 
@@ -22,11 +31,12 @@ async def read_image(request: Request, max_bytes: int, deadline: float) -> bytes
     """The bytes of the image of a request.
 
     The body is raw, with one of ``RAW_TYPES`` (no type counts as octet-stream), or multipart/form-data with one part
-    named ``file``. The media type determines the framing only; the bytes determine the image format. ``deadline`` is on
-    the ``time.monotonic`` clock.
+    named ``file``. The media type determines the framing only; the bytes determine the image format. Raw bytes of an
+    image are also accepted as application/x-www-form-urlencoded, which ``curl --data-binary`` sends by default.
+    ``deadline`` is on the ``time.monotonic`` clock.
 
     Raises:
-        UnsupportedMediaType: another media type.
+        UnsupportedMediaType: another media type, or a compressed body.
         BodyTooLarge: more bytes than ``max_bytes``, counted while they arrive.
         EmptyBody: no bytes.
         DeadlineExceeded: the body did not arrive in time.
@@ -39,9 +49,24 @@ async def read_image(request: Request, max_bytes: int, deadline: float) -> bytes
             raise MalformedRequest("multipart/form-data without a boundary")
         body = await read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
         return await _recorded(_file_part(body, boundary, max_bytes))
-    if name not in RAW_TYPES:
-        raise UnsupportedMediaType(f"send {', '.join(RAW_TYPES)}, or {_MULTIPART} with a part named '{FILE_PART}'")
-    return await _recorded(await read_bounded(request, max_bytes, deadline))
+    if name not in {*RAW_TYPES, _DEFAULT_OF_CURL}:
+        raise _unsupported()
+    body = await read_bounded(request, max_bytes, deadline)
+    if name == _DEFAULT_OF_CURL and not _is_image(body):
+        raise _unsupported()
+    return await _recorded(body)
+
+
+def _unsupported() -> UnsupportedMediaType:
+    return UnsupportedMediaType(f"send {', '.join(RAW_TYPES)}, or {_MULTIPART} with a part named '{FILE_PART}'")
+
+
+def _is_image(body: bytes) -> bool:
+    try:
+        sniff(body)
+    except UnreadableImage:
+        return False
+    return True
 
 
 async def _recorded(image: bytes) -> bytes:
@@ -54,7 +79,9 @@ async def _recorded(image: bytes) -> bytes:
 
 
 async def read_bounded(request: Request, max_bytes: int, deadline: float) -> bytes:
-    """A whole body. Raises BodyTooLarge, EmptyBody, DeadlineExceeded and MalformedRequest as ``read_image`` does."""
+    """A whole body, at most ``max_bytes``. Raises what ``read_image`` raises for bodies."""
+    if (encoding := request.headers.get("content-encoding", "identity").strip().lower()) not in {"", "identity"}:
+        raise UnsupportedMediaType(f"send the body without Content-Encoding; '{encoding[:20]}' is not supported")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(max_bytes)

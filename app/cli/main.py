@@ -1,6 +1,5 @@
 """Chest X-ray findings with exact, additive evidence: a service, and its commands."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from socket import socket
 
     from app.api.schemas.predict import PredictBody
+    from app.cli.offline import Advance
+    from app.predictor import PredictedImage
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -38,6 +39,7 @@ MISUSED = 2
 T = TypeVar("T")
 
 Model = Annotated[str | None, typer.Option(help="Model: a name in the models folder, or a directory.")]
+OperatingPoint = Annotated[str | None, typer.Option(help="Operating point (default: the one in force).")]
 Device = Annotated[DevicePreference | None, typer.Option(help="auto selects CUDA if it is available.")]
 
 
@@ -51,6 +53,23 @@ def make_settings(**flags: object) -> Settings:
 
 def _variable(location: Location) -> str:
     return f"MEDPATCHNET_{'_'.join(map(str, location)).upper()}"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from app import __version__
+
+        typer.echo(f"medpatchnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Chest X-ray findings with exact, additive evidence: a service, and its commands."""
 
 
 @app.command()
@@ -106,6 +125,7 @@ def demo(
 @app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(help="DICOM, PNG or JPEG files.", exists=True, dir_okay=False)],
+    operating_point: OperatingPoint = None,
     model: Model = None,
     device: Device = None,
     as_json: Annotated[
@@ -119,18 +139,18 @@ def predict(
     configure_logging("warning", settings.log_format)
     failures = 0
 
-    def show(file: Path, result: "PredictBody | MedPatchNetError") -> None:
+    def show(file: Path, result: "PredictedImage | MedPatchNetError") -> None:
         nonlocal failures
         if isinstance(result, MedPatchNetError):
             failures += 1
             typer.echo(f"{file}: {result.code}: {result.detail}", err=True)
         elif as_json:
-            typer.echo(result.model_dump_json())
+            typer.echo(result.json())
         else:
-            Console().print(f"{file}", findings_table(result))
+            wide_console().print(f"{file}", findings_table(result.body))
 
     with progress("radiographs", len(files)) as advance:
-        guarded(lambda: asyncio.run(predict_files(settings, files, show, advance)))
+        guarded(lambda: predict_files(settings, files, operating_point, show, advance))
     if failures:
         raise typer.Exit(FAILED)
 
@@ -148,27 +168,27 @@ def explain(
         int | None, typer.Option(help="Interpolate the map of offset 1 from every stride-th patch; odd.")
     ] = None,
     legend: Annotated[bool, typer.Option(help="Add a caption and the colour scale.")] = True,
+    operating_point: OperatingPoint = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
     """Show where the evidence for a finding lies, without a server."""
-    from app.cli.offline import explain_file
+    from app.predictor import load
 
     if out.suffix not in {".png", ".json"}:
         fail("--out must end in .png or .json", MISUSED)
     settings = make_settings(model=model, device=device)
     configure_logging("warning", settings.log_format)
-    query: dict[str, object] = {
-        "class": [finding],
-        "map": map_kind,
-        "offset": offset,
-        "stride": stride,
-        "legend": legend,
-        "format": out.suffix[1:],
-    }
+    options = {"map": map_kind, "offset": offset, "stride": stride, "legend": legend}
+    options |= {"operating_point": operating_point, "format": out.suffix[1:]}
+
+    def explained(advance: Advance) -> bytes:
+        with load(settings=settings) as loaded:
+            explanation = loaded.explain(file, finding, on_progress=advance, **options)
+            return explanation.png() if out.suffix == ".png" else explanation.json().encode()
+
     with progress("patches", None) as advance:
-        content = guarded(lambda: asyncio.run(explain_file(settings, file, query, advance)))
-    out.write_bytes(content)
+        out.write_bytes(guarded(lambda: explained(advance)))
     typer.echo(str(out))
 
 
@@ -182,15 +202,21 @@ def report(
     finding: Annotated[
         str | None, typer.Option("--class", help="This finding instead of the positive findings.")
     ] = None,
+    operating_point: OperatingPoint = None,
     model: Model = None,
     device: Device = None,
 ) -> None:
     """Write the result as DICOM objects in the study of the image, without a server."""
-    from app.cli.offline import report_file
+    from app.predictor import load
 
     settings = make_settings(model=model, device=device)
     configure_logging("warning", settings.log_format)
-    files = guarded(lambda: asyncio.run(report_file(settings, file, kind, finding)))
+
+    def reported() -> tuple[bytes, ...]:
+        with load(settings=settings) as loaded:
+            return loaded.report(file, (kind,), finding=finding, operating_point=operating_point)
+
+    files = guarded(reported)
     out.mkdir(parents=True, exist_ok=True)
     for number, content in enumerate(files, 1):
         path = out / f"{kind}-{number}.dcm"
@@ -204,7 +230,9 @@ def models() -> None:
     from app.patchnet.artifact import available, find, read_manifest
 
     settings = make_settings()
-    table = Table("name", "version", "backbone", "image", "patch", "findings", "weights")
+    table = Table()
+    for title in ("name", "version", "backbone", "image", "patch", "findings", "weights"):
+        table.add_column(title, overflow="fold")
     for name in available(settings.models_dir):
         manifest = guarded(lambda name=name: read_manifest(find(name, settings.models_dir)))
         counts = Counter(record.status for record in manifest.findings)
@@ -217,7 +245,7 @@ def models() -> None:
             ", ".join(f"{count} {status}" for status, count in counts.items()),
             manifest.weights_sha256[:12],
         )
-    Console().print(table)
+    wide_console().print(table)
 
 
 def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: str) -> "socket":
@@ -233,11 +261,21 @@ def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: st
 
 def findings_table(body: "PredictBody") -> Table:
     """The findings of one radiograph as a table."""
-    table = Table("finding", "probability", "threshold", "decision", "status")
+    table = Table("finding", "probability", "decision", "threshold", "operating point", "status")
     for finding in body.findings:
         decision = {True: "[bold red]positive[/]", False: "negative", None: "–"}[finding.positive]
-        table.add_row(finding.name, number(finding.probability), number(finding.threshold), decision, finding.status)
+        if finding.contradicted_by:
+            decision += f" (contradicted by {', '.join(finding.contradicted_by)})"
+        status = finding.status if finding.status == "validated" else f"[yellow]{finding.status}[/]"
+        point = finding.operating_point or "–"
+        table.add_row(finding.name, number(finding.probability), decision, number(finding.threshold), point, status)
     return table
+
+
+def wide_console() -> Console:
+    """A console as wide as the terminal; where there is none, wide enough for every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def number(value: float | None) -> str:

@@ -1,19 +1,17 @@
 """The PACS configuration, one YAML file: permitted callers, archives and routing rules."""
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Annotated, Self, cast
+from typing import Annotated, Self
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from app.dicom_objects.content import ReportKind
 from app.errors import ConfigurationError
 from app.pacs.nodes import DicomWebNode, Listener, Node, read_secret, require_authorities
 from app.validation import Location, StrictModel, describe, dotted
-
-_MAX_BYTES = 1024 * 1024
+from app.yaml_files import read_yaml
 
 
 def _as_list(value: object) -> object:
@@ -92,7 +90,7 @@ def load(path: Path, models: Collection[str] | None = None) -> PacsConfig:
     problem; a line starts with the location (``routes.2.target: no node 'x'``).
     """
     try:
-        config = PacsConfig.model_validate(_read(path), context=path.resolve().parent)
+        config = PacsConfig.model_validate(read_yaml(path), context=path.resolve().parent)
     except ValidationError as error:
         raise _unusable(path, describe(error, _place)) from None
     if models is not None and (unknown := list(_unknown_models(config, models))):
@@ -118,39 +116,6 @@ def require_files(config: PacsConfig) -> None:
                 problems.append(f"nodes.{name}.{field}: {error.detail}")
     if problems:
         raise ConfigurationError("\n".join(problems))
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """A YAML loader that rejects duplicate keys; PyYAML silently keeps the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key: object = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key '{key}' occurs twice", key_node.start_mark
-                )
-            seen.add(key)
-        return cast("dict[Hashable, object]", super().construct_mapping(node, deep=deep))
-
-
-def _read(path: Path) -> object:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigurationError(f"{path} is larger than {_MAX_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not UTF-8 text") from None
-    try:
-        return cast(object, yaml.load(text, Loader=_StrictLoader))  # noqa: S506 - a subclass of SafeLoader
-    except yaml.MarkedYAMLError as error:
-        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ConfigurationError(f"{path}: {place}{error.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigurationError(f"{path}: not valid YAML ({type(error).__name__})") from None
 
 
 def _place(location: Location) -> str:

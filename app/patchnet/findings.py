@@ -62,17 +62,23 @@ FINDINGS: tuple[Finding, ...] = (
 FINDING_NAMES: tuple[str, ...] = tuple(finding.name for finding in FINDINGS)
 """Names in label order. Column c of every logit array is ``FINDING_NAMES[c]``."""
 
+
+def _normalized(name: str) -> str:
+    """Letters only: ``pleural_effusion``, ``PleuralEffusion`` and ``Pleural Effusion`` are one name."""
+    return "".join(letter for letter in name.casefold() if letter not in " _-\t\n")
+
+
 _INDEX_BY_NAME = {
-    alias.casefold(): index for index, finding in enumerate(FINDINGS) for alias in (finding.name, *finding.aliases)
+    _normalized(alias): index for index, finding in enumerate(FINDINGS) for alias in (finding.name, *finding.aliases)
 }
 
 
 def finding_index(name: str) -> int:
-    """Column of a finding, by its name or an alias, in any letter case.
+    """Column of a finding, by its name or an alias, in any letter case, with spaces, ``_``, ``-`` or nothing between.
 
     Raises UnknownFinding, listing the names.
     """
-    index = _INDEX_BY_NAME.get(" ".join(name.split()).casefold())
+    index = _INDEX_BY_NAME.get(_normalized(name))
     if index is None:
         raise UnknownFinding(f"no such finding; known are: {', '.join(FINDING_NAMES)}")
     return index

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import torch
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.access.gate import Gate, is_loopback
@@ -17,8 +18,9 @@ from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
 from app.api import studies, viewer
-from app.api.middleware import RequestMiddleware
+from app.api.middleware import HeadMiddleware, RequestMiddleware
 from app.api.problems import install_problems
+from app.api.responses import OBJECT_PROBLEMS
 from app.api.routes import router
 from app.audit import AuditLog
 from app.decoding.pool import DecodePool
@@ -34,6 +36,7 @@ from app.service.admission import Lifecycle
 from app.service.drift import export_reference
 from app.service.explain import Explainer
 from app.service.models import ModelRegistry, ServedModel
+from app.service.operating_points import operating_points, read_site_points
 from app.service.predict import Predictor
 from app.service.recent import RecentResults
 from app.service.report import Reporter
@@ -45,6 +48,8 @@ from app.tracing import traces_to
 _CHECK_WORKERS_EVERY_S = 0.5
 # FastAPI's own spans would hold paths with study UIDs, queries and the messages of exceptions.
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+CORS_REQUEST_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-API-Key", "X-Request-ID"]
+CORS_RESPONSE_HEADERS = ["Location", "Retry-After", OBJECT_PROBLEMS, "X-Request-ID"]
 _MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits until the running chunk of a map is done
 _BATCH_IMAGES = {"cpu": 1, "cuda": 8}  # on a CPU, larger batches add latency and no throughput
 
@@ -65,8 +70,10 @@ def create_app(settings: Settings) -> FastAPI:
             with traces_to(settings.otlp_endpoint), open_audit(settings, lifecycle) as app.state.audit:
                 async with open_services(settings, metrics, lifecycle) as services:
                     app.state.services = services
+                    get_logger().info("ready", models=[model.manifest.name for model in services.models.all])
                     async with open_pacs(settings, services, app.state.audit) as app.state.analyses:
-                        yield
+                        with frozen_objects():
+                            yield
         except MedPatchNetError as error:
             app.state.failure = error  # uvicorn does not pass on why a startup failed
             raise
@@ -84,8 +91,27 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(studies.router)
     app.include_router(viewer.router)
     install_problems(app, metrics)
+    app.add_middleware(HeadMiddleware)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=CORS_REQUEST_HEADERS,
+            expose_headers=CORS_RESPONSE_HEADERS,
+        )
     app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
+
+
+@contextmanager
+def frozen_objects() -> Generator[None]:
+    """Exempt the objects that exist now from garbage collection, since scanning them would delay responses."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
@@ -169,11 +195,8 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         )
         connect_gauges(metrics, models, decoder)
         export_reference(metrics, models.get().manifest)
-        gc.freeze()  # these objects live as long as the process; scanning them would delay responses
-        stack.callback(gc.unfreeze)
         lifecycle.ready()
         stack.callback(lifecycle.drain)
-        get_logger().info("ready", models=[model.manifest.name for model in models.all])
         services = Services(
             settings,
             metrics,
@@ -224,7 +247,9 @@ def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> 
         on_fault=lambda fault: metrics.inference_faults.labels(fault).inc(),
     )
     metrics.model.labels(manifest.name, manifest.version, manifest.weights_sha256, device).set(1)
-    return ServedModel(manifest, scheduler, _card(stored.directory))
+    site = None if settings.operating_points_file is None else read_site_points(settings.operating_points_file)
+    points = operating_points(manifest, settings.operating_point, site)
+    return ServedModel(manifest, scheduler, points, _card(stored.directory))
 
 
 def choose_precision(preference: PrecisionPreference, manifest: Manifest) -> Precision:

@@ -42,6 +42,7 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
     """A server for an application made by ``create_app``."""
     config = uvicorn.Config(
         app,
+        root_path=settings.root_path.rstrip("/"),
         http=with_head_timeout(settings.head_timeout_s),
         timeout_keep_alive=settings.keep_alive_s,
         h11_max_incomplete_event_size=settings.max_header_bytes,

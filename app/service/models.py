@@ -1,21 +1,27 @@
 """The models of one process, by name."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.errors import ConfigurationError, UnknownModel
 from app.inference.engine import Precision
 from app.inference.scheduler import Scheduler
-from app.patchnet.artifact import Manifest
+from app.patchnet.manifest import Manifest
+from app.service.operating_points import OperatingPoints
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A loaded model: its manifest, its model card, and the scheduler of its inference."""
+    """A loaded model: its manifest, its scheduler, its operating points and its model card."""
 
     manifest: Manifest
     scheduler: Scheduler
+    points: OperatingPoints
     card: str
+
+    def at(self, operating_point: str | None) -> "ServedModel":
+        """This model at an operating point; None: the points in force. Raises InvalidQuery, listing the names."""
+        return self if operating_point is None else replace(self, points=self.points.at(operating_point))
 
     @property
     def device(self) -> str:

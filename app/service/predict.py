@@ -14,8 +14,9 @@ from app.imaging.radiograph import ImageWarning, Radiograph
 from app.patchnet.model import global_logits, split_patches
 from app.patchnet.preprocessing import CropGeometry, ModelImage, to_model_image
 from app.service import drift
+from app.service.decisions import scores
 from app.service.models import ServedModel
-from app.service.results import Prediction, scores
+from app.service.results import Prediction
 from app.telemetry import Metrics, Stopwatch
 
 

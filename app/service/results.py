@@ -1,13 +1,12 @@
 """The results of the use cases, independent of HTTP, JSON and pictures."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from app.imaging.radiograph import ImageWarning, Radiograph
-from app.patchnet.decisions import NO_FINDING, contradicting
 from app.patchnet.evidence import EvidenceSummary, RemovalRule
-from app.patchnet.manifest import FindingRecord, FindingStatus
+from app.patchnet.manifest import FindingStatus
 from app.patchnet.preprocessing import CropGeometry
 from app.patchnet.saliency import Border, MapKind
 from app.service.models import ServedModel
@@ -87,38 +86,3 @@ class Explanations:
     def exact(self) -> bool:
         """Whether the map is exactly the decision: only the raw, unshifted grid is."""
         return self.map == "raw" and self.offset == self.prediction.model.manifest.patch_size
-
-
-def score(record: FindingRecord, logit: float, probability: float, operating_point: str) -> Score:
-    """The decision from a logit and its sigmoid, by what the manifest says of the finding."""
-    if record.status == "untrained":
-        return Score(record.name, record.status, None, None, None, None)
-    point = record.operating_points.get(operating_point)
-    if point is None:
-        return Score(record.name, record.status, probability, logit, None, None)
-    positive = probability >= point.threshold if record.status == "validated" else None
-    return Score(record.name, record.status, probability, logit, point.threshold, positive, operating_point)
-
-
-def scores(model: ServedModel, logits: Tensor) -> tuple[Score, ...]:
-    """All decisions, in label order, from global logits [C] (float64)."""
-    values: list[float] = logits.tolist()
-    probabilities: list[float] = logits.sigmoid().tolist()
-    name = model.manifest.default_operating_point
-    return consistent(
-        tuple(
-            score(record, logit, probability, name)
-            for record, logit, probability in zip(model.manifest.findings, values, probabilities, strict=True)
-        )
-    )
-
-
-def consistent(found: tuple[Score, ...]) -> tuple[Score, ...]:
-    """The decisions with *No Finding* negative where another finding but Support Devices is positive."""
-    positives = contradicting(item.name for item in found if item.positive)
-    return tuple(
-        replace(item, positive=False, contradicted_by=positives)
-        if item.name == NO_FINDING and item.positive and positives
-        else item
-        for item in found
-    )

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from app.errors import InvalidQuery
 from app.patchnet.evidence import RemovalRule, remove_patches
+from app.service.decisions import scores
 from app.service.models import ServedModel
-from app.service.results import Score, scores
+from app.service.results import Score
 
 
 @dataclass(frozen=True)

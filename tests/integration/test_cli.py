@@ -105,3 +105,19 @@ def test_models_lists_the_artefacts(films):
     result = medpatchnet("models", cwd=films)
     assert result.returncode == 0, result.stderr
     assert "efficientnet_lite" in result.stdout
+
+
+def test_models_cuts_no_name(films):
+    from tests.artifacts import save_small_artifact
+
+    name = "a-name-of-the-length-that-people-give-to-models-of-their-own-hospital"
+    save_small_artifact(films, name)
+    result = medpatchnet("models", cwd=films, models_dir=films)
+    assert name in result.stdout
+
+
+def test_the_version_is_printed(films):
+    from app import __version__
+
+    result = medpatchnet("--version", cwd=films)
+    assert (result.returncode, result.stdout) == (0, f"medpatchnet {__version__}\n")

@@ -5,9 +5,10 @@ from typing import Self
 from pydantic import Field
 
 from app.api.schemas.common import ModelFacts
-from app.patchnet.findings import FINDINGS
-from app.patchnet.manifest import FindingStatus, Manifest, OperatingPoint, Quality
+from app.patchnet.findings import FINDINGS, Finding
+from app.patchnet.manifest import FindingRecord, FindingStatus, Manifest, OperatingPoint, Quality
 from app.service.models import ServedModel
+from app.service.operating_points import OperatingPoints, Origin
 from app.service.services import Services, Status
 from app.validation import StrictModel
 
@@ -27,9 +28,31 @@ class FindingFacts(StrictModel):
     aliases: list[str]
     code: CodeBody
     status: FindingStatus
-    threshold: float | None
-    operating_points: dict[str, OperatingPoint]
+    threshold: float | None = Field(description="Threshold at the operating point in force.")
+    operating_point: str | None = Field(description="Name of the operating point in force.")
+    operating_point_from: Origin | None = Field(
+        description="Who chose it: the manifest, MEDPATCHNET_OPERATING_POINT or MEDPATCHNET_OPERATING_POINTS_FILE."
+    )
+    decides: bool = Field(description="Whether `positive` is given: for validated findings and those of the site file.")
+    operating_points: dict[str, OperatingPoint] = Field(description="All operating points, with their measurements.")
     quality: Quality | None
+
+    @classmethod
+    def of(cls, finding: Finding, record: FindingRecord, points: OperatingPoints) -> Self:
+        """From a finding, its record in the manifest, and the operating points of the model."""
+        in_force = points.in_force.get(finding.name)
+        return cls(
+            name=finding.name,
+            aliases=list(finding.aliases),
+            code=CodeBody(**vars(finding.code)),
+            status=record.status,
+            threshold=None if in_force is None else in_force.threshold,
+            operating_point=None if in_force is None else in_force.name,
+            operating_point_from=None if in_force is None else in_force.origin,
+            decides=in_force is not None and in_force.decides,
+            operating_points=dict(points.available[finding.name]),
+            quality=record.quality,
+        )
 
 
 class FindingsBody(StrictModel):
@@ -42,15 +65,7 @@ class FindingsBody(StrictModel):
     def of(cls, model: ServedModel) -> Self:
         """From a served model."""
         facts = [
-            FindingFacts(
-                name=finding.name,
-                aliases=list(finding.aliases),
-                code=CodeBody(**vars(finding.code)),
-                status=record.status,
-                threshold=model.manifest.thresholds.get(finding.name),
-                operating_points=record.operating_points,
-                quality=record.quality,
-            )
+            FindingFacts.of(finding, record, model.points)
             for finding, record in zip(FINDINGS, model.manifest.findings, strict=True)
         ]
         return cls(model=ModelFacts.of(model), findings=facts)

@@ -25,6 +25,7 @@ class WhatIfRequest(StrictModel):
         None, description="Grids as in the response of /predict?grids=true, of any findings."
     )
     model: str | None = Field(None, description="With grids: the served model whose operating points apply.")
+    operating_point: str | None = Field(None, description="Operating point (default: that of the result or the model).")
     remove: list[Annotated[list[StrictInt], Field(min_length=2, max_length=2)]] = Field(
         description="Patches as [row, column]; can be empty."
     )

@@ -131,8 +131,8 @@ def test_models_are_checked_against_the_served_ones(written):
         ("!!python/object:os.system {}", "could not determine a constructor"),
         ("", "valid dictionary"),
         ("[]", "valid dictionary"),
-        ("[" * 1200, "not valid YAML"),
-        ("a: \x00", "not valid YAML"),
+        ("[" * 1200, "not YAML"),
+        ("a: \x00", "not YAML"),
         ("#" * 1_100_000, "larger than"),
     ],
 )

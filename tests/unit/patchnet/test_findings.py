@@ -17,9 +17,13 @@ def test_codes_are_unique():
 
 
 @pytest.mark.parametrize(
-    ("name", "index"), [("pleural effusion", 10), ("EFFUSION", 10), ("Airspace Opacity", 3), (" lung  lesion ", 4)]
-)
-def test_names_and_aliases_are_found_in_any_case(name, index):
+    ("name", "index"),
+    [
+        ("pleural effusion", 10), ("EFFUSION", 10), ("Airspace Opacity", 3), (" lung  lesion ", 4),
+        ("pleural_effusion", 10), ("PleuralEffusion", 10), ("pleural-effusion", 10), ("NO_FINDING", 0),
+    ],
+)  # fmt: skip
+def test_names_and_aliases_are_found_however_they_are_spelled(name, index):
     assert finding_index(name) == index
 
 
