@@ -37,7 +37,7 @@ def test_private_codes_are_those_that_are_written():
     source = (ROOT / "app/dicom_objects/structured_report.py").read_text()
     written = re.findall(r'Coded\("(\w+)", "99MPN", "([^"]+)"\)', source)
     documented = re.findall(r"^\| (\w+) \| 99MPN \| ([^|]+?) \|", PAGE, re.MULTILINE)
-    assert len(documented) > 3
+    assert documented
     assert sorted(written) == sorted(documented)
 
 

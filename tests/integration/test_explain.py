@@ -85,7 +85,7 @@ def test_an_untrained_finding_has_no_evidence(client, rg1):
 
 @pytest.mark.parametrize("ask", [{"params": {"format": "png"}}, {"headers": {"Accept": "image/png"}}])
 def test_the_overlay_is_a_png_in_the_films_geometry(client, rg1, ask):
-    params = {"class": "Lung Lesion", **ask.get("params", {})}
+    params = {"class": "Lung Lesion", "legend": False, **ask.get("params", {})}
     answer = client.post("/explain", params=params, content=rg1, headers={**DICOM, **ask.get("headers", {})})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
@@ -106,8 +106,18 @@ def test_the_overlay_is_red_where_the_evidence_is_for(client, rg1):
 
 
 def test_the_size_of_the_overlay_can_be_chosen(client, rg1):
-    picture = explain(client, rg1, **{"class": "Edema"}, format="png", size=400, legend=True)
+    picture = explain(client, rg1, **{"class": "Edema"}, format="png", size=400, legend=False)
     assert max(Image.open(io.BytesIO(picture.content)).size) == 400
+
+
+def test_the_overlay_has_a_caption_below_unless_it_is_plain(client, rg1):
+    plain, captioned = (
+        Image.open(io.BytesIO(explain(client, rg1, **query).content))
+        for query in ({"class": "Edema", "format": "png", "legend": False}, {"class": "Edema", "format": "png"})
+    )
+    assert captioned.width == plain.width
+    assert captioned.height > plain.height
+    assert captioned.crop((0, 0, *plain.size)).tobytes() == plain.tobytes()
 
 
 def test_sufficient_and_flip_sets_hold(client, rg1):

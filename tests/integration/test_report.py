@@ -1,6 +1,7 @@
 """What goes back to the PACS, checked by the tools that PACS vendors check with."""
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from io import BytesIO
 
@@ -8,7 +9,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation
 
 from app.patchnet.findings import FINDINGS
@@ -55,8 +56,28 @@ def test_objects_of_a_real_film_have_no_errors_and_lie_in_its_study(client, rg1,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_film_gives_the_same_bytes(client, rg1, kind):
-    assert objects(client, rg1, kind) == objects(client, rg1, kind)
+def test_the_same_film_gives_the_same_objects_but_for_the_time(client, rg1, kind):
+    first, second = (list(map(without_time, objects(client, rg1, kind))) for _ in range(2))
+    assert first == second
+
+
+def without_time(content: bytes) -> Dataset:
+    """An object without what tells when it was made; the caption of a capture shows the time too."""
+    made = dcmread(BytesIO(content))
+    for element in list(made):
+        if element.VR in {"DA", "TM"} or element.keyword == "PixelData":
+            del made[element.tag]
+    return made
+
+
+def test_the_time_of_the_analysis_is_now_and_that_of_the_study_is_the_films(client, rg1):
+    source = dcmread(BytesIO(rg1), stop_before_pixels=True)
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    (made,) = map(dcmread, map(BytesIO, objects(client, rg1, "sr")))
+    offset = made.TimezoneOffsetFromUTC
+    analysed = datetime.strptime(made.ContentDate + made.ContentTime + offset, "%Y%m%d%H%M%S%z")
+    assert before <= analysed <= datetime.now(UTC)
+    assert (made.StudyDate, made.StudyTime) == (source.StudyDate, source.StudyTime)
 
 
 MADE = {
@@ -98,38 +119,67 @@ def test_the_report_says_what_predict_says(client, rg1, tmp_path):
     predicted = {item["name"]: item for item in client.post("/predict", content=rg1, headers=DICOM).json()["findings"]}
     path = tmp_path / "sr.dcm"
     path.write_bytes(content)
-    printed = subprocess.run([installed("dsrdump"), path], capture_output=True, text=True, check=True).stdout
-    assert "Completion Flag     : PARTIAL" in printed
-    assert "UNVERIFIED" in printed
     report = hd.sr.srread(path)
     codes = {(finding.code.value, finding.code.scheme): finding.name for finding in FINDINGS}
-    groups = report.content.get_image_measurement_groups()
-    assert len(groups) == sum(item["probability"] is not None for item in predicted.values())
-    for group in groups:
-        name = codes[(group.finding_type.value, group.finding_type.scheme_designator)]
-        values = [measurement.value for measurement in group.get_measurements()]
-        assert values == pytest.approx([predicted[name]["probability"], predicted[name]["threshold"]], abs=1e-6)
-        (decision,) = group.get_qualitative_evaluations()
-        assert decision.value.meaning == ("Present" if predicted[name]["positive"] else "Absent")
+
+    def name_of(code) -> str:
+        return codes[(code.value, code.scheme_designator)]
+
     regions = report.content.get_planar_roi_measurement_groups()
-    assert regions
+    assert {name_of(region.finding_type) for region in regions} == {
+        name for name, item in predicted.items() if item["positive"] and name != "No Finding"
+    }
     source = dcmread(BytesIO(rg1), stop_before_pixels=True)
+    values, decisions = {}, {}
     for region in regions:
-        assert predicted[codes[(region.finding_type.value, region.finding_type.scheme_designator)]]["positive"]
+        name = name_of(region.finding_type)
+        values[name], threshold, _ = (measurement.value for measurement in region.get_measurements())
+        assert threshold == pytest.approx(predicted[name]["threshold"], abs=1e-6)
         outline = region.roi.value
         assert (outline >= 0).all()
         assert (outline <= [source.Columns, source.Rows]).all()
         np.testing.assert_array_equal(outline[0], outline[-1])
+    (rest,) = (
+        item for item in dcmread(path).ContentSequence if item.get("ConceptNameCodeSequence")[0].CodeValue == "C0034375"
+    )
+    for item in rest.ContentSequence:
+        name = codes[
+            (item.ConceptNameCodeSequence[0].CodeValue, item.ConceptNameCodeSequence[0].CodingSchemeDesignator)
+        ]
+        if item.ValueType == "NUM":
+            values[name] = float(item.MeasuredValueSequence[0].NumericValue)
+        else:
+            decisions[name] = item.ConceptCodeSequence[0].CodeMeaning == "Present"
+    scored = {name: item["probability"] for name, item in predicted.items() if item["probability"] is not None}
+    assert values == pytest.approx(scored, abs=1e-6)
+    assert all(predicted[name]["positive"] is decision for name, decision in decisions.items())
+
+
+def test_the_report_is_read_by_a_person_first(client, rg1, tmp_path):
+    (content,) = objects(client, rg1, "sr")
+    path = tmp_path / "sr.dcm"
+    path.write_bytes(content)
+    printed = subprocess.run([installed("dsrdump"), "+Pl", path], capture_output=True, text=True, check=True).stdout
+    assert "Completion Flag     : PARTIAL" in printed
+    assert "UNVERIFIED" in printed
+    page = subprocess.run([installed("dsr2html"), path], capture_output=True, text=True, check=True).stdout
+    assert page.count("not a medical device") == 1
+    body = page.split("<h1>", 1)[1]
+    assert body.splitlines()[1].startswith("Positive at the operating point ")
+    assert len(page.splitlines()) < 220
 
 
 def test_an_overlay_for_every_positive_finding_or_the_one_asked_for(client, rg1):
     predicted = client.post("/predict", content=rg1, headers=DICOM).json()["findings"]
-    positives = [item["name"] for item in predicted if item["positive"]]
+    positives = {item["name"]: item for item in predicted if item["positive"] and item["name"] != "No Finding"}
+    ranked = sorted(positives, key=lambda name: -positives[name]["probability"] / positives[name]["threshold"])
     captures = [dcmread(BytesIO(content)) for content in objects(client, rg1, "sc")]
-    assert [capture.DerivationDescription.split(" for ")[1].split(" (")[0] for capture in captures] == positives
+    assert [capture.ImageComments.split(": ")[0].rsplit(" ", 2)[0] for capture in captures] == ranked
+    assert [capture.InstanceNumber for capture in captures] == list(range(1, len(ranked) + 1))
     (one,) = objects(client, rg1, "sc", **{"class": "edema"})
     capture = dcmread(BytesIO(one))
     assert "Edema" in capture.DerivationDescription
+    assert capture.SeriesDescription == "AI evidence: Edema"
     assert capture.pixel_array.shape[2] == 3
     assert np.ptp(capture.pixel_array.astype(int), axis=2).max() > 40  # colour
 

@@ -140,10 +140,19 @@ def test_a_square_partly_above_the_film_shows_its_lower_part():
 def test_neutral_evidence_leaves_the_film_as_it_is_and_opacity_grows_with_the_evidence():
     plain = film()[30, 15] * 255
     assert draw(np.zeros((2, 2)), opacity=1.0)[30, 15].tolist() == [round(plain)] * 3
-    colours = [draw(np.full((2, 2), value), opacity=0.4)[30, 15].astype(int) for value in (0.3, 1.0, 2.0, 3.0)]
-    redness = [int(colour[0] - colour[2]) for colour in colours]
-    assert redness[0] > 0
-    assert redness == sorted(set(redness))
+    contrasts = [contrast_under(value) for value in (0.0, 0.3, 1.0, 2.0, 3.0)]
+    assert contrasts == sorted(set(contrasts), reverse=True)
+    assert contrasts[-1] == pytest.approx(0.6 * contrasts[0], abs=2)
+
+
+def contrast_under(value: float) -> int:
+    """How far a light and a dark film are apart under evidence of one value, at an opacity of 0.4."""
+    style = OverlayStyle(limit=3.0, opacity=0.4)
+    light, dark = (
+        read(render_overlay(np.full((ROWS, COLUMNS), gray, np.float32), layer(np.full((2, 2), value)), style))[30, 15]
+        for gray in (0.8, 0.2)
+    )
+    return int(light[0]) - int(dark[0])
 
 
 @pytest.mark.parametrize(

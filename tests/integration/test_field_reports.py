@@ -1,0 +1,86 @@
+"""Radiographs from the field: every kind of result is made, valid where the radiograph is, and true to it."""
+
+import re
+import subprocess
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.tag import Tag
+
+from app.imaging.dicom_file import silence
+from tests.integration.test_report import KINDS, objects
+from tests.programs import installed
+from tests.unit.dicom_objects.test_presentation_state import rendered
+
+pytestmark = [pytest.mark.integration, pytest.mark.reference_data]
+
+NAMES = (
+    "F01-gsps-of-monochrome1", "F02-gsps-of-12-bit-voi-lut", "F03-gsps-of-voi-lut-and-window",
+    "F04-gsps-of-two-windows", "F05-gsps-500-VOILUTFunction-empty", "F05-gsps-500-slope-only",
+    "F05-gsps-500-two-windows-one-explanation", "F05-gsps-500-window-NaN", "F06-report-500-PatientBirthDate-00000000",
+    "F06-report-500-PatientName-backslash", "F06-report-500-PatientOrientation-weird", "F06-report-500-PatientSex-U",
+    "F06-report-500-StudyTime-93000-no-leading-zero", "F06-report-500-US-of-3-bytes-0018-1405-like",
+    "F10-name-ISO-IR-203-latin9", "F10-name-declared-UTF-8-bytes-latin1",
+    "F11-objects-BurnedInAnnotation-YES-RecognizableVisualFeatures-", "F11-objects-PatientOrientation-absent-lateral",
+)  # fmt: skip
+SHOWN_BY_DCMTK = [name for name in NAMES if "NaN" not in name and "backslash" not in name]  # it refuses these itself
+IDENTIFIERS = ("PatientID", "PatientName", "AccessionNumber", "StudyInstanceUID", "StudyID", "PatientBirthDate")
+KNOWN_VALUE = re.compile(r"for value 3 of attribute <LUT Descriptor>")  # see the unit tests of presentation states
+
+
+@pytest.fixture(params=NAMES)
+def radiograph(request, shared) -> bytes:
+    return (shared / "field" / f"{request.param}.dcm").read_bytes()
+
+
+def made_of(client, radiograph: bytes) -> dict[str, list[bytes]]:
+    """All kinds; captures of a finding that every radiograph has evidence for."""
+    query = {"sr": {}, "sc": {"class": "Lung Opacity"}, "gsps": {"class": "Lung Opacity"}}
+    return {kind: objects(client, radiograph, kind, **query[kind]) for kind in KINDS}
+
+
+def errors_of(folder: Path, content: bytes) -> set[str]:
+    """What dciodvfy says of values: those of a radiograph may come back in its results."""
+    path = folder / "object.dcm"
+    path.write_bytes(content)
+    done = subprocess.run([installed("dciodvfy"), path], check=False, capture_output=True)
+    lines = (done.stdout + done.stderr).decode("latin-1").splitlines()
+    return {line for line in lines if line.startswith("Error") and not KNOWN_VALUE.search(line)}
+
+
+def test_every_kind_is_made_with_the_bytes_of_the_identifiers_and_no_new_error(client, radiograph, tmp_path):
+    known = errors_of(tmp_path, radiograph)
+    with silence():
+        source = dcmread(BytesIO(radiograph), stop_before_pixels=True)
+        for contents in made_of(client, radiograph).values():
+            for content in contents:
+                made = dcmread(BytesIO(content))
+                for name in IDENTIFIERS:
+                    original = source.get_item(Tag(name)).value or b""
+                    assert (made.get_item(Tag(name)).value or b"").rstrip(b" \0") == original.rstrip(b" \0")
+                assert errors_of(tmp_path, content) - known == set()
+
+
+@pytest.mark.parametrize("name", SHOWN_BY_DCMTK)
+def test_a_presentation_state_leaves_the_gray_values_as_they_are(client, shared, tmp_path, name):
+    radiograph = (shared / "field" / f"{name}.dcm").read_bytes()
+    (state,) = objects(client, radiograph, "gsps")
+    alone, through = rendered(tmp_path, radiograph), rendered(tmp_path, radiograph, state)
+    assert abs(alone - through).max() <= 1
+
+
+def test_facts_of_the_radiograph_are_those_of_its_captures(client, shared):
+    name = "F11-objects-BurnedInAnnotation-YES-RecognizableVisualFeatures-"
+    (content,) = made_of(client, (shared / "field" / f"{name}.dcm").read_bytes())["sc"]
+    made = dcmread(BytesIO(content))
+    assert (made.BurnedInAnnotation, made.RecognizableVisualFeatures) == ("YES", "YES")
+    assert (made.LossyImageCompression, made.LossyImageCompressionRatio) == ("01", 12)
+    assert made.LossyImageCompressionMethod == "ISO_10918_1"
+
+
+def test_a_patient_orientation_is_never_invented(client, shared):
+    for name in ("F11-objects-PatientOrientation-absent-lateral", "F06-report-500-PatientOrientation-weird"):
+        (content,) = made_of(client, (shared / "field" / f"{name}.dcm").read_bytes())["sc"]
+        assert not dcmread(BytesIO(content)).PatientOrientation
