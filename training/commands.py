@@ -154,8 +154,7 @@ def operating_points(
     )
     update = {"findings": decided.records, "default_operating_point": decided.default}
     manifest = manifest.model_copy(update={**update, "metrics": manifest.metrics | decided.metrics})
-    card = loaded.directory / artifact.CARD
-    artifact.amend(loaded.directory, manifest, with_decisions(card.read_text(encoding="utf-8"), decided))
+    artifact.amend(loaded.directory, manifest, with_decisions(_card(loaded.directory), decided))
     return decided
 
 
@@ -203,9 +202,7 @@ def serving(name_or_dir: str, csv_file: Path, films: int, window: int | None, wo
     manifest = artifact.read_manifest(loaded.directory).model_copy(
         update=figures
     )  # another command can have changed it meanwhile
-    card = loaded.directory / artifact.CARD
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    artifact.amend(loaded.directory, manifest, with_serving(text, manifest))
+    artifact.amend(loaded.directory, manifest, with_serving(_card(loaded.directory), manifest))
     return manifest
 
 
@@ -277,6 +274,12 @@ def _predict(loaded: artifact.Artifact, csv_file: Path, work: Path | None, devic
         weights, rows = loaded.manifest.weights_sha256[:12], zlib.crc32(csv_file.read_bytes())
         logits = cached(work / f"logits-{weights}-{rows:08x}.pt", measure_logits)
     return Predicted(dataset, logits, data.films.labels.double().numpy())
+
+
+def _card(directory: Path) -> str:
+    """The model card of an artifact; empty without one."""
+    path = directory / artifact.CARD
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _descriptions(config: Path, recipe: Recipe, root: Path) -> tuple[DatasetDescription, ...]:
