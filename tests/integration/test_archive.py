@@ -1,11 +1,16 @@
 """A real Orthanc stores the objects and returns them unchanged, also after a kill."""
 
+import asyncio
 from io import BytesIO
 
 import httpx
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, uid
 
+from app.pacs.nodes import DimseNode
+from app.pacs.transport.dimse import DimseClient
+from app.pacs.values import Result
+from tests.factories import chest_dicom
 from tests.integration.orthanc import stow, wado
 from tests.integration.test_report import KINDS, objects
 
@@ -55,3 +60,19 @@ def test_an_archive_with_users_requires_credentials(start_orthanc):
     assert httpx.get(f"{archive.dicomweb}/studies", trust_env=False).status_code == 401
     with archive.client() as client:
         assert client.get("/dicom-web/studies").status_code == 200
+
+
+def test_an_archive_with_implicit_vr_only_has_the_same_values_also_when_sent_twice(start_orthanc):
+    archive = start_orthanc(options={"AcceptedTransferSyntaxes": [uid.ImplicitVRLittleEndian]})
+    node = DimseNode(
+        protocol="dimse", ae_title=archive.ae_title, host="127.0.0.1", port=archive.dicom_port, timeout_s=30
+    )
+    sop_class = uid.SecondaryCaptureImageStorage
+    content = chest_dicom(SOPClassUID=sop_class, SOPInstanceUID="1.2.3.9")
+    for _ in range(2):
+        receipts = asyncio.run(DimseClient(node, "MEDPATCHNET").send([Result("1.2.3", sop_class, "1.2.3.9", content)]))
+        assert receipts == {"1.2.3.9": None}
+    stored = dcmread(BytesIO(archive.file("1.2.3.9")))
+    assert stored.file_meta.TransferSyntaxUID == uid.ImplicitVRLittleEndian
+    for element in dcmread(BytesIO(content)):
+        assert stored[element.tag].value == element.value
