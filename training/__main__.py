@@ -1,7 +1,6 @@
 """Training on the command line: parsing only; ``python -m training --help`` lists the commands."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from app.errors import MedPatchNetError
 from training import commands
+from training.fit.distributed import is_lead_process
 from training.measure.findings import Decided
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -51,7 +51,7 @@ def train(
 ) -> None:
     """Train by a recipe; resumes from the last checkpoint."""
     commands.train(config, data, work, device)
-    if os.environ.get("RANK", "0") == "0":
+    if is_lead_process():
         typer.echo(f"wrote {work / 'best.pt'}; curves: tensorboard --logdir {work / 'logs'}")
         typer.echo(
             f"next: python -m training publish --config {config} --data {data} --work {work} --out models/NAME …"

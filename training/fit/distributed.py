@@ -52,6 +52,11 @@ class World:
                 distributed.broadcast(tensor, src=0)
 
 
+def is_lead_process() -> bool:
+    """Whether torchrun started this process as the first one, or did not start it at all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def joined(device: str) -> Generator[World]:
     """Join the processes that torchrun describes in the environment; ``device`` is cpu or cuda."""
