@@ -75,7 +75,7 @@ def test_a_published_artifact_is_calibrated_measured_and_loads(published):
     assert "| Edema | 24 / 24 |" in card
     assert "They are noise." in card
     assert "is made from the label of Cardiomegaly" in card
-    assert "AUROC is 0.612 (B: 0.612 (40 radiographs, 9 findings))" in card
+    assert "0.612 (B: 0.612 (40 radiographs, 9 findings))" in card
     assert "| nothing | 0.500 |" in card
     assert "| Sex: Female |" in card
     assert "| Edema | validated | test | 24 / 24 |" in card
