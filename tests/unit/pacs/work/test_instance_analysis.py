@@ -1,6 +1,7 @@
 """A kind of object that cannot be created does not affect the others, and its reason contains no patient data."""
 
 import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +26,7 @@ class Reporter:
     def __init__(self, **errors):
         self._errors = errors
 
-    async def report(self, data, prediction, kind, finding=None):
+    async def report(self, data, prediction, kind, finding=None, analysed_at=None):
         if kind in self._errors:
             raise self._errors[kind]
         return [chest_dicom(SOPInstanceUID=f"1.2.{len(kind)}")]
@@ -40,7 +41,7 @@ def analyse(reporter):
     models = SimpleNamespace(get=lambda name: MODEL)
     limits = DecodeLimits(pixels=10_000_000, inflated_bytes=10_000_000)
     analyzer = InstanceAnalyzer(models, Predictor(), reporter, Metrics(), (), limits, 60.0)
-    return asyncio.run(analyzer.analyse(b"image", ORDER))
+    return asyncio.run(analyzer.analyse(b"image", ORDER, datetime(2026, 1, 2, tzinfo=UTC)))
 
 
 def test_a_kind_that_a_library_cannot_create_leaves_the_others(capsys):
