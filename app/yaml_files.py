@@ -19,7 +19,9 @@ class _StrictLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key: object = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' occurs twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key}' occurs twice", key_node.start_mark
+                )
             seen.add(key)
         return cast("dict[Hashable, object]", super().construct_mapping(node, deep=deep))
 

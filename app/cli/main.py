@@ -182,7 +182,7 @@ def explain(
     options = {"map": map_kind, "offset": offset, "stride": stride, "legend": legend}
     options |= {"operating_point": operating_point, "format": out.suffix[1:]}
 
-    def explained(advance: Advance) -> bytes:
+    def explained(advance: "Advance") -> bytes:
         with load(settings=settings) as loaded:
             explanation = loaded.explain(file, finding, on_progress=advance, **options)
             return explanation.png() if out.suffix == ".png" else explanation.json().encode()

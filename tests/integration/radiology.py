@@ -9,6 +9,7 @@ import yaml
 from pydicom import dcmread, dcmwrite, uid
 from pynetdicom.ae import ApplicationEntity
 
+from tests.integration.conftest import DECISIONS
 from tests.integration.orthanc import Orthanc, free_ports
 from tests.programs import installed
 
@@ -38,7 +39,14 @@ def write_config(folder: Path, archive: Orthanc, outputs=("sr", "sc", "gsps"), *
 def pacs_settings(folder: Path, config: Path, **settings: object) -> dict[str, object]:
     """Settings of a service with that configuration and short retry delays."""
     database = f"sqlite:///{folder}/pacs.sqlite"
-    return {"pacs_file": config, "database_url": database, "retry_longest_s": 2, "spool_reserve_bytes": 0, **settings}
+    return {
+        "pacs_file": config,
+        "database_url": database,
+        "operating_points_file": DECISIONS,
+        "retry_longest_s": 2,
+        "spool_reserve_bytes": 0,
+        **settings,
+    }
 
 
 def free_port() -> int:

@@ -128,8 +128,9 @@ def test_sufficient_and_flip_sets_hold(client, rg1):
             question = {"grids": [{"finding": item["finding"], "patch_logits": item["grid"]["patch_logits"]}]}
             answer = client.post("/whatif", json={**question, "remove": sets["flip"], "rule": sets["rule"]}).json()
             (finding,) = answer["findings"]
-            assert finding["before"]["positive"] is item["positive"]
-            assert finding["after"]["positive"] is not item["positive"]
+            assert finding["before"]["probability"] == pytest.approx(item["probability"], abs=1e-6)
+            passes = [finding[when]["probability"] >= item["threshold"] for when in ("before", "after")]
+            assert passes[0] != passes[1]
 
 
 def test_removing_patches_is_exact(client, rg1):
