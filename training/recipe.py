@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from app.errors import ConfigurationError
-from app.validation import StrictModel, describe
+from app.validation import StrictModel
+from training.files import read_yaml
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -131,11 +130,4 @@ class Recipe(StrictModel):
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe from a YAML file. Raises ConfigurationError with the reason."""
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError:
-        raise ConfigurationError(f"{path} is not a YAML file") from None
-    except ValidationError as error:
-        raise ConfigurationError(f"{path}: {'; '.join(describe(error))}") from None
+    return read_yaml(path, Recipe)

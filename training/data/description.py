@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.errors import ConfigurationError
+from app.files import write_atomically
 from app.patchnet.findings import FINDING_NAMES
+from training.files import read_yaml
 
 DESCRIPTION = "dataset.yaml"
 """Name of the description beside the CSV files of a data set."""
@@ -41,15 +42,7 @@ class DatasetDescription(BaseModel):
 
 def read_description(path: Path) -> DatasetDescription:
     """Read a description. Raises ConfigurationError with the reason."""
-    try:
-        return DatasetDescription.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError:
-        raise ConfigurationError(f"{path} is not a YAML file") from None
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError(f"{path}: {wrong}") from None
+    return read_yaml(path, DatasetDescription)
 
 
 def descriptions_beside(csv_files: Iterable[Path]) -> tuple[DatasetDescription, ...]:
@@ -63,7 +56,8 @@ def write_description(description: DatasetDescription, folder: Path) -> Path:
     path = folder / DESCRIPTION
     if not path.exists():
         text = yaml.safe_dump(description.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
-        path.write_text(text, encoding="utf-8")
+        with write_atomically(path) as fresh:
+            fresh.write_text(text, encoding="utf-8")
     return path
 
 
