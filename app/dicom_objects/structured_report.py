@@ -46,8 +46,8 @@ def structured_report(report: Report) -> bytes:
         *(_text(_COMMENT, text) for text in remark_texts(report)),
         _preamble(report.algorithm),
         _image_library(report.source),
-        _filled(codes.DCM.ImagingMeasurements, _groups(report)),
-        _filled(_QUALITATIVE_EVALUATIONS, _evaluations(report)),
+        _filled(codes.DCM.ImagingMeasurements, _groups(report), otherwise="No region is measured."),
+        _filled(_QUALITATIVE_EVALUATIONS, _evaluations(report), otherwise="All findings are measured."),
     )
     return as_file(dataset, report, {"ContentSequence": b"".join(content)})
 
@@ -114,10 +114,12 @@ def _evaluations(report: Report) -> Iterator[bytes]:
             yield _measurement(coded(finding.code), round(finding.probability, 6))
 
 
-def _filled(name: Coded, contents: Iterator[bytes]) -> bytes:
-    """A container; Content Sequence is left out where there is nothing in it (PS3.3 C.17.3)."""
-    content = b"".join(contents)
-    return _container(name).encode(ContentSequence=content) if content else _container(name).encode()
+def _filled(name: Coded, contents: Iterator[bytes], *, otherwise: str) -> bytes:
+    """A container; a comment says that there is nothing in it.
+
+    It is neither empty, which highdicom cannot read, nor left out, which older releases of OHIF cannot.
+    """
+    return _container(name).encode(ContentSequence=b"".join(contents) or _text(_COMMENT, otherwise))
 
 
 @cache

@@ -111,11 +111,11 @@ def test_the_report_opens_offline_and_has_every_number(written, comparison):
 
 @pytest.mark.thorough
 def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp_path):
-    artifact = tmp_path / "artifact"
-    copytree(setting.patch.directory, artifact)
-    (artifact / artifact.CARD).write_text("# card\n\n## On a film that anyone can install\n")
+    directory = tmp_path / "artifact"
+    copytree(setting.patch.directory, directory)
+    (directory / artifact.CARD).write_text("# card\n\n## On a film that anyone can install\n")
     for _ in range(2):
-        card = commands.cite(written.parent / "report.json", str(artifact)).read_text()
+        card = commands.cite(written.parent / "report.json", str(directory)).read_text()
     assert card.count("## Compared with other methods") == card.count("## On a film") == 1
     hits = comparison.localization["Grad-CAM"].hit_rate["mean"]
     assert f"| Grad-CAM | image | {hits.value:.3f} ({hits.low:.3f}-{hits.high:.3f}) |" in card
@@ -126,10 +126,10 @@ def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp
     assert "on 4 test films" in card
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="not a report"):
-        commands.cite(tmp_path / "report.json", str(artifact))
-    (artifact / artifact.CARD).write_text("# another\n")
+        commands.cite(tmp_path / "report.json", str(directory))
+    (directory / artifact.CARD).write_text("# another\n")
     with pytest.raises(ConfigurationError, match="not a model card"):
-        commands.cite(written.parent / "report.json", str(artifact))
+        commands.cite(written.parent / "report.json", str(directory))
 
 
 def test_films_called_positive_in_vain_and_missed_films_count_nothing(setting):
