@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.benchmarks.service import ours
-from tests.browser.conftest import ANSWER_MS, choose
+from tests.browser.conftest import ANSWER_MS, choose, on_disk
 from tests.factories import example
 from tests.programs import installed
 
@@ -33,7 +33,7 @@ def comparison(page: Page) -> None:
 
 def table(page: Page) -> None:
     page.click("#compare")
-    films = [{"name": name, "mimeType": "application/dicom", "buffer": example(name)} for name in FOLDER]
+    films = [on_disk(example(name), name) for name in FOLDER]
     page.set_input_files("#file", films)
     expect(page.locator("#batch-progress")).to_have_text("3 of 3 analysed", timeout=ANSWER_MS)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import centre, choose, frame, open_radiograph, pixels
+from tests.browser.conftest import centre, choose, frame, on_disk, open_radiograph, pixels
 from tests.factories import chest_dicom, example
 
 pytestmark = pytest.mark.integration
@@ -41,7 +41,7 @@ def test_two_findings_of_one_film_with_a_linked_cursor(opened):
 
 def test_two_films_side_by_side(opened):
     opened.click("#compare")
-    film = {"name": "second.dcm", "mimeType": "application/dicom", "buffer": chest_dicom()}
+    film = on_disk(chest_dicom(), "second.dcm")
     opened.set_input_files("#file", film)
     expect(opened.locator(".caption").nth(1)).to_contain_text("second.dcm")
     expect(opened.locator(".caption").nth(0)).to_contain_text("RG1.dcm")
@@ -117,7 +117,7 @@ def test_no_field_of_a_csv_is_a_formula(page):
 
 
 def open_prior(page, content: bytes, name: str = "prior.dcm") -> None:
-    page.set_input_files("#prior", {"name": name, "mimeType": "application/dicom", "buffer": content})
+    page.set_input_files("#prior", on_disk(content, name))
     expect(page.locator(".caption").nth(1)).to_contain_text("%")
 
 
@@ -149,7 +149,7 @@ def test_a_prior_of_another_patient_is_warned_about(page):
 
 
 def test_a_refused_prior_leaves_the_radiograph_beside_it(opened):
-    opened.set_input_files("#prior", {"name": "leg.dcm", "mimeType": "application/dicom", "buffer": b"no image"})
+    opened.set_input_files("#prior", on_disk(b"no image", "leg.dcm"))
     expect(opened.locator("#problem")).to_contain_text("leg.dcm")
     expect(opened.locator(".finding")).to_have_count(0)
     expect(opened.locator(".caption").first).to_contain_text("RG1.dcm")

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 import app.viewer
+from tests.browser.conftest import on_disk
 from tests.factories import chest_dicom
 
 pytestmark = pytest.mark.integration
@@ -29,20 +30,20 @@ def test_no_state_has_a_serious_accessibility_violation(new_page, rg1, locale):
     page = new_page(locale=locale)
     assert page.evaluate("document.documentElement.lang") == locale[:2]
     assert serious(page) == []
-    page.set_input_files("#file", {"name": "RG1.dcm", "mimeType": "application/dicom", "buffer": rg1})
+    page.set_input_files("#file", on_disk(rg1, "RG1.dcm"))
     expect(page.locator(".finding")).to_have_count(14)
     page.click("#ring")
     assert serious(page) == []
     page.click("#compare")
     assert serious(page) == []
-    files = [{"name": f"{name}.dcm", "mimeType": "application/dicom", "buffer": chest_dicom()} for name in "ab"]
+    files = [on_disk(chest_dicom(), f"{name}.dcm") for name in "ab"]
     page.set_input_files("#file", files)
     expect(page.locator("#batch tbody img")).to_have_count(2)
     assert serious(page) == []
     page.click("#help")
     assert serious(page) == []
     page.keyboard.press("Escape")
-    page.set_input_files("#file", {"name": "x.dcm", "mimeType": "application/dicom", "buffer": b"no film"})
+    page.set_input_files("#file", on_disk(b"no film", "x.dcm"))
     expect(page.locator("#problem")).not_to_be_empty()
     assert serious(page) == []
 
@@ -108,7 +109,7 @@ def test_nothing_but_the_stylesheet_delays_the_first_paint(page):
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
 def test_no_label_is_cut_off(new_page, rg1, size, locale):
     page = new_page(locale=locale, viewport={"width": size[0], "height": size[1]})
-    page.set_input_files("#file", {"name": "RG1.dcm", "mimeType": "application/dicom", "buffer": rg1})
+    page.set_input_files("#file", on_disk(rg1, "RG1.dcm"))
     expect(page.locator(".finding")).to_have_count(14)
     cut = page.evaluate(
         """() => [...document.querySelectorAll("button, label, select, summary, p, span, dt, dd, h1, h2")]

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.artifacts import POSITIVE, WITHOUT_DECISION, with_known_decisions
-from tests.browser.conftest import box_of, centre, choose, frame, open_radiograph
+from tests.browser.conftest import box_of, centre, choose, frame, on_disk, open_radiograph
 from tests.factories import example
 
 pytestmark = pytest.mark.integration
@@ -145,7 +145,7 @@ def test_files_are_named_by_radiograph_and_finding_and_reported_as_saved(reading
 
 def test_the_table_is_saved_with_thresholds_operating_points_status_and_model(new_page, known, rg1):
     page = new_page(known.url)
-    files = [{"name": f"{name}.dcm", "mimeType": "application/dicom", "buffer": rg1} for name in "ab"]
+    files = [on_disk(rg1, f"{name}.dcm") for name in "ab"]
     page.set_input_files("#file", files)
     expect(page.locator("#batch-progress")).to_have_text("2 of 2 analysed")
     with page.expect_download() as download:
@@ -166,7 +166,7 @@ def test_the_table_is_saved_with_thresholds_operating_points_status_and_model(ne
 
 
 def test_a_refused_file_clears_the_result_before_it(reading):
-    wrong = {"name": "leg.dcm", "mimeType": "application/dicom", "buffer": example("RG3_UNCR.dcm")}
+    wrong = on_disk(example("RG3_UNCR.dcm"), "leg.dcm")
     reading.set_input_files("#file", wrong)
     expect(reading.locator("#problem")).to_contain_text("leg.dcm")
     expect(reading.locator(".caption").first).to_have_text("leg.dcm")

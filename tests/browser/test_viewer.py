@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import centre, choose, frame, open_radiograph
+from tests.browser.conftest import centre, choose, frame, on_disk, open_radiograph
 from tests.browser.interruptible_proxy import InterruptibleProxy
 from tests.factories import chest_dicom
 
@@ -153,7 +153,7 @@ def test_hostile_names_and_texts_stay_text(page):
     open_radiograph(page, content, f"{script}.dcm")
     expect(page.locator(".caption").first).to_contain_text("<img")
     wrong = chest_dicom(BodyPartExamined="<B>LEG</B>")
-    page.set_input_files("#file", {"name": "x.dcm", "mimeType": "application/dicom", "buffer": wrong})
+    page.set_input_files("#file", on_disk(wrong, "x.dcm"))
     expect(page.locator("#problem")).not_to_be_empty()
     assert page.locator("#problem b").count() == 0
     assert page.evaluate("window.ran") is False
@@ -188,7 +188,7 @@ def test_an_unreachable_service_is_said_and_waited_for(new_page, service, rg1):
         proxy.open()
         page = new_page(proxy.url)
         proxy.close()
-        page.set_input_files("#file", {"name": "a.dcm", "mimeType": "application/dicom", "buffer": rg1})
+        page.set_input_files("#file", on_disk(rg1, "a.dcm"))
         expect(page.locator("#problem")).to_contain_text("Service unreachable")
         proxy.open()
         expect(page.locator(".finding")).to_have_count(14)
@@ -203,7 +203,7 @@ def test_a_service_with_keys_asks_for_one(new_page, start_service, tmp_path, rg1
     )  # fmt: skip
     key = re.search(r"mpn_\S+", made.stdout)[0]
     page = new_page(start_service(api_keys_file=keys, admin_port=0).url)
-    page.set_input_files("#file", {"name": "a.dcm", "mimeType": "application/dicom", "buffer": rg1})
+    page.set_input_files("#file", on_disk(rg1, "a.dcm"))
     for given, is_wrong in (("wrong", False), (key, True)):
         expect(page.locator("#ask-key")).to_be_visible()
         expect(page.locator("#key-wrong")).to_be_visible(visible=is_wrong)
