@@ -10,7 +10,7 @@ from pydicom.valuerep import validate_value
 
 from app.dicom_objects.attributes import all_text, encoded_copy, encoded_element, first_text, text_bytes, texts
 from app.errors import NoSourceObject
-from app.imaging.dicom_file import read_file, read_transfer_syntax, silence
+from app.imaging.dicom.file import read_file, read_transfer_syntax, silence
 from app.imaging.radiograph import DecodeLimits
 from app.imaging.sniffing import sniff
 

@@ -1,7 +1,7 @@
 """Decode an image file of any accepted format."""
 
 from app.errors import NotAChestRadiograph
-from app.imaging.dicom import decode_dicom
+from app.imaging.dicom.reader import decode_dicom
 from app.imaging.radiograph import DecodeLimits, Radiograph
 from app.imaging.raster import decode_raster
 from app.imaging.sniffing import sniff

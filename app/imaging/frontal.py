@@ -1,7 +1,7 @@
 """A linear score of a thumbnail: does it look like an upright frontal chest radiograph? Warns, never refuses.
 
 It detects wrong polarity, wrong orientation and other body parts; it can miss a lateral view. ``python -m
-training.frontal`` makes the weights and prints the error rates.
+training.measure.frontal`` makes the weights and prints the error rates.
 """
 
 import json

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.errors import ImageTooLarge, NotAChestRadiograph, UnreadableImage
-from app.imaging.acceptance import require_size, size_warnings
 from app.imaging.ancillary import Essentials, jpeg_essentials, opened, png_essentials
 from app.imaging.codestream import FrameSize, jpeg_size
 from app.imaging.grayscale import gray_of_rgb
 from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageFormat, ImageWarning, Radiograph
+from app.imaging.size import require_size, size_warnings
 
 _FAILURES = (
     ArithmeticError,

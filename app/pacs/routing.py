@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pydicom.dataset import Dataset
 
 from app.dicom_objects.content import ReportKind
-from app.imaging.acceptance import body_part_of, modality_of
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.acceptance import body_part_of, modality_of
+from app.imaging.dicom.file import silence
 from app.pacs.configuration import Rule
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.tag import Tag
 
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from tests.integration.test_report import KINDS, objects
 from tests.programs import installed
 from tests.unit.dicom_objects.test_presentation_state import rendered

@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.patchnet.findings import FINDINGS
 from tests.factories import chest_dataset, radiograph_of, write_dicom
 from tests.integration.test_report import KINDS, objects, problems_of

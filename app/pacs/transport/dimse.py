@@ -14,7 +14,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
 from app.errors import NodeRefused, NodeUnavailable
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.pacs.nodes import DimseNode
 from app.pacs.transport.implicit_vr import as_implicit_vr
 from app.pacs.transport.protocols import Receipts

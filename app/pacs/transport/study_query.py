@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from app.dicom_objects.source_image import FILM_CLASSES
 from app.errors import InvalidQueryResponse, NodeRefused, StudyNotFound
-from app.imaging.acceptance import MODALITIES, is_chest
+from app.imaging.dicom.acceptance import MODALITIES, is_chest
 from app.pacs.transport.dicom_json import BODY_PART, INSTANCE, MODALITY, SERIES, SOP_CLASS, text
 from app.pacs.transport.protocols import is_uid
 from app.pacs.transport.web_session import WebSession

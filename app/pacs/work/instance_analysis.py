@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from app.dicom_objects.content import ReportKind
 from app.dicom_objects.source_image import read_source
 from app.errors import CapacityError, ImageError, MedPatchNetError, NoSourceObject, ObjectNotCreated, UnreadableImage
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.pacs.configuration import Rule
 from app.pacs.routing import decide, facts_of

@@ -10,7 +10,7 @@ from app.dicom_objects.presentation_state import presentation_state
 from app.dicom_objects.secondary_capture import secondary_captures
 from app.dicom_objects.source_image import read_source
 from app.dicom_objects.structured_report import structured_report
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDINGS
 from app.rendering.overlay import SaliencyLayer

@@ -11,7 +11,7 @@ from pydicom._dicom_dict import DicomDictionary
 from pydicom.tag import Tag
 
 from app.dicom_objects.source_image import read_source
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from tests.factories import chest_dicom
 from tests.unit.dicom_objects.reports import all_objects

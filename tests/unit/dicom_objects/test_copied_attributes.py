@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 from app.dicom_objects.attributes import items, numbers, texts, words
 from app.dicom_objects.source_image import read_source
 from app.errors import NoSourceObject
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from tests.factories import chest_dataset, chest_dicom, write_dicom
 from tests.unit.dicom_objects.reports import all_objects

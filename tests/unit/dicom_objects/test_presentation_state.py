@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from app.dicom_objects.graphic_labels import Box
 from app.dicom_objects.presentation_state import presentation_state
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from tests.factories import chest_dataset, chest_dicom, film, write_dicom
 from tests.programs import installed
 from tests.unit.dicom_objects.reports import PATCHES, USUAL, finding, report_of

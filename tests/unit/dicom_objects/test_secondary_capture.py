@@ -8,7 +8,7 @@ from pydicom import dcmread
 
 from app.dicom_objects.common import series_description
 from app.dicom_objects.secondary_capture import secondary_captures
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from tests.factories import chest_dicom
 from tests.unit.dicom_objects.reports import PATCHES, USUAL, finding, report_of
 

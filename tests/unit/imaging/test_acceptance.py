@@ -7,8 +7,8 @@ import pytest
 from pydicom import Dataset, dcmread, uid
 
 from app.errors import ImageError, ImageTooLarge, NoPixels, NotAChestRadiograph, UnreadableImage
-from app.imaging.acceptance import is_chest
 from app.imaging.decode import decode_image
+from app.imaging.dicom.acceptance import is_chest
 from app.imaging.radiograph import DecodeLimits, Radiograph
 from tests import factories as make
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import NotAChestRadiograph
-from app.imaging.body_part import is_chest, shown
 from app.imaging.decode import decode_image
+from app.imaging.dicom.body_part import is_chest, shown
 from app.imaging.radiograph import DecodeLimits
 from tests import factories as make
 

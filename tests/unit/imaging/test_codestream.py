@@ -2,7 +2,7 @@ import pytest
 from pydicom import uid
 
 from app.imaging.codestream import FrameSize, frame_size, jpeg_size
-from app.imaging.encapsulation import without_trailer
+from app.imaging.dicom.encapsulation import without_trailer
 from tests import factories as make
 
 

@@ -10,7 +10,7 @@ from pydicom import uid
 
 from app.errors import UnreadableImage
 from app.imaging.decode import decode_image
-from app.imaging.encapsulation import single_frame
+from app.imaging.dicom.encapsulation import single_frame
 from app.imaging.radiograph import DecodeLimits
 from tests import factories as make
 

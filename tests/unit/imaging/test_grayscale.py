@@ -10,8 +10,9 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from app.errors import NotAChestRadiograph
-from app.imaging.attributes import Attributes
 from app.imaging.decode import decode_image
+from app.imaging.dicom.attributes import Attributes
+from app.imaging.dicom.transforms import modality_transform, voi_transform
 from app.imaging.grayscale import (
     FullRange,
     LookupTable,
@@ -23,7 +24,6 @@ from app.imaging.grayscale import (
     gray_of_rgb,
 )
 from app.imaging.radiograph import DecodeLimits
-from app.imaging.transforms import modality_transform, voi_transform
 from tests import factories as make
 
 LIMITS = DecodeLimits()

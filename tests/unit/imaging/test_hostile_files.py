@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from app.errors import ImageError, ImageTooLarge, UnreadableImage
-from app.imaging import dicom
+from app.imaging.dicom import codecs
 from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
 from tests import factories as make
@@ -128,7 +128,7 @@ def test_running_out_of_memory_is_an_image_too_large(kind, function, monkeypatch
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("app.imaging.dicom.read_file", exhausted)
+    monkeypatch.setattr("app.imaging.dicom.reader.read_file", exhausted)
     monkeypatch.setattr("app.imaging.raster.gray_of_rgb", exhausted)
     data = make.chest_dicom() if kind == "dicom" else make.png_file(make.colour_photo())
     with pytest.raises(ImageTooLarge, match="more memory than is allowed"):
@@ -189,5 +189,5 @@ def test_random_bytes_are_refused(tail, head):
 
 
 def test_registering_the_codecs_twice_changes_nothing():
-    dicom.codecs.register()
-    assert dicom.codecs.is_available(uid.HTJ2K)
+    codecs.register()
+    assert codecs.is_available(uid.HTJ2K)

@@ -8,7 +8,7 @@ from pydicom import dcmread, uid
 from pydicom.encaps import generate_frames
 
 from app.imaging.decode import decode_image
-from app.imaging.dicom import TRANSFER_SYNTAXES
+from app.imaging.dicom.reader import TRANSFER_SYNTAXES
 from app.imaging.radiograph import DecodeLimits, Radiograph
 from tests import factories as make
 

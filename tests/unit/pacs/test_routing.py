@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import dcmread
 
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.pacs.configuration import Conditions, Rule
 from app.pacs.routing import Decision, Facts, decide, facts_of, judge
 from tests.factories import chest_dataset, example, write_dicom

@@ -16,7 +16,7 @@ from pydicom import dcmread, uid
 from pynetdicom.ae import ApplicationEntity
 
 from app.errors import SpoolFull, StoreUnavailable
-from app.imaging.dicom_file import silence
+from app.imaging.dicom.file import silence
 from app.pacs.nodes import Listener
 from app.pacs.transport.listener import TRANSFER_SYNTAXES, StorageListener
 from app.telemetry import Metrics, PacsMetrics

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import NotAChestRadiograph
-from app.imaging import transforms
-from app.imaging.attributes import Attributes
+from app.imaging.dicom import transforms
+from app.imaging.dicom.attributes import Attributes
 from app.imaging.grayscale import (
     FullRange,
     LookupTable,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.tag import Tag
 
-from app.imaging.attributes import Attributes
+from app.imaging.dicom.attributes import Attributes
 from app.imaging.grayscale import LookupTable, Rescale, VoiFunction, Window
 
 _VOI_FUNCTIONS: dict[str, VoiFunction] = {

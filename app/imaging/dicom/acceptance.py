@@ -5,14 +5,13 @@ import re
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from app.errors import ImageTooLarge, NoPixels, NotAChestRadiograph, UnreadableImage
-from app.imaging.attributes import Attributes
-from app.imaging.body_part import is_chest, shown
+from app.errors import NoPixels, NotAChestRadiograph
+from app.imaging.dicom.attributes import Attributes
+from app.imaging.dicom.body_part import is_chest, shown
+from app.imaging.dicom.view import view_warnings
 from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageWarning
-from app.imaging.view import view_warnings
 
 MODALITIES = ("CR", "DX", "DR")
-LOW_RESOLUTION_BELOW = 256
 _SOP_CLASS_MODALITIES: dict[str, str] = {
     uid.ComputedRadiographyImageStorage: "CR",
     uid.DigitalXRayImageStorageForPresentation: "DX",
@@ -83,33 +82,6 @@ def require_chest_radiograph(attributes: Attributes, facts: ImageFacts, limits: 
         )
     if facts.photometric_interpretation == "PALETTE COLOR":
         raise NotAChestRadiograph("palette colour is not accepted; accepted are MONOCHROME1 and MONOCHROME2")
-
-
-def require_size(rows: int, columns: int, limits: DecodeLimits) -> None:
-    """Check the size of an image before it is decoded.
-
-    Raises UnreadableImage for an empty image, ImageTooLarge for more than ``limits.pixels``, and NotAChestRadiograph
-    for an image that is too small to show a chest.
-    """
-    if rows < 1 or columns < 1:
-        raise UnreadableImage(f"an image of {rows} × {columns} pixels has no extent")
-    if rows * columns > limits.pixels:
-        raise ImageTooLarge(f"{rows} × {columns} pixels exceed the limit of {limits.pixels}")
-    if min(rows, columns) < limits.smallest_side:
-        raise NotAChestRadiograph(
-            f"an image of {rows} × {columns} pixels is too small; "
-            f"accepted are at least {limits.smallest_side} on each side"
-        )
-
-
-def size_warnings(rows: int, columns: int) -> tuple[ImageWarning, ...]:
-    """A warning for an image whose resolution is far below that of the model."""
-    if min(rows, columns) >= LOW_RESOLUTION_BELOW:
-        return ()
-    detail = (
-        f"the image has only {rows} × {columns} pixels; small findings cannot be seen, and results are less reliable"
-    )
-    return (ImageWarning("low_resolution", detail),)
 
 
 def read_warnings(attributes: Attributes) -> tuple[ImageWarning, ...]:

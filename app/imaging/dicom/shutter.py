@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from app.imaging.attributes import Attributes
+from app.imaging.dicom.attributes import Attributes
 
 _EDGES = (
     "ShutterUpperHorizontalEdge",

@@ -14,16 +14,17 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.decoders.base import get_decoder
 
 from app.errors import ImageError, ImageTooLarge, NotAChestRadiograph, UnreadableImage
-from app.imaging import acceptance, codecs
-from app.imaging.attributes import Attributes
 from app.imaging.codestream import frame_size
-from app.imaging.dicom_file import NATIVE_SYNTAXES, DicomFile, read_file, read_transfer_syntax, silence
-from app.imaging.display import GrayscalePipeline, displayed, grayscale_pipeline
-from app.imaging.encapsulation import single_frame, without_trailer
+from app.imaging.dicom import acceptance, codecs
+from app.imaging.dicom.attributes import Attributes
+from app.imaging.dicom.display import GrayscalePipeline, displayed, grayscale_pipeline
+from app.imaging.dicom.encapsulation import single_frame, without_trailer
+from app.imaging.dicom.file import NATIVE_SYNTAXES, DicomFile, read_file, read_transfer_syntax, silence
+from app.imaging.dicom.pixel_aspect import pixel_aspect, with_square_pixels
+from app.imaging.dicom.shutter import presentation_value, visible_region
 from app.imaging.grayscale import gray_of_rgb
-from app.imaging.pixel_aspect import pixel_aspect, with_square_pixels
 from app.imaging.radiograph import DecodeLimits, ImageFacts, Radiograph
-from app.imaging.shutter import presentation_value, visible_region
+from app.imaging.size import require_size, size_warnings
 
 # What pydicom and its plugins raise on damaged input. This could mask a bug of this package; tests of intact files
 # guard against that, and a damaged file must not end as an internal error.
@@ -96,8 +97,8 @@ def _radiograph(file: DicomFile, limits: DecodeLimits) -> Radiograph:
     attributes = Attributes(file.dataset)
     facts = acceptance.read_facts(attributes, file.transfer_syntax)
     acceptance.require_chest_radiograph(attributes, facts, limits)
-    acceptance.require_size(facts.rows, facts.columns, limits)
-    warnings = acceptance.read_warnings(attributes) + acceptance.size_warnings(facts.rows, facts.columns)
+    require_size(facts.rows, facts.columns, limits)
+    warnings = acceptance.read_warnings(attributes) + size_warnings(facts.rows, facts.columns)
     decoded = _decoded(attributes, file.transfer_syntax, facts)
     if decoded.ndim == 2:
         pipeline, more = grayscale_pipeline(attributes)

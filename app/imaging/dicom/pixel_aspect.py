@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.imaging.attributes import Attributes
+from app.imaging.dicom.attributes import Attributes
 from app.imaging.radiograph import ImageWarning
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from app.imaging.attributes import Attributes
+from app.imaging.dicom.attributes import Attributes
 from app.imaging.radiograph import ImageWarning
 
 _LATERAL_WORDS = frozenset(
