@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from time import perf_counter, time_ns
 from typing import Literal, get_args
 
@@ -46,7 +47,10 @@ STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "rend
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _PROPAGATOR = TraceContextTextMapPropagator()
+_NAMESPACE = "medpatchnet"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+_TENTHS = tuple(step / 10 for step in range(1, 10))
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
 caller_var: ContextVar[str] = ContextVar("caller", default="")
@@ -86,64 +90,43 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
-        prefix = "medpatchnet"
-        self.http_requests = Counter(
-            f"{prefix}_http_requests", "HTTP requests by route template.", ("route", "method", "code"),
-            registry=self.registry,
-        )  # fmt: skip
-        self.stage_duration = Histogram(
-            f"{prefix}_stage_duration_seconds", "Duration of one stage of a request.", ("stage",),
-            buckets=_SECONDS, registry=self.registry,
-        )  # fmt: skip
-        self.ready = Gauge(
-            f"{prefix}_ready", "Whether the service is ready, as /readyz reports.", registry=self.registry
+        counter = partial(Counter, namespace=_NAMESPACE, registry=self.registry)
+        gauge = partial(Gauge, namespace=_NAMESPACE, registry=self.registry)
+        histogram = partial(Histogram, namespace=_NAMESPACE, registry=self.registry)
+        self.http_requests = counter("http_requests", "HTTP requests by route template.", ("route", "method", "code"))
+        self.stage_duration = histogram(
+            "stage_duration_seconds", "Duration of one stage of a request.", ("stage",), buckets=_SECONDS
         )
-        self.queue_depth = Gauge(f"{prefix}_queue_depth", "Patches queued for the model.", registry=self.registry)
-        self.batch_images = Histogram(
-            f"{prefix}_batch_images", "Work items in one model call.",
-            buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry,
-        )  # fmt: skip
-        self.inference_faults = Counter(
-            f"{prefix}_inference_faults", "Failed model calls.", ("kind",), registry=self.registry
+        self.ready = gauge("ready", "Whether the service is ready, as /readyz reports.")
+        self.queue_depth = gauge("queue_depth", "Patches queued for the model.")
+        self.batch_images = histogram("batch_images", "Work items in one model call.", buckets=_BATCHES)
+        self.inference_faults = counter("inference_faults", "Failed model calls.", ("kind",))
+        self.requests_rejected = counter(
+            "requests_rejected", "Requests rejected for capacity, deadline or authorization.", ("reason",)
         )
-        self.requests_rejected = Counter(
-            f"{prefix}_requests_rejected",
-            "Requests rejected for capacity, deadline or authorization.",
-            ("reason",),
-            registry=self.registry,
+        self.decode_failures = counter(
+            "decode_failures", "Images that could not be decoded or were refused.", ("transfer_syntax", "reason")
         )
-        self.decode_failures = Counter(
-            f"{prefix}_decode_failures", "Images that could not be decoded or were refused.",
-            ("transfer_syntax", "reason"), registry=self.registry,
-        )  # fmt: skip
-        self.decode_worker_restarts = Gauge(
-            f"{prefix}_decode_worker_restarts", "Decode workers replaced since the start.", registry=self.registry
+        self.decode_worker_restarts = gauge("decode_worker_restarts", "Decode workers replaced since the start.")
+        self.model = gauge("model_info", "The served models.", ("name", "version", "weights_sha256", "device"))
+        self.positive = counter("positive", "Positive findings.", ("finding",))
+        self.probability = histogram(
+            "probability", "Served probabilities, to detect drift.", ("finding",), buckets=_TENTHS
         )
-        self.model = Gauge(
-            f"{prefix}_model_info", "The served models.", ("name", "version", "weights_sha256", "device"),
-            registry=self.registry,
-        )  # fmt: skip
-        self.positive = Counter(f"{prefix}_positive", "Positive findings.", ("finding",), registry=self.registry)
-        self.probability = Histogram(
-            f"{prefix}_probability", "Served probabilities, to detect drift.", ("finding",),
-            buckets=tuple(step / 10 for step in range(1, 10)), registry=self.registry,
-        )  # fmt: skip
-        self.reference_probability = Gauge(
-            f"{prefix}_reference_probability",
+        self.reference_probability = gauge(
+            "reference_probability",
             "Share of the reference radiographs with a probability up to a bound, from the default model's manifest.",
-            ("finding", "up_to"), registry=self.registry,
-        )  # fmt: skip
-        self.evidence_share = Counter(
-            f"{prefix}_evidence_share", "Shares of the positive evidence by region, 1 in total for each radiograph.",
-            ("source", "region"), registry=self.registry,
-        )  # fmt: skip
-        self.reference_evidence = Gauge(
-            f"{prefix}_reference_evidence_share", "Mean share of the positive evidence by region, from the manifest.",
-            ("region",), registry=self.registry,
-        )  # fmt: skip
-        self.gpu_memory = Gauge(
-            f"{prefix}_gpu_memory_bytes", "Memory of the CUDA device.", ("kind",), registry=self.registry
+            ("finding", "up_to"),
         )
+        self.evidence_share = counter(
+            "evidence_share",
+            "Shares of the positive evidence by region, 1 in total for each radiograph.",
+            ("source", "region"),
+        )
+        self.reference_evidence = gauge(
+            "reference_evidence_share", "Mean share of the positive evidence by region, from the manifest.", ("region",)
+        )
+        self.gpu_memory = gauge("gpu_memory_bytes", "Memory of the CUDA device.", ("kind",))
         for kind in get_args(Fault):  # a rate needs a series that starts at 0
             self.inference_faults.labels(kind)
         for stage in STAGES:
@@ -162,24 +145,17 @@ class PacsMetrics:
     """The metrics of the PACS, in the registry of ``metrics``."""
 
     def __init__(self, metrics: Metrics) -> None:
-        registry, prefix = metrics.registry, "medpatchnet_pacs"
-        self.jobs = Counter(f"{prefix}_jobs", "Attempts to query a study, by outcome.", ("outcome",), registry=registry)
-        self.films = Counter(
-            f"{prefix}_films", "Attempts to analyse an instance, by outcome.", ("outcome",), registry=registry
-        )
-        self.objects = Counter(
-            f"{prefix}_objects", "Attempts to deliver a result, by outcome.", ("outcome",), registry=registry
-        )
-        self.received = Counter(
-            f"{prefix}_received", "Objects received by C-STORE, by outcome.", ("outcome",), registry=registry
-        )
-        self.associations = Counter(
-            f"{prefix}_associations", "Requested associations, by outcome.", ("outcome",), registry=registry
-        )
-        self.waiting = Gauge(f"{prefix}_waiting", "Waiting work, by queue.", ("queue",), registry=registry)
-        self.dead = Gauge(f"{prefix}_dead", "Dead letters, by queue.", ("queue",), registry=registry)
-        self.spool_bytes = Gauge(f"{prefix}_spool_bytes", "Stored bytes of images and results.", registry=registry)
-        for counter, outcomes in (
+        counter = partial(Counter, namespace=_NAMESPACE, subsystem="pacs", registry=metrics.registry)
+        gauge = partial(Gauge, namespace=_NAMESPACE, subsystem="pacs", registry=metrics.registry)
+        self.jobs = counter("jobs", "Attempts to query a study, by outcome.", ("outcome",))
+        self.films = counter("films", "Attempts to analyse an instance, by outcome.", ("outcome",))
+        self.objects = counter("objects", "Attempts to deliver a result, by outcome.", ("outcome",))
+        self.received = counter("received", "Objects received by C-STORE, by outcome.", ("outcome",))
+        self.associations = counter("associations", "Requested associations, by outcome.", ("outcome",))
+        self.waiting = gauge("waiting", "Waiting work, by queue.", ("queue",))
+        self.dead = gauge("dead", "Dead letters, by queue.", ("queue",))
+        self.spool_bytes = gauge("spool_bytes", "Stored bytes of images and results.")
+        for by_outcome, outcomes in (
             (self.jobs, JobOutcome),
             (self.films, FilmOutcome),
             (self.objects, ObjectOutcome),
@@ -187,7 +163,7 @@ class PacsMetrics:
             (self.associations, AssociationOutcome),
         ):
             for outcome in get_args(outcomes):
-                counter.labels(outcome)
+                by_outcome.labels(outcome)
 
 
 class Stopwatch:

@@ -170,21 +170,9 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             inflated_bytes=settings.max_inflated_bytes,
             chest_body_parts=settings.chest_body_part_texts,
         )
-        decoder = DecodePool(
-            workers=settings.decode_workers,
-            timeout_s=settings.decode_timeout_s,
-            memory_bytes=settings.decode_memory_bytes,
-            limits=limits,
-        )
-        decoder.start()
-        stack.callback(decoder.close)
-        stack.push_async_callback(cancel, asyncio.create_task(keep_alive(decoder)))
+        decoder = start_decoder(settings, limits, stack)
         device = choose_device(settings.device)
-        models = ModelRegistry(load_models(settings, device, metrics))
-        for model in models.all:
-            warm_up(model)
-            model.scheduler.start()
-            stack.callback(model.scheduler.close)
+        models = start_models(load_models(settings, device, metrics), stack)
         predictor = Predictor(decoder, metrics)
         reporter = Reporter(limits, settings.overlay_opacity)
         explainer = Explainer(
@@ -210,6 +198,30 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         )
         metrics.follow(metrics.ready, lambda: float(services.status == "ready"))
         yield services
+
+
+def start_decoder(settings: Settings, limits: DecodeLimits, stack: AsyncExitStack) -> DecodePool:
+    """The decode workers, replaced while they are needed, and stopped by ``stack``."""
+    decoder = DecodePool(
+        workers=settings.decode_workers,
+        timeout_s=settings.decode_timeout_s,
+        memory_bytes=settings.decode_memory_bytes,
+        limits=limits,
+    )
+    decoder.start()
+    stack.callback(decoder.close)
+    stack.push_async_callback(cancel, asyncio.create_task(keep_alive(decoder)))
+    return decoder
+
+
+def start_models(models: list[ServedModel], stack: AsyncExitStack) -> ModelRegistry:
+    """The models, warmed up and with running schedulers, which ``stack`` stops."""
+    registry = ModelRegistry(models)
+    for model in registry.all:
+        warm_up(model)
+        model.scheduler.start()
+        stack.callback(model.scheduler.close)
+    return registry
 
 
 def load_models(settings: Settings, device: str, metrics: Metrics) -> list[ServedModel]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydicom import uid
 
 from app.errors import ImageError, ImageTooLarge, UnreadableImage
-from app.imaging.dicom import codecs
 from app.imaging.decode import decode_image
+from app.imaging.dicom import codecs
 from app.imaging.radiograph import DecodeLimits
 from tests import factories as make
 

@@ -9,6 +9,15 @@ down_revision = None
 
 def upgrade() -> None:
     """Take the step."""
+    _create_jobs()
+    _create_instances()
+    _create_objects()
+    _create_results()
+    _create_contents()
+    _create_heartbeat()
+
+
+def _create_jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column("id", sa.String(32), nullable=False),
@@ -24,6 +33,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("owner", "idempotency_key", name="uq_jobs_owner"),
     )
     op.create_index("ix_jobs_due", "jobs", ["state", "due_at"])
+
+
+def _create_instances() -> None:
     op.create_table(
         "instances",
         sa.Column("id", sa.String(32), nullable=False),
@@ -45,6 +57,9 @@ def upgrade() -> None:
     op.create_index("ix_instances_due", "instances", ["state", "due_at"])
     op.create_index("ix_instances_job_id", "instances", ["job_id"])
     op.create_index("ix_instances_sha256", "instances", ["sha256"])
+
+
+def _create_objects() -> None:
     op.create_table(
         "objects",
         sa.Column("id", sa.String(32), nullable=False),
@@ -58,6 +73,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("target", "sop_instance_uid", name="uq_objects_target"),
     )
     op.create_index("ix_objects_due", "objects", ["target", "state", "due_at"])
+
+
+def _create_results() -> None:
     op.create_table(
         "results",
         sa.Column("instance_id", sa.String(32), nullable=False),
@@ -67,6 +85,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["object_id"], ["objects.id"], name="fk_results_object_id"),
     )
     op.create_index("ix_results_object_id", "results", ["object_id"])
+
+
+def _create_contents() -> None:
     op.create_table(
         "contents",
         sa.Column("id", sa.String(32), nullable=False),
@@ -75,6 +96,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_contents"),
     )
     op.create_index("ix_contents_size", "contents", ["size"])
+
+
+def _create_heartbeat() -> None:
     op.create_table(
         "heartbeat",
         sa.Column("id", sa.Integer(), nullable=False),
