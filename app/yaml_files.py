@@ -1,4 +1,4 @@
-"""Reading YAML files of a site: bounded in size, without duplicate keys, with clear errors."""
+"""Reading YAML files from outside: bounded in size, without duplicate keys, with clear errors."""
 
 from collections.abc import Hashable
 from pathlib import Path

@@ -6,24 +6,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from app.errors import ConfigurationError
 from app.files import write_atomically
 from app.validation import describe
+from app.yaml_files import read_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def read_yaml(path: Path, model: type[Model]) -> Model:
+def read_model(path: Path, model: type[Model]) -> Model:
     """The validated content of a YAML file. Raises ConfigurationError with the reason."""
     try:
-        return model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError:
-        raise ConfigurationError(f"{path} is not a YAML file") from None
+        return model.model_validate(read_yaml(path))
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {'; '.join(describe(error))}") from None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from app.validation import StrictModel
-from training.files import read_yaml
+from training.files import read_model
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -130,4 +130,4 @@ class Recipe(StrictModel):
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe from a YAML file. Raises ConfigurationError with the reason."""
-    return read_yaml(path, Recipe)
+    return read_model(path, Recipe)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.files import write_atomically
 from app.patchnet.findings import FINDING_NAMES
-from training.files import read_yaml
+from training.files import read_model
 
 DESCRIPTION = "dataset.yaml"
 """Name of the description beside the CSV files of a data set."""
@@ -42,7 +42,7 @@ class DatasetDescription(BaseModel):
 
 def read_description(path: Path) -> DatasetDescription:
     """Read a description. Raises ConfigurationError with the reason."""
-    return read_yaml(path, DatasetDescription)
+    return read_model(path, DatasetDescription)
 
 
 def descriptions_beside(csv_files: Iterable[Path]) -> tuple[DatasetDescription, ...]:

@@ -25,7 +25,7 @@ def test_data_without_a_description_has_none(tmp_path):
         ("name: a\nlicense: typo\n", "license"),
         ("name: a\nderived: {Gout: Edema}\n", "Gout"),
         ("- a\n", "valid dictionary"),
-        ("a: [", "not a YAML file"),
+        ("a: [", "line 1"),
     ],
 )
 def test_a_wrong_description_is_refused_with_the_reason(tmp_path, content, reason):
