@@ -1,24 +1,25 @@
 # syntax=docker/dockerfile:1
-# CUDA build (default): docker build -t medpatchnet .
-# CPU build:            docker build -t medpatchnet:cpu --build-arg BASE_IMAGE=debian:bookworm-slim .
-# The locked torch wheels carry their own CUDA libraries; the base image adds the driver's entry points.
-ARG BASE_IMAGE=nvidia/cuda:13.0.1-base-ubuntu24.04
+# CUDA image: docker build -t medpatchnet:cuda .
+# CPU image:  docker build -t medpatchnet:cpu --build-arg VARIANT=cpu .
+# Behind a mirror of PyTorch's index of CPU builds, name it with --build-arg TORCH_INDEX=URL.
+FROM ghcr.io/astral-sh/uv:0.13.9 AS uv
 
-FROM ghcr.io/astral-sh/uv:0.9 AS uv
-
-FROM debian:bookworm-slim AS build
+FROM debian:12.12-slim AS build
+ARG VARIANT=cuda
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY --from=uv /uv /usr/local/bin/uv
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
-ENV UV_PYTHON_INSTALL_DIR=/opt/python UV_PYTHON=3.12 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
+ENV UV_PYTHON_INSTALL_DIR=/opt/python UV_PYTHON=3.12.16 UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy
 WORKDIR /srv/medpatchnet
+COPY deploy/image/install.sh /usr/local/bin/install-packages
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --extra demo --extra tracing --no-install-project
+RUN install-packages ${VARIANT} --no-install-project
 COPY README.md LICENSE ./
 COPY app app
 COPY training training
-RUN uv sync --locked --no-dev --extra demo --extra tracing
+RUN install-packages ${VARIANT}
 
-FROM ${BASE_IMAGE} AS runtime
+FROM debian:12.12-slim AS runtime
 LABEL org.opencontainers.image.title="medpatchnet" \
       org.opencontainers.image.description="Chest X-ray findings with exact evidence; research use, not a medical device" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -29,7 +30,10 @@ COPY --from=build /opt/python /opt/python
 COPY --from=build /srv/medpatchnet /srv/medpatchnet
 COPY models /srv/medpatchnet/models
 WORKDIR /srv/medpatchnet
+# The NVIDIA container runtime reads the NVIDIA variables and adds the driver; the wheels have the CUDA libraries.
 ENV PATH=/srv/medpatchnet/.venv/bin:$PATH \
+    NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     MEDPATCHNET_CACHE_DIR=/var/cache/medpatchnet \
@@ -40,7 +44,7 @@ ENV PATH=/srv/medpatchnet/.venv/bin:$PATH \
 USER 10001:10001
 EXPOSE 8000 8001 11112
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=3s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=15s --timeout=3s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import sys, urllib.request as r; sys.exit(r.urlopen('http://127.0.0.1:8001/readyz', timeout=2).status != 200)"]
 ENTRYPOINT ["medpatchnet"]
 CMD ["serve"]

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from app.cli.dead_letters import outbox
 from app.cli.operate import audit, keys, routes
+from app.cli.setup import setup
 from app.errors import MedPatchNetError
 from app.settings import DevicePreference, Settings
 from app.telemetry import configure_logging
@@ -32,6 +33,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(routes, name="routes")
 app.add_typer(outbox, name="outbox")
+app.command()(setup)
 
 FAILED = 1
 MISUSED = 2
