@@ -1,11 +1,15 @@
 """Chest X-ray findings with exact, additive evidence, served over HTTP; ``load`` is the same in Python."""
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from app.predictor import load as load
+
+# With this package, which pip installs, every import of OpenVINO is reported to Google Analytics; None: not importable.
+sys.modules["openvino_telemetry"] = None  # pyright: ignore[reportArgumentType] - see importlib's docs
 
 __version__ = version("medpatchnet")
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.factories import example
+from tests.outward import Recorder
 
 pytestmark = pytest.mark.integration
 
@@ -30,12 +31,12 @@ FILMS = (
 
 @pytest.fixture(scope="module")
 def watched(start_service, tmp_path_factory):
-    """A service that says all it can, and whose temporary files and audit log are watched."""
+    """A service that logs all it can; what it writes and reaches is recorded."""
     folder = tmp_path_factory.mktemp("watched")
-    (folder / "tmp").mkdir()
     shutil.copytree(os.environ["MEDPATCHNET_CACHE_DIR"], folder / "cache", ignore=shutil.ignore_patterns(".new-*"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder / "tmp"))
+        for name, value in Recorder(folder).environment.items():
+            patch.setenv(name, value)
         service = start_service(log_level="debug", audit_file=folder / "audit.jsonl", cache_dir=folder / "cache")
     (folder / "before.txt").write_text(listing(folder / "cache"))
     return service, folder
@@ -56,7 +57,7 @@ def client(watched):
 def written(watched, client):
     """Everything that stays behind: logs, audit log, metrics, names and contents of temporary files."""
     service, folder = watched
-    files = [f"{path} {path.read_bytes()!r}" for path in (folder / "tmp").rglob("*") if path.is_file()]
+    files = [f"{path} {path.read_bytes()!r}" for path in (folder / "temporary").rglob("*") if path.is_file()]
     return "\n".join([service.log, (folder / "audit.jsonl").read_text(), client.get("/metrics").text, *files])
 
 
@@ -137,5 +138,14 @@ def test_headers_and_queries_of_a_caller_do_not_stay_behind(watched, client, rg1
 def test_nothing_is_left_on_the_disk(watched, client, rg1):
     assert client.post("/predict", content=rg1).status_code == 200
     folder = watched[1]
-    assert [path for path in (folder / "tmp").rglob("*") if path.is_file()] == []
+    assert [path for path in (folder / "temporary").rglob("*") if path.is_file()] == []
     assert (folder / "before.txt").read_text() == listing(folder / "cache") != ""
+
+
+def test_the_service_reached_and_wrote_to_nothing_but_its_own_folders_until_its_end(watched):
+    """The last test of the file, because it ends the service."""
+    service, folder = watched
+    recorder = Recorder(folder)
+    assert service.stop() == 0
+    assert recorder.beyond(folder / "cache", folder / "audit.jsonl") == []
+    assert list(recorder.home.iterdir()) == []
