@@ -9,6 +9,7 @@ import openvino as ov
 import torch
 from torch import Tensor
 
+from app.cores import usable_cores
 from app.errors import ConfigurationError
 from app.inference.engine import Precision
 from app.patchnet.openvino import core
@@ -37,11 +38,11 @@ class OpenVinoEngine:
     device = "cpu"
 
     def __init__(self, model: ov.Model, threads: int = 0, precision: Precision = "float32") -> None:
-        """Compile a model of static shape. ``threads`` 0 uses all cores available to the process.
+        """Compile a model of static shape. ``threads`` 0 uses all cores that the process can use.
 
         Raises ConfigurationError where this CPU lacks the precision: OpenVINO would silently use another.
         """
-        threads = threads or len(os.sched_getaffinity(0))
+        threads = threads or usable_cores()
         hint, wanted = _HINTS[precision]
         settings = {
             "INFERENCE_NUM_THREADS": threads,
