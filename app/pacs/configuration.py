@@ -1,9 +1,9 @@
 """The PACS configuration, one YAML file: permitted callers, archives and routing rules."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, cast
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
@@ -61,24 +61,8 @@ class PacsConfig(StrictModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        names = Counter(rule.name for rule in self.routes)
-        problems = [
-            *(
-                f"routes.{index}.name: another rule has the name '{rule.name}'"
-                for index, rule in enumerate(self.routes)
-                if names[rule.name] > 1
-            ),
-            *(
-                f"routes.{index}.target: no node '{rule.target}'"
-                for index, rule in enumerate(self.routes)
-                if rule.target not in self.nodes
-            ),
-        ]
-        if self.listener is not None and not self.routes:
-            problems.append(
-                "routes: a listener needs at least one rule; without it, received images would not be processed"
-            )
-        if problems:
+        rules = [(rule.name, rule.target) for rule in self.routes]
+        if problems := list(_inconsistencies(rules, self.nodes, has_listener=self.listener is not None)):
             raise ValueError("\n".join(problems))
         return self
 
@@ -87,15 +71,25 @@ def load(path: Path, models: Collection[str] | None = None) -> PacsConfig:
     """Load a configuration file; ``models`` are the names of the served models, or None if they are unknown.
 
     Relative paths are resolved against the folder of the file. Raises ConfigurationError with one line for each
-    problem; a line starts with the location (``routes.2.target: no node 'x'``).
+    problem of the whole file; a line starts with the location (``routes.2.target: no node 'x'``).
     """
+    raw = read_yaml(path)
+    problems = [] if models is None else list(_unknown_models(raw, models))
     try:
-        config = PacsConfig.model_validate(read_yaml(path), context=path.resolve().parent)
+        config = PacsConfig.model_validate(raw, context=path.resolve().parent)
     except ValidationError as error:
-        raise _unusable(path, describe(error, _place)) from None
-    if models is not None and (unknown := list(_unknown_models(config, models))):
-        raise _unusable(path, unknown)
+        of_fields = [line for text in describe(error, _place) for line in text.splitlines()]
+        # An invalid field keeps pydantic from comparing the others.
+        problems = list(dict.fromkeys([*of_fields, *_inconsistencies_of(raw), *problems]))
+        raise _unusable(path, problems) from None
+    if problems:
+        raise _unusable(path, problems)
     return config
+
+
+def models_named(path: Path) -> frozenset[str]:
+    """The models that the rules of a file name, which can be invalid otherwise. Raises ConfigurationError."""
+    return frozenset(model for rule in _rules(read_yaml(path)) if isinstance(model := rule.get("model"), str))
 
 
 def require_files(config: PacsConfig) -> None:
@@ -123,11 +117,43 @@ def _place(location: Location) -> str:
     return dotted((*location[:2], *location[3:]) if location[:1] == ("nodes",) else location)
 
 
-def _unknown_models(config: PacsConfig, models: Collection[str]) -> Iterator[str]:
-    for index, rule in enumerate(config.routes):
-        if rule.model is not None and rule.model not in models:
-            yield f"routes.{index}.model: no model '{rule.model}'; served: {', '.join(models)}"
+def _inconsistencies(
+    rules: Sequence[tuple[object, object]], nodes: Collection[object], *, has_listener: bool
+) -> Iterator[str]:
+    """Problems between the parts of a file. ``rules`` are names and targets; what is no text is another problem."""
+    names = Counter(name for name, _ in rules if isinstance(name, str))
+    for index, (name, _) in enumerate(rules):
+        if isinstance(name, str) and names[name] > 1:
+            yield f"routes.{index}.name: another rule has the name '{name}'"
+    for index, (_, target) in enumerate(rules):
+        if isinstance(target, str) and target not in nodes:
+            yield f"routes.{index}.target: no node '{target}'"
+    if has_listener and not rules:
+        yield "routes: a listener needs at least one rule; without it, received images would not be processed"
 
 
-def _unusable(path: Path, problems: Iterator[str] | list[str]) -> ConfigurationError:
+def _inconsistencies_of(raw: object) -> Iterator[str]:
+    """The same of the content of a file, whose fields can be invalid."""
+    rules = [(rule.get("name"), rule.get("target")) for rule in _rules(raw)]
+    parts = _mapping(raw)
+    return _inconsistencies(rules, _mapping(parts.get("nodes")), has_listener=parts.get("listener") is not None)
+
+
+def _unknown_models(raw: object, models: Collection[str]) -> Iterator[str]:
+    for index, rule in enumerate(_rules(raw)):
+        model = rule.get("model")
+        if isinstance(model, str) and model not in models:
+            yield f"routes.{index}.model: no model '{model}'; served: {', '.join(models)}"
+
+
+def _rules(raw: object) -> list[dict[object, object]]:
+    routes = _mapping(raw).get("routes")
+    return [_mapping(rule) for rule in cast("list[object]", routes)] if isinstance(routes, list) else []
+
+
+def _mapping(value: object) -> dict[object, object]:
+    return cast("dict[object, object]", value) if isinstance(value, dict) else {}
+
+
+def _unusable(path: Path, problems: Sequence[str]) -> ConfigurationError:
     return ConfigurationError("\n".join([f"{path} cannot be used:", *problems]))

@@ -116,6 +116,27 @@ def test_all_errors_are_reported_together(written):
     assert problems(written, text)[1:] == ["routes.0.target: no node 'y'", "routes.1.target: no node 'x'"]
 
 
+def test_problems_between_the_parts_are_reported_beside_those_of_fields(written):
+    text = WHOLE.replace("port: 104", "port: 0").replace("target: store", "target: x").replace("others", "emergency")
+    found = problems(written, text, models=["other"])[1:]
+    assert len(found) == 5
+    assert found[0].startswith("nodes.store.port: ")
+    assert found[1:] == [
+        "routes.0.name: another rule has the name 'emergency'",
+        "routes.1.name: another rule has the name 'emergency'",
+        "routes.1.target: no node 'x'",
+        "routes.0.model: no model 'chest-lite0'; served: other",
+    ]
+
+
+def test_every_duplicate_key_is_reported(written):
+    found = problems(written, "nodes: {}\nnodes: {}\nroutes: []\nroutes: []\n")
+    assert [line.partition(": ")[2] for line in found] == [
+        "line 2: the key 'nodes' occurs twice",
+        "line 4: the key 'routes' occurs twice",
+    ]
+
+
 def test_models_are_checked_against_the_served_ones(written):
     assert problems(written, WHOLE, models=["other", "more"])[1:] == [
         "routes.0.model: no model 'chest-lite0'; served: other, more"
