@@ -1,6 +1,7 @@
 """The database of the store: SQLite in one file, or PostgreSQL. Handles connections and failures, not contents."""
 
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Generator
@@ -22,6 +23,7 @@ from app.telemetry import get_logger
 
 _MIGRATIONS = "app.pacs.store:migrations"
 _MIGRATION_LOCK = 7_021_944_023  # PostgreSQL advisory lock: replicas that start together migrate one after another
+_PRIVATE = 0o600
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",  # acknowledged work survives a power cut
@@ -91,6 +93,8 @@ class Database:
         config = Config()
         config.set_main_option("script_location", _MIGRATIONS)
         try:
+            if self._path is not None:
+                _keep_private(self._path)
             with self._engine.begin() as connection:
                 if not self.is_embedded:
                     connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
@@ -156,6 +160,17 @@ def _parsed(url: str) -> URL:
     return parsed.set(database=str(path))
 
 
+def _keep_private(database: Path) -> None:
+    """Only the owner reads and writes an embedded database; SQLite gives the files beside it the same mode."""
+    if str(database).startswith("file:"):
+        return
+    os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE))
+    for name in ("", "-wal", "-shm", ".lock"):
+        path = database.with_name(database.name + name)
+        if path.exists() and path.stat().st_mode & 0o077:
+            path.chmod(_PRIVATE)
+
+
 def _configure(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     del record
     connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - of sqlite3: _begin starts the transactions
@@ -182,7 +197,7 @@ def _exclusive_use(database: Path) -> Generator[None]:
     """Hold the lock file of an embedded database: two processes would claim the same work."""
     path = database.with_name(f"{database.name}.lock")
     try:
-        lock: IO[bytes] = path.open("ab")
+        lock: IO[bytes] = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE), "ab")
     except OSError as error:
         raise ConfigurationError(f"the database cannot be opened for writing: {error.strerror}") from None
     with lock:

@@ -102,6 +102,16 @@ def test_a_read_only_database_is_a_clear_error_and_recovers(tmp_path, clock):
         assert store.depths().waiting["instances"] == 1
 
 
+def test_only_the_owner_can_read_the_files_of_a_database_also_of_an_earlier_one(tmp_path, clock):
+    (tmp_path / "store.sqlite").touch(0o644)
+    store = make_store(f"sqlite:///{tmp_path}/store.sqlite", clock)
+    with store.open():
+        store.inbox.accept(ARRIVAL)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert {"store.sqlite", "store.sqlite-wal", "store.sqlite.lock"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+
+
 def test_a_disk_without_reserve_refuses_new_work_only(tmp_path, clock):
     url = f"sqlite:///{tmp_path}/store.sqlite"
     store = make_store(url, clock)
