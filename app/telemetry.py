@@ -200,6 +200,11 @@ class Stopwatch:
         return perf_counter() - self._begin
 
 
+def milliseconds_since(begin: float) -> float:
+    """The time since ``begin``, a value of ``perf_counter``, as the ``duration_ms`` of a log line."""
+    return round((perf_counter() - begin) * 1000, 1)
+
+
 def error_places(error: Exception) -> list[str]:
     """File and line of the innermost frames of an exception: its message is left out, because it can quote an image."""
     return [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-5:]

@@ -83,8 +83,8 @@ def _steady(value: Any) -> Any:
 def _address(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     for line in process.stderr:
-        if match := re.search(r"listening on (http://\S+)", line):
-            return match[1]
+        if "listening" in line and (match := re.search(r"http://[^\s\"]+", line)):
+            return match[0]
     raise RuntimeError("the service ended before it listened")
 
 

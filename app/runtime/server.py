@@ -1,7 +1,10 @@
 """The HTTP server: uvicorn with a graceful drain on SIGTERM."""
 
 import asyncio
+import signal
 import socket
+from functools import partial
+from time import perf_counter
 from types import FrameType
 
 import uvicorn
@@ -10,6 +13,7 @@ from fastapi import FastAPI
 from app.runtime.http_timeouts import with_head_timeout
 from app.service.admission import Lifecycle, Phase
 from app.settings import Settings
+from app.telemetry import get_logger, milliseconds_since
 
 _BACKLOG = 2048
 
@@ -24,10 +28,30 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._lifecycle = lifecycle
         self._drain_delay_s = drain_delay_s
+        self._drain_began: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then answer on the sockets: the first is the main one, the second the admin port."""
+        await super().startup(sockets)
+        if self.started:
+            for event, listener in zip(("listening", "operations"), sockets or (), strict=False):
+                get_logger().info(event, url=url_of(listener))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish accepted requests and stop the application; past the drain timeout, requests are cancelled."""
+        begin, requests = self._drain_began or perf_counter(), set(self.server_state.tasks)
+        await super().shutdown(sockets)
+        cancelled = sum(bool(request.cancelling()) for request in requests)
+        outcome = "cut_off" if cancelled else "drained"
+        get_logger().info("stopped", outcome=outcome, cancelled=cancelled, duration_ms=milliseconds_since(begin))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Start to drain; called by the signal handler on the thread of the event loop."""
-        del sig, frame
+        del frame
+        if self._drain_began is None:
+            self._drain_began = perf_counter()
+            log = partial(get_logger().info, "draining", signal=signal.Signals(sig).name)
+            asyncio.get_running_loop().call_soon(log)  # not at once: the signal can interrupt the writing of a line
         if self.started and self._drain_delay_s and self._lifecycle.phase is not Phase.DRAINING:
             asyncio.get_running_loop().call_later(self._drain_delay_s, self._end)
         else:
@@ -53,6 +77,12 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         timeout_graceful_shutdown=round(settings.drain_timeout_s),
     )
     return DrainingServer(config, app.state.lifecycle, settings.drain_delay_s)
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -72,10 +72,11 @@ class RunningService:
 def _follow(service: RunningService) -> None:
     for line in service.process.stderr:
         service.lines.append(line.rstrip("\n"))
-        if match := re.search(r"listening on (http://\S+)", line):
-            service.url = match[1]
-        if match := re.search(r"operations on (http://\S+)", line):
-            service.admin_url = match[1]
+        if match := re.search(r'"url": "([^"]+)", "event": "(listening|operations)"', line):
+            if match[2] == "listening":
+                service.url = match[1]
+            else:
+                service.admin_url = match[1]
 
 
 def started(*flags: str, **settings: object) -> RunningService:

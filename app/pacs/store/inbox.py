@@ -57,8 +57,10 @@ class Inbox:
         self._max_bytes = max_bytes
         self._clock = clock
 
-    def accept(self, arrival: Arrival) -> None:
-        """Store an image durably. An identical image from the same source that is still in progress is kept once.
+    def accept(self, arrival: Arrival) -> str:
+        """Store an image durably and return its id.
+
+        An identical image from the same source that is still in progress is kept once, under its id.
 
         Raises SpoolFull and StoreUnavailable; then nothing was stored.
         """
@@ -66,8 +68,8 @@ class Inbox:
             raise SpoolFull("the disk of the database is nearly full")
         _ = arrival.sha256  # computed before the write lock is taken
         with self._database.writing() as connection:
-            if _is_in_progress(connection, arrival):
-                return
+            if known := _in_progress(connection, arrival):
+                return known
             if self._used(connection) + len(arrival.content) > self._max_bytes:
                 raise SpoolFull("the spool has reached its maximum size")
             identity = new_id()
@@ -82,6 +84,7 @@ class Inbox:
                 )
             )
             connection.execute(insert(contents).values(id=identity, size=len(arrival.content), bytes=arrival.content))
+        return identity
 
     @property
     def is_full(self) -> bool:
@@ -155,14 +158,15 @@ class Inbox:
         return int(connection.execute(select(func.coalesce(func.sum(contents.c.size), 0))).scalar_one())
 
 
-def _is_in_progress(connection: Connection, arrival: Arrival) -> bool:
+def _in_progress(connection: Connection, arrival: Arrival) -> str | None:
+    """The id of an identical image that is in progress."""
     same = (
         (instances.c.sha256 == arrival.sha256)
         & (instances.c.source == arrival.source)
         & (instances.c.sop_instance_uid == arrival.sop_instance_uid)
         & instances.c.state.in_(("waiting", "analysed"))
     )
-    return connection.execute(select(instances.c.id).where(same).limit(1)).first() is not None
+    return connection.execute(select(instances.c.id).where(same).limit(1)).scalar()
 
 
 def _summary(failed: Sequence[FailedOutput]) -> Problem | None:

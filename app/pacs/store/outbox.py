@@ -25,6 +25,14 @@ class Delivery:
     result: Result
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """An image whose results are all delivered or discarded; ``accepted_at`` is in seconds since the epoch."""
+
+    instance_id: str
+    accepted_at: float
+
+
 class Outbox:
     """The queue of results, by target. Thread-safe."""
 
@@ -82,13 +90,13 @@ class Outbox:
                 deliveries.append(Delivery(claim, result))
             return deliveries
 
-    def delivered(self, deliveries: Iterable[Delivery]) -> None:
-        """Mark objects as delivered, delete their bytes, and close images without further results."""
+    def delivered(self, deliveries: Iterable[Delivery]) -> list[Delivered]:
+        """Mark objects as delivered, delete their bytes, and close and return images without further results."""
         with self._database.writing() as connection:
             ended = [item.claim.id for item in deliveries if self._queue.settle(connection, item.claim, "delivered")]
             connection.execute(delete(contents).where(contents.c.id.in_(ended)))
             affected = select(results.c.instance_id).where(results.c.object_id.in_(ended))
-            close_finished(connection, self._clock(), list(connection.execute(affected).scalars()))
+            return close_finished(connection, self._clock(), list(connection.execute(affected).scalars()))
 
     def fail(self, delivery: Delivery, problem: Problem) -> str | None:
         """Schedule a retry, or give up; keeps the bytes. Returns the new state. Raises StoreUnavailable."""
@@ -96,8 +104,8 @@ class Outbox:
             return self._queue.fail(connection, delivery.claim, problem)
 
 
-def close_finished(connection: Connection, now: float, instance_ids: Sequence[str] | None = None) -> None:
-    """Close analysed images whose results are all delivered or discarded.
+def close_finished(connection: Connection, now: float, instance_ids: Sequence[str] | None = None) -> list[Delivered]:
+    """Close and return analysed images whose results are all delivered or discarded.
 
     Two replicas that deliver the last two results at the same time can each see the other's as open; therefore
     maintenance calls this for all images (``instance_ids`` of None).
@@ -108,4 +116,5 @@ def close_finished(connection: Connection, now: float, instance_ids: Sequence[st
     finished = update(instances).where(instances.c.state == "analysed", ~pending)
     if instance_ids is not None:
         finished = finished.where(instances.c.id.in_(instance_ids))
-    connection.execute(finished.values(state="delivered", ended_at=now))
+    closed = finished.values(state="delivered", ended_at=now).returning(instances.c.id, instances.c.created_at)
+    return [Delivered(*row) for row in connection.execute(closed)]

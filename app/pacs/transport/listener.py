@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from time import monotonic, sleep
+from dataclasses import dataclass
+from time import monotonic, perf_counter, sleep
 
 from pydicom import uid
 from pydicom.config import IGNORE, settings
@@ -20,7 +21,7 @@ from app.pacs.transport.pdu_limits import MAX_PDU
 from app.pacs.transport.protocols import is_uid
 from app.pacs.transport.status import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
 from app.pacs.values import Arrival
-from app.telemetry import PacsMetrics, ReceiptOutcome, get_logger
+from app.telemetry import PacsMetrics, ReceiptOutcome, get_logger, milliseconds_since
 
 TRANSFER_SYNTAXES = (
     uid.ExplicitVRLittleEndian,
@@ -47,18 +48,30 @@ _POLL_S = 0.5
 _DRAIN_S = 5.0
 
 
+@dataclass(frozen=True)
+class _Receipt:
+    """The outcome of one C-STORE, its status, and the id of the stored object."""
+
+    outcome: ReceiptOutcome
+    status: int
+    instance: str | None = None
+
+
 class StorageListener:
     """Answers C-ECHO, and C-STORE of radiographs. Runs on its own threads; ``start`` and ``stop`` are thread-safe."""
 
     def __init__(
         self,
         config: Listener,
-        accept: Callable[[Arrival], None],
+        accept: Callable[[Arrival], str],
         on_arrival: Callable[[], None],
         is_draining: Callable[[], bool],
         metrics: PacsMetrics,
     ) -> None:
-        """``accept`` stores an object or raises SpoolFull or StoreUnavailable; ``on_arrival`` is called afterwards."""
+        """``accept`` stores an object and returns its id, or raises SpoolFull or StoreUnavailable.
+
+        ``on_arrival`` is called afterwards.
+        """
         self._config = config
         self._accept = accept
         self._on_arrival = on_arrival
@@ -96,7 +109,7 @@ class StorageListener:
                 f"cannot listen for associations on {config.host}:{config.port}: {error.strerror}"
             ) from None
         server.policy = AssociationPolicy(config, self._is_draining, self._note_association)
-        server.on_too_large = lambda: self._note("too_large")
+        server.on_too_large = self._note_too_large
         self._server = server
         threading.Thread(target=server.serve_forever, args=(0.2,), name="associations", daemon=True).start()
 
@@ -113,11 +126,26 @@ class StorageListener:
 
     def _on_store(self, event: evt.Event) -> int:
         """The status of one C-STORE: success only when the object is on disk."""
+        begin, node = perf_counter(), str(event.assoc.requestor.ae_title).strip(" ")
+        receipt = self._receive(event, node)
+        self._metrics.received.labels(receipt.outcome).inc()
+        is_accepted = receipt.outcome == "accepted"
+        log = get_logger().info if is_accepted else get_logger().warning
+        log(
+            "instance_accepted" if is_accepted else "instance_not_accepted",
+            instance=receipt.instance,
+            node=node,
+            outcome=receipt.outcome,
+            duration_ms=milliseconds_since(begin),
+        )
+        return receipt.status
+
+    def _receive(self, event: evt.Event, node: str) -> _Receipt:
         request = event.request
         if not isinstance(request, C_STORE) or not is_uid(str(request.AffectedSOPInstanceUID)):
-            return self._note("refused", CANNOT_UNDERSTAND)
+            return _Receipt("refused", CANNOT_UNDERSTAND)
         arrival = Arrival(
-            source=str(event.assoc.requestor.ae_title).strip(" "),
+            source=node,
             sop_class_uid=str(request.AffectedSOPClassUID),
             sop_instance_uid=str(request.AffectedSOPInstanceUID),
             content=event.encoded_dataset(),
@@ -125,23 +153,21 @@ class StorageListener:
         deadline = monotonic() + self._max_wait_s
         while not self._is_draining():
             try:
-                self._accept(arrival)
+                identity = self._accept(arrival)
             except SpoolFull:
                 if monotonic() >= deadline:
-                    return self._note("spool_full", OUT_OF_RESOURCES)
+                    return _Receipt("spool_full", OUT_OF_RESOURCES)
                 sleep(_POLL_S)  # slow the sender down first, refuse it only at the deadline
             except StoreUnavailable:
-                return self._note("store_unavailable", OUT_OF_RESOURCES)
+                return _Receipt("store_unavailable", OUT_OF_RESOURCES)
             else:
                 self._on_arrival()
-                return self._note("accepted", SUCCESS)
-        return self._note("refused", OUT_OF_RESOURCES)
+                return _Receipt("accepted", SUCCESS, identity)
+        return _Receipt("refused", OUT_OF_RESOURCES)
 
-    def _note(self, outcome: ReceiptOutcome, status: int = SUCCESS) -> int:
-        self._metrics.received.labels(outcome).inc()
-        if outcome != "accepted":
-            get_logger().warning("object_not_accepted", outcome=outcome)
-        return status
+    def _note_too_large(self) -> None:
+        self._metrics.received.labels("too_large").inc()
+        get_logger().warning("instance_not_accepted", outcome="too_large")
 
     def _note_association(self, outcome: str) -> None:
         self._metrics.associations.labels(outcome).inc()

@@ -24,6 +24,10 @@ _TRANSIENT = {
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
+_HINTS = {
+    HTTPStatus.UNAUTHORIZED: ": it does not accept the password or token",
+    HTTPStatus.FORBIDDEN: ": the user has no permission",
+}
 
 
 class WebSession:
@@ -107,4 +111,4 @@ def problem_of_status(response: httpx.Response) -> Problem:
     status = response.status_code
     permanent = response.is_client_error and status not in _TRANSIENT
     code = NodeRefused.code if permanent else NodeUnavailable.code
-    return Problem(code, f"the node returned status {status}", permanent)
+    return Problem(code, f"the node returned status {status}{_HINTS.get(status, '')}", permanent)

@@ -1,15 +1,16 @@
 """Delivery of results to one node."""
 
 import asyncio
-from time import monotonic
+import time
+from time import monotonic, perf_counter
 
 from app.errors import NodeUnavailable
-from app.pacs.store.outbox import Delivery, Outbox
+from app.pacs.store.outbox import Delivered, Delivery, Outbox
 from app.pacs.store.work_queue import RetryPolicy
 from app.pacs.transport.protocols import Receipts, Target
 from app.pacs.values import Problem
-from app.pacs.work.retry import persist_outcome, run_attempt
-from app.telemetry import PacsMetrics, get_logger
+from app.pacs.work.retry import logged, persist_outcome, run_attempt
+from app.telemetry import PacsMetrics, get_logger, milliseconds_since
 
 _MAX_OBJECTS = 16
 _MAX_BYTES = 16 * 1024 * 1024
@@ -48,16 +49,30 @@ class DeliveryWorker:
         return bool(claimed)
 
     async def _deliver(self, deliveries: list[Delivery]) -> None:
+        begin = perf_counter()
         receipts = await self._send(deliveries)
         unknown = Problem(NodeUnavailable.code, "the node returned no outcome for the object")
         outcomes = [(item, receipts.get(item.result.sop_instance_uid, unknown)) for item in deliveries]
         delivered = [item for item, problem in outcomes if problem is None]
         if delivered:
-            await persist_outcome(lambda: self._outbox.delivered(delivered))
+            finished = await persist_outcome(lambda: self._outbox.delivered(delivered))
             self._metrics.objects.labels("delivered").inc(len(delivered))
+            self._log(finished, begin)
         for item, problem in outcomes:
             if problem is not None:
-                await self._fail(item, problem)
+                await self._fail(item, problem, begin)
+
+    def _log(self, finished: list[Delivered], begin: float) -> None:
+        """A line for each image whose last result was delivered."""
+        for image in finished:
+            get_logger().info(
+                "instance_delivered",
+                instance=image.instance_id,
+                node=self._name,
+                outcome="delivered",
+                duration_ms=milliseconds_since(begin),
+                since_accepted_s=round(time.time() - image.accepted_at, 1),
+            )
 
     async def _send(self, deliveries: list[Delivery]) -> Receipts:
         """The outcome of each object; after a failure of the node as a whole, pause with exponential backoff."""
@@ -71,10 +86,15 @@ class DeliveryWorker:
         self._consecutive_failures += 1
         return dict.fromkeys((item.result.sop_instance_uid for item in deliveries), receipts)
 
-    async def _fail(self, item: Delivery, problem: Problem) -> None:
+    async def _fail(self, item: Delivery, problem: Problem, begin: float) -> None:
         state = await persist_outcome(lambda: self._outbox.fail(item, problem))
         outcome = "dead" if state == "dead" else "retried"
         self._metrics.objects.labels(outcome).inc()
         get_logger().warning(
-            "delivery_failed", node=self._name, object=item.claim.id, code=problem.code, outcome=outcome
+            "delivery_failed",
+            object=item.claim.id,
+            node=self._name,
+            outcome=outcome,
+            duration_ms=milliseconds_since(begin),
+            **logged(problem),
         )

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from time import perf_counter
 
 from app.audit import AuditLog, Entry, Subject, subject_var
 from app.errors import (
@@ -21,11 +22,19 @@ from app.pacs.store.inbox import Inbox, Order, PendingInstance
 from app.pacs.transport.protocols import Source
 from app.pacs.values import Problem
 from app.pacs.work.instance_analysis import Analysed, InstanceAnalyzer
-from app.pacs.work.retry import persist_outcome, problem_of, run_attempt
-from app.telemetry import FilmOutcome, PacsMetrics, error_places, get_logger
+from app.pacs.work.retry import logged, persist_outcome, problem_of, run_attempt
+from app.telemetry import FilmOutcome, PacsMetrics, error_places, get_logger, milliseconds_since
 
 _MAX_ATTEMPTS = 3  # a crash, timeout or unexpected error can be caused by the load of other images
 _TRANSIENT = (DecoderCrashed, DecodeTimeout)
+_EVENTS: dict[FilmOutcome, str] = {
+    "analysed": "instance_analysed",
+    "incomplete": "instance_analysed",
+    "ignored": "instance_ignored",
+    "refused": "instance_refused",
+    "retried": "instance_failed",
+    "dead": "instance_failed",
+}
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,18 @@ class InstanceWorker:
         """Analyse one instance; returns False if none is due. Raises StoreUnavailable."""
         claimed = await asyncio.to_thread(self._inbox.claim, 1)
         for instance in claimed:
+            begin = perf_counter()
             outcome, problem = await self._handle(instance)
             self._metrics.films.labels(outcome).inc()
-            if problem is not None:
-                get_logger().warning("instance_failed", instance=instance.claim.id, code=problem.code, outcome=outcome)
+            log = get_logger().info if problem is None else get_logger().warning
+            log(
+                _EVENTS[outcome],
+                instance=instance.claim.id,
+                node=instance.source,
+                outcome=outcome,
+                duration_ms=milliseconds_since(begin),
+                **logged(problem),
+            )
         return bool(claimed)
 
     async def _handle(self, instance: PendingInstance) -> tuple[FilmOutcome, Problem | None]:

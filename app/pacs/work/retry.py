@@ -9,6 +9,7 @@ from app.pacs.values import Problem
 from app.telemetry import error_places, get_logger
 
 _PERSIST_RETRY_S = 1.0
+_OF_NODES = {errors.NodeRefused.code, errors.NodeUnavailable.code}
 _PERMANENT = (errors.NodeRefused, errors.UnknownModel, errors.UnknownNode)
 
 T = TypeVar("T")
@@ -42,6 +43,13 @@ async def run_attempt(work: Awaitable[T], timeout_s: float, subject: str) -> T |
     except Exception as error:  # noqa: BLE001 - its message can quote an image and is left out
         get_logger().error("unexpected_error", error=type(error).__name__, at=error_places(error))
         return Problem(errors.NodeUnavailable.code, f"{subject} caused an unexpected error ({type(error).__name__})")
+
+
+def logged(problem: Problem | None) -> dict[str, str]:
+    """Log fields of a problem: its code, and the detail of one with a node; the others can describe an image."""
+    if problem is None:
+        return {}
+    return {"code": problem.code} | ({"detail": problem.detail} if problem.code in _OF_NODES else {})
 
 
 def problem_of(error: errors.MedPatchNetError) -> Problem:

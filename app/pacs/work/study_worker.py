@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from time import perf_counter
 
 from app.errors import StudyNotFound, UnknownNode
 from app.pacs.store.jobs import Jobs, PendingJob
 from app.pacs.transport.protocols import Source
 from app.pacs.values import FoundStudy, Problem
-from app.pacs.work.retry import persist_outcome, run_attempt
-from app.telemetry import JobOutcome, PacsMetrics, get_logger
+from app.pacs.work.retry import logged, persist_outcome, run_attempt
+from app.telemetry import JobOutcome, PacsMetrics, get_logger, milliseconds_since
 
 
 class StudyWorker:
@@ -25,10 +26,18 @@ class StudyWorker:
         """Query the instances of one job; returns False if none is due. Raises StoreUnavailable."""
         claimed = await asyncio.to_thread(self._jobs.claim, 1)
         for job in claimed:
+            begin = perf_counter()
             outcome, problem = await self._expand(job)
             self._metrics.jobs.labels(outcome).inc()
-            if problem is not None:
-                get_logger().warning("job_problem", job=job.claim.id, code=problem.code, outcome=outcome)
+            log = get_logger().info if problem is None else get_logger().warning
+            log(
+                "job_expanded" if problem is None else "job_problem",
+                job=job.claim.id,
+                node=job.analysis.source,
+                outcome=outcome,
+                duration_ms=milliseconds_since(begin),
+                **logged(problem),
+            )
         return bool(claimed)
 
     async def _expand(self, job: PendingJob) -> tuple[JobOutcome, Problem | None]:

@@ -59,8 +59,9 @@ def test_only_objects_listed_as_failed_have_failed(archive, status, reason, perm
 def test_other_statuses_are_permanent_or_transient_failures(archive, status, permanent):
     archive.answers["POST", "studies"] = (status, "text/plain", b"secret words about a patient")
     problems = send(archive)
+    hint = {401: ": it does not accept the password or token", 403: ": the user has no permission"}.get(status, "")
     assert {(problem.permanent, problem.detail) for problem in problems.values()} == {
-        (permanent, f"the node returned status {status}")
+        (permanent, f"the node returned status {status}{hint}")
     }
 
 
