@@ -1,5 +1,9 @@
 """All settings, limits and defaults. The only module that reads the environment."""
 
+import os
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +17,14 @@ LogFormat = Literal["json", "console"]
 
 MIB = 1024 * 1024
 
+_PREFIX = "MEDPATCHNET_"
+_OF_KUBERNETES = re.compile(r"(^|_)(SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP))")
+
 
 class Settings(BaseSettings):
     """Settings of one service process, each from ``MEDPATCHNET_<NAME>``. Sizes are in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="MEDPATCHNET_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
@@ -70,7 +77,12 @@ class Settings(BaseSettings):
         description="Folder for models converted to OpenVINO, written at the first start. If it is not writable, "
         "every start converts them again.",
     )
-    inference_threads: int = Field(default=0, ge=0, description="CPU threads of the model; 0 uses all cores.")
+    inference_threads: int = Field(
+        default=0,
+        ge=0,
+        description="CPU threads of the model; 0: one for each core that CPU affinity and the quota of the container "
+        "(control group) allow.",
+    )
 
     max_body_bytes: int = Field(default=64 * MIB, ge=1024, description="Largest request body.")
     max_json_bytes: int = Field(default=4 * MIB, ge=1024, description="Largest JSON body (/whatif).")
@@ -150,6 +162,11 @@ class Settings(BaseSettings):
 
     api_keys_file: Path | None = Field(
         default=None, description="JSON file of API keys (`medpatchnet keys new`); reloaded when it changes."
+    )
+    api_keys_use_file: Path | None = Field(
+        default=None,
+        description="File that gets the time of last use of each key, for `medpatchnet keys list`; default: beside the "
+        "key file, with `.used` after its name.",
     )
     oidc_issuer: str = Field(
         default="", description="Issuer of accepted OIDC tokens; empty: OIDC tokens are not accepted."
@@ -249,6 +266,13 @@ class Settings(BaseSettings):
         return self.api_keys_file is not None or bool(self.oidc_issuer)
 
     @property
+    def key_use_path(self) -> Path | None:
+        """The file of last uses; None without a key file."""
+        if self.api_keys_file is None:
+            return None
+        return self.api_keys_use_file or self.api_keys_file.with_name(f"{self.api_keys_file.name}.used")
+
+    @property
     def chest_body_part_texts(self) -> tuple[str, ...]:
         """The texts of ``chest_body_parts``."""
         return tuple(text for text in map(str.strip, self.chest_body_parts.split(",")) if text)
@@ -257,3 +281,17 @@ class Settings(BaseSettings):
     def model_names(self) -> list[str]:
         """The artifacts to serve, the default one first."""
         return [name.strip() for name in self.model.split(",") if name.strip()]
+
+
+def unknown_variables(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """A line for each variable that starts like a setting and is not one, with the most similar setting."""
+    given = {name: name.upper().removeprefix(_PREFIX) for name in environment if name.upper().startswith(_PREFIX)}
+    known = {name.upper() for name in Settings.model_fields}
+    return [f"{name}: not a setting{_hint(rest, known)}" for name, rest in sorted(given.items()) if rest not in known]
+
+
+def _hint(name: str, known: set[str]) -> str:
+    if _OF_KUBERNETES.search(name):
+        return "; Kubernetes sets it for a Service of this name: set enableServiceLinks: false"
+    similar = get_close_matches(name, known, n=1)
+    return f"; did you mean {_PREFIX}{similar[0]}?" if similar else "; all settings: docs/SETTINGS.md"

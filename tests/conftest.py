@@ -72,7 +72,7 @@ def _rank(item: pytest.Item) -> int:
 def shared() -> Path:
     """The reference data beside the checkout; the test is skipped where they are absent, and fails in CI."""
     if not REFERENCE_DATA.is_dir():
-        if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL"):
+        if os.environ.get("TEST_REQUIRE_ALL"):
             pytest.fail(f"the reference data are missing at {REFERENCE_DATA}")
         pytest.skip("the reference data are not beside this checkout")
     return REFERENCE_DATA

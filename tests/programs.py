@@ -10,9 +10,9 @@ import pytest
 
 
 def lacking(what: str) -> NoReturn:
-    """Skip the test, or fail it where MEDPATCHNET_TEST_REQUIRE_ALL is set, as in CI."""
+    """Skip the test, or fail it where TEST_REQUIRE_ALL is set, as in CI."""
     missing = f"{what} is not installed; .ci/run names the Debian package"
-    (pytest.fail if os.environ.get("MEDPATCHNET_TEST_REQUIRE_ALL") else pytest.skip)(missing)
+    (pytest.fail if os.environ.get("TEST_REQUIRE_ALL") else pytest.skip)(missing)
 
 
 def installed(program: str, *folders: Path) -> str:

@@ -20,6 +20,7 @@ from app.validation import StrictModel, describe
 PREFIX = "mpn_"
 _KEY_BYTES = 32
 _LOOK_EVERY_S = 1.0
+_ID_DIGITS = 12
 
 _Signature = tuple[int, int, int]
 
@@ -34,6 +35,11 @@ class KeyRecord(StrictModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+    @property
+    def id(self) -> str:
+        """The first digits of the hash, which identify the key without being a secret."""
+        return self.sha256[:_ID_DIGITS]
 
 
 _RECORDS = TypeAdapter(tuple[KeyRecord, ...])
@@ -65,7 +71,23 @@ def read_keys(path: Path) -> tuple[KeyRecord, ...]:
 
 def add_key(path: Path, record: KeyRecord) -> None:
     """Append an entry; a running service reads the old file or the new one. Raises ConfigurationError."""
-    records = [*(read_keys(path) if path.exists() else ()), record]
+    _write_keys(path, [*(read_keys(path) if path.exists() else ()), record])
+
+
+def revoke_key(path: Path, name_or_id: str) -> KeyRecord:
+    """Remove and return the entry with an id, or the only one with a name. Raises ConfigurationError."""
+    records = read_keys(path)
+    found = [record for record in records if name_or_id in {record.id, record.name}]
+    if not found:
+        raise ConfigurationError(f"the key file {path} has no key '{name_or_id}'")
+    if len(found) > 1:
+        ids = ", ".join(record.id for record in found)
+        raise ConfigurationError(f"{len(found)} keys have the name '{name_or_id}'; revoke one by its id: {ids}")
+    _write_keys(path, [record for record in records if record is not found[0]])
+    return found[0]
+
+
+def _write_keys(path: Path, records: Sequence[KeyRecord]) -> None:
     mode = (
         path.stat().st_mode & 0o777 if path.exists() else 0o644
     )  # only hashes; a container's user must be able to read them
@@ -80,22 +102,25 @@ def add_key(path: Path, record: KeyRecord) -> None:
         raise ConfigurationError(f"the key file {path} cannot be written: {error.strerror}") from None
 
 
-def find_key(records: Sequence[KeyRecord], key: str) -> Caller | None:
-    """The caller of a key, or None. Compares every entry in constant time, so timing reveals nothing about keys."""
+def find_key(records: Sequence[KeyRecord], key: str) -> KeyRecord | None:
+    """The entry of a key, or None. Compares every entry in constant time, so timing reveals nothing about keys."""
     presented = _digest(key)
     found: KeyRecord | None = None
     for record in records:
         if hmac.compare_digest(record.sha256, presented):
             found = record
-    return None if found is None else Caller(found.name, frozenset(found.scopes))
+    return found
 
 
 class KeyFile:
     """The keys of a file, reloaded when it changes. An unreadable file leaves the loaded keys in force."""
 
-    def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
-        """Read the file. Raises ConfigurationError."""
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = monotonic, on_use: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Read the file; ``on_use`` gets the id of each key that was found. Raises ConfigurationError."""
         self._path = path
+        self._on_use = on_use
         self._clock = clock
         self._signature = self._look()
         self._records = read_keys(path)
@@ -106,7 +131,11 @@ class KeyFile:
         if self._clock() - self._looked >= _LOOK_EVERY_S:
             self._looked = self._clock()
             self._reload()
-        return find_key(self._records, key)
+        found = find_key(self._records, key)
+        if found is None:
+            return None
+        self._on_use(found.id)
+        return Caller(found.name, frozenset(found.scopes))
 
     def _reload(self) -> None:
         signature = self._look()

@@ -9,13 +9,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.from_environment import fail, make_settings
 from app.errors import MedPatchNetError
-from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.pacs.store.store import Store
-
-FAILED = 1
 
 outbox = typer.Typer(no_args_is_help=True, help="Pending results for the PACS, and dead letters.")
 
@@ -66,9 +64,8 @@ def _store() -> Generator["Store"]:
     from app.pacs.store.store import make_store
 
     try:
-        store = make_store(Settings())
+        store = make_store(make_settings())
         store.database.migrate()
         yield store
     except MedPatchNetError as error:
-        typer.echo(f"{error.code}: {error.detail}", err=True)
-        raise typer.Exit(FAILED) from None
+        fail(f"{error.code}: {error.detail}")

@@ -4,21 +4,20 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from app.cli.dead_letters import outbox
+from app.cli.from_environment import FAILED, MISUSED, fail, make_settings
 from app.cli.operate import audit, keys, routes
 from app.cli.setup import setup
 from app.errors import MedPatchNetError
-from app.settings import DevicePreference, Settings
+from app.settings import DevicePreference
 from app.telemetry import configure_logging
-from app.validation import Location, describe
 
 if TYPE_CHECKING:
     from socket import socket
@@ -35,26 +34,11 @@ app.add_typer(routes, name="routes")
 app.add_typer(outbox, name="outbox")
 app.command()(setup)
 
-FAILED = 1
-MISUSED = 2
-
 T = TypeVar("T")
 
 Model = Annotated[str | None, typer.Option(help="Model: a name in the models folder, or a directory.")]
 OperatingPoint = Annotated[str | None, typer.Option(help="Operating point (default: the one in force).")]
 Device = Annotated[DevicePreference | None, typer.Option(help="auto selects CUDA if it is available.")]
-
-
-def make_settings(**flags: object) -> Settings:
-    """Settings from the environment, overridden by the given flags."""
-    try:
-        return Settings.model_validate({**Settings().model_dump(), **{k: v for k, v in flags.items() if v is not None}})
-    except ValidationError as error:
-        fail("\n".join(describe(error, _variable)), MISUSED)
-
-
-def _variable(location: Location) -> str:
-    return f"MEDPATCHNET_{'_'.join(map(str, location)).upper()}"
 
 
 def _print_version(wanted: bool) -> None:
@@ -91,9 +75,9 @@ def serve(
 
     keep_large_blocks()
     application = create_app(settings)
-    sockets = [bound(listen, settings.host, settings.port, "listening")]
+    sockets = [bound(listen, settings.host, settings.port)]
     if settings.has_authentication:
-        sockets.append(bound(listen, settings.admin_host, settings.admin_port, "operations"))
+        sockets.append(bound(listen, settings.admin_host, settings.admin_port))
         application.state.admin_port = sockets[1].getsockname()[1]
     server = make_server(application, settings)
     with suppress(SystemExit):  # raised by uvicorn when the startup fails
@@ -250,15 +234,12 @@ def models() -> None:
     wide_console().print(table)
 
 
-def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: str) -> "socket":
-    """A listening socket; prints its address. Ends the program if the address is not available."""
+def bound(listen: "Callable[[str, int], socket]", host: str, port: int) -> "socket":
+    """A listening socket. Ends the program if the address is not available."""
     try:
-        listener = listen(host, port)
+        return listen(host, port)
     except OSError as error:
         fail(f"cannot listen on {host}:{port}: {error.strerror}")
-    address, bound_port = listener.getsockname()[:2]
-    typer.echo(f"{what} on http://{address}:{bound_port}", err=True)
-    return listener
 
 
 def findings_table(body: "PredictBody") -> Table:
@@ -308,12 +289,6 @@ def guarded(work: Callable[[], T]) -> T:
         return work()
     except MedPatchNetError as error:
         fail(f"{error.code}: {error.detail}")
-
-
-def fail(message: str, status: int = FAILED) -> NoReturn:
-    """Print an error and end the program."""
-    typer.echo(message, err=True)
-    raise typer.Exit(status)
 
 
 def main() -> None:

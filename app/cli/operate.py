@@ -1,51 +1,86 @@
 """Commands for operators: API keys, the audit log, routing rules."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from app.access.callers import SCOPES
-from app.access.keys import add_key, new_key, record_of
+from app.access.key_use import read_last_uses
+from app.access.keys import add_key, new_key, read_keys, record_of, revoke_key
 from app.audit import verify
+from app.cli.from_environment import FAILED, fail, make_settings
 from app.errors import MedPatchNetError, UnreadableImage
-from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.pacs.configuration import PacsConfig
     from app.pacs.routing import Facts, Judgement
 
-FAILED = 1
 NO_RULE = 3
+
+KeyFilePath = Annotated[Path | None, typer.Option("--file", help="Key file (default: MEDPATCHNET_API_KEYS_FILE).")]
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 audit = typer.Typer(no_args_is_help=True, help="The audit log.")
 routes = typer.Typer(no_args_is_help=True, help="Routing rules of the PACS integration.")
 
 
-@keys.callback()
-def _keys() -> None:  # pyright: ignore[reportUnusedFunction] - keeps 'new' a command of its own
-    """API keys."""
-
-
 @keys.command("new")
 def new(
     name: Annotated[str, typer.Argument(help="Name of the client; use the same name again to rotate its key.")],
     scope: Annotated[list[str], typer.Option(help=f"Scope of the key: {', '.join(SCOPES)}; repeat for more.")],
-    file: Annotated[Path | None, typer.Option(help="Key file (default: MEDPATCHNET_API_KEYS_FILE).")] = None,
+    file: KeyFilePath = None,
 ) -> None:
     """Create a key, add its hash to the key file, and print the key. The key itself is not stored."""
-    path = file or Settings().api_keys_file
-    if path is None:
-        typer.echo("no key file: use --file, or set MEDPATCHNET_API_KEYS_FILE", err=True)
-        raise typer.Exit(FAILED)
     key = new_key()
-    try:
-        add_key(path, record_of(key, name, scope))
-    except MedPatchNetError as error:
-        typer.echo(f"{error.code}: {error.detail}", err=True)
-        raise typer.Exit(FAILED) from None
+    with _reported():
+        add_key(_key_file(file), record_of(key, name, scope))
     typer.echo(key)
+
+
+@keys.command("list")
+def list_keys(file: KeyFilePath = None) -> None:
+    """List the keys with their scopes and last use, which a running service writes once a minute."""
+    path = _key_file(file)
+    used = read_last_uses(make_settings(api_keys_file=path).key_use_path or path)
+    with _reported():
+        records = read_keys(path)
+    table = Table("id", "name", "scopes", "last used")
+    for record in records:
+        last = used.get(record.id)
+        table.add_row(record.id, record.name, ", ".join(record.scopes), last.isoformat() if last else "–")
+    Console(width=None if Console().is_terminal else 160).print(table)
+
+
+@keys.command("revoke")
+def revoke(
+    key: Annotated[str, typer.Argument(help="Id of the key, or its name if no other key has this name.")],
+    file: KeyFilePath = None,
+) -> None:
+    """Remove a key from the key file; a running service refuses it within a second."""
+    with _reported():
+        record = revoke_key(_key_file(file), key)
+    typer.echo(f"revoked {record.id} ({record.name})")
+
+
+def _key_file(file: Path | None) -> Path:
+    path = file or make_settings().api_keys_file
+    if path is None:
+        fail("no key file: use --file, or set MEDPATCHNET_API_KEYS_FILE")
+    return path
+
+
+@contextmanager
+def _reported() -> Generator[None]:
+    """A domain error ends the program with its message."""
+    try:
+        yield
+    except MedPatchNetError as error:
+        fail(f"{error.code}: {error.detail}")
 
 
 @audit.callback()
@@ -90,16 +125,12 @@ def check(
 ) -> None:
     """Explain which rule applies to an image: status 0 if one does, 3 if none does, 1 for an invalid file.
 
-    Secret files are not needed. The output quotes the image: keep it out of logs.
+    All problems of an invalid file are listed. Secret files are not needed. The output quotes the image: keep it out of
+    logs.
     """
     from app.pacs.routing import judge
 
-    try:
-        config = _configuration(file)
-        facts = _facts(image, source)
-    except MedPatchNetError as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(FAILED) from None
+    config, facts = _read(file, image, source)
     for name, texts in (
         ("modality", (facts.modality,)),
         ("body_part", (facts.body_part,)),
@@ -115,17 +146,34 @@ def check(
     raise typer.Exit(NO_RULE)
 
 
+def _read(file: Path, image: Path, source: str) -> "tuple[PacsConfig, Facts]":
+    """The configuration and the facts of the image; problems of both are printed and end the program."""
+    problems: list[str] = []
+    config = facts = None
+    try:
+        config = _configuration(file)
+    except MedPatchNetError as error:
+        problems.append(error.detail)
+    try:
+        facts = _facts(image, source)
+    except MedPatchNetError as error:
+        problems.append(error.detail)
+    if config is None or facts is None:
+        typer.echo("\n".join(problems), err=True)
+        raise typer.Exit(FAILED)
+    return config, facts
+
+
 def _configuration(file: Path) -> "PacsConfig":
     """The configuration; its models must be served. Raises ConfigurationError, ArtifactError."""
-    from app.pacs.configuration import load
+    from app.pacs.configuration import load, models_named
 
-    config = load(file)
-    if any(rule.model for rule in config.routes):
-        from app.patchnet.artifact import find, read_manifest
+    if not models_named(file):
+        return load(file)
+    from app.patchnet.artifact import find, read_manifest
 
-        settings = Settings()
-        load(file, [read_manifest(find(name, settings.models_dir)).name for name in settings.model_names])
-    return config
+    settings = make_settings()
+    return load(file, [read_manifest(find(name, settings.models_dir)).name for name in settings.model_names])
 
 
 def _facts(image: Path, source: str) -> "Facts":
@@ -134,7 +182,7 @@ def _facts(image: Path, source: str) -> "Facts":
     from app.imaging.radiograph import DecodeLimits
     from app.pacs.routing import facts_of
 
-    settings = Settings()
+    settings = make_settings()
     try:
         data = image.read_bytes()
     except OSError as error:

@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.access.gate import Gate, is_loopback
+from app.access.key_use import KeyUse
 from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
@@ -23,6 +24,7 @@ from app.api.problems import install_problems
 from app.api.responses import OBJECT_PROBLEMS
 from app.api.routes import router
 from app.audit import AuditLog
+from app.cores import usable_cores
 from app.decoding.pool import DecodePool
 from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
@@ -46,6 +48,7 @@ from app.telemetry import Metrics, get_logger
 from app.tracing import traces_to
 
 _CHECK_WORKERS_EVERY_S = 0.5
+_SAVE_KEY_USE_EVERY_S = 60.0
 # FastAPI's own spans would hold paths with study UIDs, queries and the messages of exceptions.
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 CORS_REQUEST_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-API-Key", "X-Request-ID"]
@@ -66,9 +69,10 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         try:
-            app.state.gate = make_gate(settings)
+            key_use = None if settings.key_use_path is None else KeyUse(settings.key_use_path)
+            app.state.gate = make_gate(settings, key_use)
             with traces_to(settings.otlp_endpoint), open_audit(settings, lifecycle) as app.state.audit:
-                async with open_services(settings, metrics, lifecycle) as services:
+                async with saved_from_time_to_time(key_use), open_services(settings, metrics, lifecycle) as services:
                     app.state.services = services
                     get_logger().info("ready", models=[model.manifest.name for model in services.models.all])
                     async with open_pacs(settings, services, app.state.audit) as app.state.analyses:
@@ -125,14 +129,39 @@ def open_audit(settings: Settings, lifecycle: Lifecycle) -> Generator[AuditLog |
         yield log
 
 
-def make_gate(settings: Settings) -> Gate:
-    """Authentication of callers. Raises ConfigurationError if other machines could call without credentials."""
+@asynccontextmanager
+async def saved_from_time_to_time(key_use: KeyUse | None) -> AsyncGenerator[None]:
+    """Save the last uses of keys on a thread, off the path of requests, and once more in the end."""
+    if key_use is None:
+        yield
+        return
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(_SAVE_KEY_USE_EVERY_S)
+            await asyncio.to_thread(key_use.save)
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        await cancel(task)
+        await asyncio.to_thread(key_use.save)
+
+
+def make_gate(settings: Settings, key_use: KeyUse | None = None) -> Gate:
+    """Authentication of callers; ``key_use`` notes the uses of keys.
+
+    Raises ConfigurationError if other machines could call without credentials.
+    """
     if not settings.has_authentication and not is_loopback(settings.host):
         raise ConfigurationError(
             f"listening on {settings.host} needs authentication: set MEDPATCHNET_API_KEYS_FILE or "
             "MEDPATCHNET_OIDC_ISSUER, or listen on 127.0.0.1"
         )
-    keys = KeyFile(settings.api_keys_file) if settings.api_keys_file is not None else None
+    keys = None
+    if settings.api_keys_file is not None:
+        keys = KeyFile(settings.api_keys_file, on_use=key_use.note if key_use else lambda _: None)
     tokens = make_verifier(settings) if settings.oidc_issuer else None
     return Gate(keys, tokens, RateLimiter(settings.rate_per_s, settings.rate_burst))
 
@@ -171,6 +200,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             chest_body_parts=settings.chest_body_part_texts,
         )
         decoder = start_decoder(settings, limits, stack)
+        torch.set_num_threads(settings.inference_threads or min(usable_cores(), torch.get_num_threads()))
         device = choose_device(settings.device)
         models = start_models(load_models(settings, device, metrics), stack)
         predictor = Predictor(decoder, metrics)

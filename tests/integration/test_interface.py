@@ -1,6 +1,6 @@
 """Every route keeps to the OpenAPI document that the service gives out, whatever is sent and whoever sends it.
 
-Short here; ``MEDPATCHNET_TEST_CASES=1000 uv run pytest tests/integration/test_interface.py`` tries more for each route.
+Short here; ``TEST_CASES=1000 uv run pytest tests/integration/test_interface.py`` tries more for each route.
 """
 
 import os
@@ -27,7 +27,7 @@ def key(tmp_path_factory):
 def keeps_to_its_document(service, folder, *options):
     """Run every check but the excluded on every route, and see that all were run; it leaves its notes in the folder."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json"]
-    limits = ["--max-examples", os.environ.get("MEDPATCHNET_TEST_CASES", "10")]
+    limits = ["--max-examples", os.environ.get("TEST_CASES", "10")]
     how = ["--checks", "all", "--continue-on-failure", "--seed", "1"]
     command += [*limits, *how, *options]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.access import keys
-from app.access.keys import KeyFile, add_key, find_key, new_key, read_keys, record_of
+from app.access.keys import KeyFile, add_key, find_key, new_key, read_keys, record_of, revoke_key
 from app.errors import ConfigurationError
 from tests.clocks import Clock
 
@@ -120,6 +120,28 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="cannot be"):
         add_key(tmp_path / "file/keys.json", record_of(new_key(), "x", ["predict"]))
+
+
+def test_a_key_is_revoked_by_its_id_or_by_its_name(key_file):
+    path, key = key_file
+    other = new_key()
+    add_key(path, record_of(other, "ris", ["explain"]))
+    revoke_key(path, read_keys(path)[0].id)
+    assert [record.name for record in read_keys(path)] == ["ris"]
+    assert KeyFile(path).find(key) is None
+    assert revoke_key(path, "ris").scopes == ("explain",)
+    assert read_keys(path) == ()
+
+
+def test_a_name_of_two_keys_revokes_neither(key_file):
+    path, _ = key_file
+    add_key(path, record_of(new_key(), "pacs", ["explain"]))
+    with pytest.raises(ConfigurationError) as refusal:
+        revoke_key(path, "pacs")
+    assert all(record.id in refusal.value.detail for record in read_keys(path))
+    with pytest.raises(ConfigurationError, match="has no key 'nobody'"):
+        revoke_key(path, "nobody")
+    assert len(read_keys(path)) == 2
 
 
 @pytest.mark.slow

@@ -76,6 +76,17 @@ def test_an_invalid_file_is_explained_with_status_1(folder, old, new, said):
     assert said in result.stderr.splitlines()
 
 
+def test_all_problems_of_the_file_and_of_the_image_are_listed(folder):
+    broken = FILE.replace("target: archive}\n  - {name: chests", "target: x}\n  - {name: chests")
+    (folder / "pacs.yaml").write_text(
+        broken.replace("sr, target", "sr, model: nobody, target").replace("[sc]", "[pdf]")
+    )
+    result = check(folder, image="none.dcm")
+    listed = [line.partition(":")[0] for line in result.stderr.splitlines()]
+    assert listed[1:4] == ["routes.2.outputs.0", "routes.0.target", "routes.0.model"]
+    assert "none.dcm cannot be read" in result.stderr
+
+
 @pytest.mark.parametrize("content", [b"", b"no DICOM", b"\0" * 128 + b"DICM" + b"\xff" * 40])
 def test_what_is_no_image_is_refused_with_status_1(folder, content):
     (folder / "odd.dcm").write_bytes(content)
