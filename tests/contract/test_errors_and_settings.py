@@ -39,11 +39,11 @@ def test_settings_come_from_the_environment(monkeypatch):
 
 
 def test_only_settings_read_the_environment():
-    """But for the decode pool, which hands it on to its processes, and torchrun's ranks, which exist nowhere else."""
+    """Besides them the decode pool, which hands it on to its processes, and torchrun's ranks, which exist nowhere else."""
     readers = {
         path.relative_to(ROOT).as_posix()
         for folder in ("app", "training")
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"os\.(environ|getenv)", path.read_text())
     }
-    assert readers == {"app/decoding/pool.py", "training/fit/distributed.py"}
+    assert readers == {"app/settings.py", "app/decoding/pool.py", "training/fit/distributed.py"}

@@ -24,7 +24,7 @@ _TRANSIENT = {
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
-_HINTS = {
+_HINTS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: ": it does not accept the password or token",
     HTTPStatus.FORBIDDEN: ": the user has no permission",
 }
