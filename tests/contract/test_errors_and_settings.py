@@ -39,7 +39,7 @@ def test_settings_come_from_the_environment(monkeypatch):
 
 
 def test_only_settings_read_the_environment():
-    """Besides them the decode pool, which hands it on to its processes, and torchrun's ranks, which exist nowhere else."""
+    """But for the decode pool, which hands it on to its processes, and torchrun's ranks, which exist nowhere else."""
     readers = {
         path.relative_to(ROOT).as_posix()
         for folder in ("app", "training")

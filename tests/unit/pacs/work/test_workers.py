@@ -288,7 +288,7 @@ def test_an_outcome_is_persisted_when_the_database_is_available_again(store, met
     def delivered(items):
         if failures:
             raise failures.pop()
-        deliver(items)
+        return deliver(items)
 
     monkeypatch.setattr(store.outbox, "delivered", delivered)
     monkeypatch.setattr("app.pacs.work.retry._PERSIST_RETRY_S", 0.01)
