@@ -14,6 +14,7 @@ from time import monotonic, sleep
 import pytest
 from pydicom import dcmread, uid
 from pynetdicom.ae import ApplicationEntity
+from structlog.testing import capture_logs
 
 from app.errors import SpoolFull, StoreUnavailable
 from app.imaging.dicom.file import silence
@@ -122,6 +123,18 @@ def test_echo_and_store_with_dcmtk(scp, tmp_path):
     assert dataset.SOPInstanceUID == arrival.sop_instance_uid
     assert dataset.PixelData == dcmread(BytesIO(chest_dicom())).PixelData
     assert scp.count("received", "accepted") == 1
+
+
+def test_every_object_is_logged_with_its_sender_and_outcome(scp):
+    with capture_logs() as logs:
+        scp.send()
+        scp.error = StoreUnavailable("the disk is full")
+        scp.send()
+    received = [(line["event"], line["node"], line["outcome"]) for line in logs if "node" in line]
+    assert received == [
+        ("instance_accepted", CALLING, "accepted"),
+        ("instance_not_accepted", CALLING, "store_unavailable"),
+    ]
 
 
 @pytest.mark.parametrize("syntax", TRANSFER_SYNTAXES)
