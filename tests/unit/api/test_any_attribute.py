@@ -5,6 +5,7 @@ Short here; the long run: ``uv run pytest -m slow -n 0 -s --timeout 7200 tests/u
 
 import json
 from collections import Counter
+from itertools import count
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from app.settings import Settings
 from tests.artifacts import records_with_points, save_small_artifact
 from tests.malformed_radiographs import ATTRIBUTES, CONSEQUENTIAL, DECISIVE, Changes, changes_of, film_with
 
-FEW, MANY = 60, 20_000
+FEW, MANY, REPORTED_EVERY = 60, 20_000, 500
 NOT_EXPLAINED = (Phase.reuse, Phase.generate, Phase.shrink)
 ANY = st.one_of(changes_of(sorted(ATTRIBUTES)), changes_of(CONSEQUENTIAL), changes_of(DECISIVE))
 ALL_KINDS = "/report?object=sr&object=sc&object=gsps&class=Edema"
@@ -76,11 +77,13 @@ def test_any_value_of_any_attribute_gives_a_result_or_a_problem_that_names_it(cl
 @pytest.mark.timeout(7200)
 def test_many_values_of_any_attribute_give_a_result_or_a_problem_that_names_it(client):
     outcomes: Counter[str] = Counter()
+    examples = count(1)
 
     @given(ANY)
     @settings(max_examples=MANY, phases=NOT_EXPLAINED, suppress_health_check=list(HealthCheck))
     def run(changes):
         outcomes.update(check(client, changes))
+        if (number := next(examples)) % REPORTED_EVERY == 0:
+            print(f"{number} examples:", dict(outcomes))
 
     run()
-    print(dict(outcomes))
