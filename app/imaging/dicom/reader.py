@@ -20,11 +20,12 @@ from app.imaging.dicom.attributes import Attributes
 from app.imaging.dicom.display import GrayscalePipeline, displayed, grayscale_pipeline
 from app.imaging.dicom.encapsulation import single_frame, without_trailer
 from app.imaging.dicom.file import NATIVE_SYNTAXES, DicomFile, read_file, read_transfer_syntax, silence
-from app.imaging.dicom.pixel_aspect import pixel_aspect, with_square_pixels
+from app.imaging.dicom.pixel_aspect import pixel_aspect
 from app.imaging.dicom.shutter import presentation_value, visible_region
 from app.imaging.grayscale import gray_of_rgb
 from app.imaging.radiograph import DecodeLimits, ImageFacts, Radiograph
 from app.imaging.size import require_size, size_warnings
+from app.imaging.square_pixels import with_square_pixels
 
 # What pydicom and its plugins raise on damaged input. This could mask a bug of this package; tests of intact files
 # guard against that, and a damaged file must not end as an internal error.
