@@ -19,7 +19,7 @@ from app.settings import Settings
 from tests.artifacts import records_with_points, save_small_artifact
 from tests.malformed_radiographs import ATTRIBUTES, CONSEQUENTIAL, DECISIVE, Changes, changes_of, film_with
 
-FEW, MANY, REPORTED_EVERY = 60, 20_000, 500
+FEW, MANY, REPORTED_EVERY = 25, 20_000, 500
 NOT_EXPLAINED = (Phase.reuse, Phase.generate, Phase.shrink)
 ANY = st.one_of(changes_of(sorted(ATTRIBUTES)), changes_of(CONSEQUENTIAL), changes_of(DECISIVE))
 ALL_KINDS = "/report?object=sr&object=sc&object=gsps&class=Edema"
