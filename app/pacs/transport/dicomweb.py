@@ -15,9 +15,7 @@ from app.pacs.values import FoundStudy, Result
 class DicomWebClient:
     """One node, as source and as target. Use on one event loop, as an asynchronous context manager."""
 
-    def __init__(
-        self, node: DicomWebNode, max_instance_bytes: int, chest_body_parts: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, node: DicomWebNode, max_instance_bytes: int, chest_body_parts: tuple[str, ...] = ()) -> None:
         """``max_instance_bytes`` limits the size of a retrieved object; ``chest_body_parts`` as in ``is_chest``."""
         self._session = WebSession(node)
         self._max_instance_bytes = max_instance_bytes
