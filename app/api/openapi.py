@@ -27,6 +27,8 @@ _FORM: dict[str, Any] = {
 IMAGE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
+        "description": "The file of a radiograph: DICOM, PNG or JPEG. To try it, save the "
+        "[example radiograph](viewer/example) of the package pydicom-data and choose it as the file.",
         "content": {**dict.fromkeys(RAW_TYPES, BINARY), "multipart/form-data": _FORM},
     }
 }

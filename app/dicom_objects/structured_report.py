@@ -11,7 +11,7 @@ from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as Coded
-from pydicom.uid import EnhancedSRStorage
+from pydicom.uid import ComputedRadiographyImageStorage, EnhancedSRStorage
 
 from app.dicom_objects.attributes import first_text
 from app.dicom_objects.common import as_file, referenced_image, stamp
@@ -79,14 +79,13 @@ def _document(report: Report) -> Dataset:
 
 def _groups(report: Report) -> Iterator[bytes]:
     """A TID 1410 group for each positive finding: its probability, and where its strongest evidence lies."""
-    image = sr.SourceImageForRegion(*_identity(report.source))
-    region = ItemTemplate(sr.ImageRegion("POLYLINE", np.zeros((2, 2)), image))
+    image = encode([sr.SourceImageForRegion(*_identity(report.source))])
     for finding in report.positives:
         if finding.patches:
-            yield _group(report, finding, finding.patches[0], region)
+            yield _group(report, finding, finding.patches[0], image)
 
 
-def _group(report: Report, finding: ReportedFinding, patch: Patch, region: ItemTemplate) -> bytes:
+def _group(report: Report, finding: ReportedFinding, patch: Patch, image: bytes) -> bytes:
     outline = [coordinate for corner in patch.corners(report.rows, report.columns) for coordinate in corner]
     parts = [
         _tracking_name(finding.name),
@@ -96,7 +95,7 @@ def _group(report: Report, finding: ReportedFinding, patch: Patch, region: ItemT
         *([] if finding.threshold is None else [_measurement(_THRESHOLD, round(finding.threshold, 6))]),
         _measurement(_EVIDENCE, round(patch.logit, 4)),
         _decision(finding.code, True),
-        region.encode(GraphicData=outline),
+        _region().encode(GraphicData=outline, ContentSequence=image),
     ]
     return _container(codes.DCM.MeasurementGroup, "1410").encode(ContentSequence=b"".join(parts))
 
@@ -145,6 +144,13 @@ def _image_library(source: Dataset) -> bytes:
 
 def _identity(source: Dataset) -> tuple[str, str]:
     return first_text(source, "SOPClassUID"), first_text(source, "SOPInstanceUID")
+
+
+@cache
+def _region() -> ItemTemplate:
+    """An image region, of a placeholder: highdicom refuses images of SOP classes that it does not know."""
+    image = sr.SourceImageForRegion(ComputedRadiographyImageStorage, _SOME_UID)
+    return ItemTemplate(sr.ImageRegion("POLYLINE", np.zeros((2, 2)), image))
 
 
 @lru_cache(_TEXTS_KEPT)

@@ -1,13 +1,15 @@
 """PNG and JPEG files reduced to what decides about their pixels.
 
 Text, previews, colour profiles and other ancillary data are dropped before decoding, however large or damaged they are.
-Only the EXIF orientation is kept.
+Only the EXIF orientation and the proportions of a pixel are kept.
 """
 
 from dataclasses import dataclass
 from io import BytesIO
 
 from PIL import Image, ImageFile
+
+from app.imaging.square_pixels import LARGEST_ASPECT
 
 _PNG_SIGNATURE = 8
 _PNG_FRAME = 12  # length, type and checksum of a chunk
@@ -25,17 +27,21 @@ _JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 
 @dataclass(frozen=True)
 class Essentials:
-    """A file without ancillary data, its EXIF orientation (1 where none is readable), and whether it is animated."""
+    """A file without ancillary data, and what the ancillary data say.
+
+    ``orientation`` is that of EXIF, 1 where none is readable; ``aspect`` is the height of a pixel divided by its width.
+    """
 
     data: bytes
     orientation: int = _UPRIGHT
     is_animated: bool = False
+    aspect: float = 1.0
 
 
 def png_essentials(data: bytes) -> Essentials:
     """The critical chunks of a PNG file and its transparency (PNG, third edition, section 5.6)."""
     kept = [data[:_PNG_SIGNATURE]]
-    orientation, is_animated = _UPRIGHT, False
+    orientation, is_animated, aspect = _UPRIGHT, False, 1.0
     position = _PNG_SIGNATURE
     while position + _PNG_FRAME <= len(data):
         length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
@@ -44,12 +50,14 @@ def png_essentials(data: bytes) -> Essentials:
             kept.append(data[position:end])
         elif kind == b"eXIf" and length <= _LARGEST_EXIF:
             orientation = _orientation(_EXIF_PREFIX + data[position + 8 : end - 4])
+        elif kind == b"pHYs":
+            aspect = _aspect(data[position + 8 : position + 16])
         elif kind == b"acTL":
             is_animated = int.from_bytes(data[position + 8 : position + 12], "big") > 1
         if kind == b"IEND":
             break
         position = end
-    return Essentials(b"".join(kept), orientation, is_animated)
+    return Essentials(b"".join(kept), orientation, is_animated, aspect)
 
 
 def jpeg_essentials(data: bytes) -> Essentials:
@@ -72,6 +80,13 @@ def jpeg_essentials(data: bytes) -> Essentials:
             kept.append(segment)
         position += len(segment)
     return Essentials(b"".join([*kept, data[position:]]), orientation)
+
+
+def _aspect(densities: bytes) -> float:
+    """Height of a pixel divided by its width, by the pixels per unit along x and y (PNG, third edition, 11.3.4.3)."""
+    along_x, along_y = int.from_bytes(densities[:4], "big"), int.from_bytes(densities[4:], "big")
+    is_usable = min(along_x, along_y) > 0 and max(along_x, along_y) <= LARGEST_ASPECT * min(along_x, along_y)
+    return along_x / along_y if is_usable else 1.0
 
 
 def _orientation(exif: bytes) -> int:

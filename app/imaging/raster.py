@@ -2,7 +2,7 @@
 
 Gray levels: 8-bit files span 0 … 255; 16-bit files are displayed with the range of their values, because most hold 12
 unscaled bits. Transparent pixels are blended over black, the background of a radiograph. The EXIF orientation is
-applied, as viewers do.
+applied, as viewers do, and pixels are made square.
 """
 
 import struct
@@ -18,6 +18,7 @@ from app.imaging.codestream import FrameSize, jpeg_size
 from app.imaging.grayscale import gray_of_rgb
 from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageFormat, ImageWarning, Radiograph
 from app.imaging.size import require_size, size_warnings
+from app.imaging.square_pixels import with_square_pixels
 
 _FAILURES = (
     ArithmeticError,
@@ -63,9 +64,10 @@ def _decode(data: bytes, kind: ImageFormat, limits: DecodeLimits) -> Radiograph:
         gray = _deep_gray(essentials, data[_PNG_HEADER_END + 1])
     else:
         gray = _gray(essentials, kind, limits)
-    pixels = np.ascontiguousarray(turn_upright(gray, essentials.orientation))
+    squared = with_square_pixels(gray, essentials.aspect, limits.pixels)
+    pixels = np.ascontiguousarray(turn_upright(squared.pixels, essentials.orientation))
     rows, columns = pixels.shape
-    notes = _warnings(essentials.orientation) + size_warnings(rows, columns)
+    notes = _warnings(essentials.orientation) + size_warnings(rows, columns) + squared.warnings
     return Radiograph(pixels, ImageFacts(kind, rows, columns), notes)
 
 

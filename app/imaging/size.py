@@ -14,12 +14,12 @@ def require_size(rows: int, columns: int, limits: DecodeLimits) -> None:
     for an image that is too small to show a chest.
     """
     if rows < 1 or columns < 1:
-        raise UnreadableImage(f"an image of {rows} × {columns} pixels has no extent")
+        raise UnreadableImage(f"an image of {rows} rows × {columns} columns has no extent")
     if rows * columns > limits.pixels:
-        raise ImageTooLarge(f"{rows} × {columns} pixels exceed the limit of {limits.pixels}")
+        raise ImageTooLarge(f"{rows} rows × {columns} columns exceed the limit of {limits.pixels} pixels")
     if min(rows, columns) < limits.smallest_side:
         raise NotAChestRadiograph(
-            f"an image of {rows} × {columns} pixels is too small; "
+            f"an image of {rows} rows × {columns} columns is too small; "
             f"accepted are at least {limits.smallest_side} on each side"
         )
 

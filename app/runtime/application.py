@@ -96,7 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(viewer.router)
     install_problems(app, metrics)
     app.add_middleware(HeadMiddleware)
-    if settings.cors_origins:
+    app.add_middleware(RequestMiddleware, metrics=metrics)
+    if settings.cors_origins:  # outermost: a page can read the responses to unexpected errors too
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
@@ -104,7 +105,6 @@ def create_app(settings: Settings) -> FastAPI:
             allow_headers=CORS_REQUEST_HEADERS,
             expose_headers=CORS_RESPONSE_HEADERS,
         )
-    app.add_middleware(RequestMiddleware, metrics=metrics)
     return app
 
 

@@ -77,7 +77,8 @@ async def open_nodes(config: PacsConfig, settings: Settings, stack: AsyncExitSta
     calling = config.listener.ae_title if config.listener else _DEFAULT_AE_TITLE
     for name, node in config.nodes.items():
         if isinstance(node, DicomWebNode):
-            client = await stack.enter_async_context(DicomWebClient(node, settings.max_body_bytes))
+            client = DicomWebClient(node, settings.max_body_bytes, settings.chest_body_part_texts)
+            await stack.enter_async_context(client)
             sources[name] = targets[name] = client
         else:
             targets[name] = DimseClient(node, calling)

@@ -8,9 +8,10 @@ const AT_ONCE = 2;
 const THUMBNAIL = 96;
 
 export class Batch {
-  // `ask(file, path)` sends a file and resolves to the response; `open(file)` shows a file; `explainError(error)` returns its text.
-  constructor(elements, { ask, open, explainError }) {
-    Object.assign(this, { ...elements, ask, open, explainError, rows: [], findings: [], order: { column: "name", sign: 1 }, run: 0 });
+  // `ask(file, path)` sends a file and resolves to the response; `point()` is the query of the chosen operating point;
+  // `open(file)` shows a file; `explainError(error)` returns its text.
+  constructor(elements, { ask, point, open, explainError }) {
+    Object.assign(this, { ...elements, ask, point, open, explainError, rows: [], findings: [], order: { column: "name", sign: 1 }, run: 0 });
   }
 
   async start(files) {
@@ -38,7 +39,7 @@ export class Batch {
 
   async read(row) {
     try {
-      const result = await (await this.ask(row.file, "explain?class=all&format=json")).json();
+      const result = await (await this.ask(row.file, `explain?class=all&format=json${this.point()}`)).json();
       row.picture = URL.createObjectURL(await (await this.ask(row.file, `film?size=${THUMBNAIL}`)).blob());
       row.scores = new Map(result.explanations.map((item) => [item.finding, item]));
       row.model = result.model;

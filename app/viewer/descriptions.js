@@ -1,7 +1,7 @@
 // Texts about a reading: warnings, the selected finding, a patch, a smallest set, the arithmetic.
 
 import { everythingBut, placeOf, remaining, shareOf, sigmoid } from "./evidence.js";
-import { findingName, number, percent, translate, translateIfKnown } from "./texts.js";
+import { findingName, number, percent, pointName, translate, translateIfKnown } from "./texts.js";
 
 const BORDER_SHARE = 1 / 3;
 
@@ -35,7 +35,7 @@ export function figuresOf(item, facts) {
 export function provenanceOf(item, facts) {
   const point = facts?.operating_points[item.operating_point];
   const texts = [translate(`status ${item.status}`)];
-  if (item.operating_point) texts.push(translate("operatingpoint", { name: item.operating_point }));
+  if (item.operating_point) texts.push(translate("operatingpoint", { name: pointName(item.operating_point) }));
   const measured = (point?.dataset ? point : facts?.quality) ?? null;
   if (measured?.positives !== undefined && measured?.positives !== null) {
     texts.push(translate("measured", { dataset: measured.dataset, positives: measured.positives, negatives: measured.negatives }));

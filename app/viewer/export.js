@@ -48,8 +48,9 @@ export async function savePicture(panes, lines) {
   return save(fileName(reading.name, [...findings, ...changesOf(reading)], "png"), await new Promise((done) => picture.toBlob(done)));
 }
 
-export async function saveReport(service, reading, kind, finding) {
-  const query = kind === "sc" ? `&class=${encodeURIComponent(finding)}` : "";
-  const answer = await service.post(`report?object=${kind}${query}`, reading.file);
+// `query`: further parameters, such as the operating point.
+export async function saveReport(service, reading, kind, query, finding) {
+  const shown = kind === "sc" ? `&class=${encodeURIComponent(finding)}` : "";
+  const answer = await service.post(`report?object=${kind}${shown}${query}`, reading.file);
   return save(fileName(reading.name, kind === "sc" ? [finding, kind] : [kind], "dcm"), await answer.blob());
 }

@@ -7,11 +7,20 @@ import { Reading } from "./reading.js";
 
 const LARGEST_SIDE = 4096; // px; a larger radiograph is requested at this size
 
-export async function read(service, { file, name }, signal, onStep) {
+// `point`: the name of an operating point, or "" for those that the service has in force.
+const decisionsPath = (point) => `explain?class=all&format=json${operatingPoint(point)}`;
+export const operatingPoint = (point) => (point ? `&operating_point=${encodeURIComponent(point)}` : "");
+
+// The reading decided at another operating point.
+export async function decide(service, reading, point) {
+  return reading.with(await (await service.post(decisionsPath(point), reading.file)).json());
+}
+
+export async function read(service, { file, name, point }, signal, onStep) {
   const body = new Blob([await file.arrayBuffer()]);
   onStep("reading");
   const [result, model, { findings }] = await Promise.all([
-    service.post("explain?class=all&format=json", body, signal).then((answer) => answer.json()),
+    service.post(decisionsPath(point), body, signal).then((answer) => answer.json()),
     service.call("model", { signal }).then((answer) => answer.json()),
     service.call("findings", { signal }).then((answer) => answer.json()),
   ]);

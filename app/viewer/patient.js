@@ -27,7 +27,9 @@ export function intervalText(header, other) {
   const [date, before] = [dateOf(header?.studyDate), dateOf(other?.studyDate)];
   if (!date || !before || isOtherPatient(header, other)) return "";
   const days = Math.round((date - before) / DAY_MS);
-  return days === 0 ? translate("sameday") : translate(days < 0 ? "earlier" : "later", { days: Math.abs(days) });
+  if (days === 0) return translate("sameday");
+  const direction = days < 0 ? "earlier" : "later";
+  return Math.abs(days) === 1 ? translate(`day${direction}`) : translate(direction, { days: Math.abs(days) });
 }
 
 export function isOtherPatient(header, other) {

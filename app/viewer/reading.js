@@ -16,6 +16,17 @@ export class Reading {
     this.items = [...this.groups.positive, ...this.groups.apart, ...this.groups.negative, ...this.groups.undecided];
   }
 
+  // The same radiograph and removed patches with another result: that of another operating point.
+  with(result) {
+    const { removed, history, maps, lines, refined } = this;
+    return Object.assign(new Reading({ ...this, result }), { removed, history, maps, lines, refined });
+  }
+
+  // Names of all operating points of the model.
+  get pointNames() {
+    return [...new Set([...this.facts.values()].flatMap(({ operating_points: points }) => Object.keys(points)))];
+  }
+
   get isDicom() {
     return this.result.image.format === "dicom";
   }

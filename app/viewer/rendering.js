@@ -4,7 +4,7 @@ import { aboutCell, aboutSet, arithmetic, captionOf, figuresOf, headlineOf, prov
 import { edgeLetters, lengthOf, spacingOf } from "./geometry.js";
 import { paintLegend } from "./legend.js";
 import { figureLines, intervalText, isOtherPatient, patientLines, studyLines } from "./patient.js";
-import { number, translate } from "./texts.js";
+import { number, pointName, translate } from "./texts.js";
 
 const $ = (id) => document.getElementById(id);
 const NEED_A_READING = ["ring", "save-json", "save-png", "fit", "invert", "level", "width", "preset", "rotate", "flip-view", "hide"];
@@ -130,10 +130,18 @@ function showInputs(workspace, reading) {
   const { level, width } = reading?.radiograph.window ?? WHOLE_WINDOW;
   const { layer, palette, rule, range, opacity, isScaled } = workspace;
   const preset = reading?.radiograph.preset ?? "file";
-  const values = { level: level * 100, width: width * 100, opacity: opacity * 100, preset, layer, palette, rule, range };
+  showPoints(reading?.pointNames ?? []);
+  const values = { point: workspace.point, level: level * 100, width: width * 100, opacity: opacity * 100, preset, layer, palette, rule, range };
   for (const [id, value] of Object.entries(values)) $(id).value = value;
   $("scaled").checked = isScaled;
   for (const option of $("range").options) option.textContent = rangeText(option.value, reading?.limit);
+}
+
+function showPoints(names) {
+  $("point-choice").hidden = !names.length;
+  const texts = [["", translate("pointinforce")], ...names.map((name) => [name, pointName(name)])];
+  const shown = [...$("point").options].map(({ value, text }) => [value, text]);
+  if (JSON.stringify(shown) !== JSON.stringify(texts)) $("point").replaceChildren(...texts.map(([value, text]) => new Option(text, value)));
 }
 
 function rangeText(range, limit) {

@@ -23,6 +23,8 @@ export const translateIfKnown = (name, values, otherwise) => (texts[language][na
 
 export const findingName = (finding) => translateIfKnown(`finding ${finding}`, {}, finding);
 
+export const pointName = (name) => translateIfKnown(`point ${name}`, {}, name);
+
 export function number(value, digits) {
   const options = { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false };
   return value.toLocaleString(language, options);

@@ -7,7 +7,7 @@ import { filesOf, radiographs } from "./files.js";
 import { FindingList } from "./findings.js";
 import { Gestures } from "./gestures.js";
 import { bindings, handleKey, showKeys } from "./keys.js";
-import { read, smoothen } from "./loading.js";
+import { decide, operatingPoint, read, smoothen } from "./loading.js";
 import { Pane } from "./pane.js";
 import { point, show, showView, translatePage } from "./rendering.js";
 import { Refused, Service } from "./service.js";
@@ -21,7 +21,7 @@ const list = new FindingList($("findings"), (finding) => workspace.choose(findin
 const service = new Service(askKey);
 const batch = new Batch(
   { section: $("batch"), box: $("batch-table"), progress: $("batch-progress") },
-  { ask: (file, path) => service.persistently(() => service.post(path, file), showWaiting), open, explainError },
+  { ask: (file, path) => service.persistently(() => service.post(path, file), showWaiting), point: () => operatingPoint(workspace.point), open, explainError },
 );
 
 function changed() {
@@ -69,7 +69,7 @@ async function open(file, pane = workspace.active) {
   changed();
   const step = (text) => { if (!signal.aborted) pane.progress.textContent = text && translate(text); };
   const report = (problem) => { pane.problem = `${name}: ${problem}`; };
-  const reading = await attempt(() => read(service, { file, name }, signal, step), { signal, end: () => step(""), report });
+  const reading = await attempt(() => read(service, { file, name, point: workspace.point }, signal, step), { signal, end: () => step(""), report });
   if (signal.aborted) return;
   if (reading) pane.show(reading, reading.first);
   changed();
@@ -87,6 +87,17 @@ function openAll(files, pane) {
   if (found.length === 1) open(found[0], pane);
   else if (found.length) batch.start(found);
   else showProblem(translate("nofile"));
+}
+
+// Decides all open radiographs at an operating point; the one before stays if the service cannot answer.
+async function choosePoint(point) {
+  const before = workspace.point;
+  workspace.set("point", point);
+  const readings = [...new Set(workspace.panes.map(({ reading }) => reading).filter(Boolean))];
+  const decided = await attempt(() => Promise.all(readings.map((reading) => decide(service, reading, point))));
+  if (workspace.point !== point) return; // chosen again meanwhile
+  if (decided) readings.forEach((reading, index) => workspace.replace(reading, decided[index]));
+  else workspace.set("point", before);
 }
 
 const refining = new Set();
@@ -151,15 +162,15 @@ const clicks = {
   ring: () => workspace.removeRing(), sufficient: outline("sufficient"), flip: outline("flip"), "apply-set": () => workspace.applyOutline(),
   undo: () => workspace.undo(), reset: () => workspace.remove([]),
   "save-json": () => saved(saveJson(workspace.active.reading, workspace.rule)), "save-png": () => saved(savePicture(workspace.shown, workspace.shown.map(lineOf))),
-  "save-sr": () => saved(attempt(() => saveReport(service, workspace.active.reading, "sr"))),
-  "save-sc": () => saved(attempt(() => saveReport(service, workspace.active.reading, "sc", workspace.active.finding))),
+  "save-sr": () => saved(attempt(() => saveReport(service, workspace.active.reading, "sr", operatingPoint(workspace.point)))),
+  "save-sc": () => saved(attempt(() => saveReport(service, workspace.active.reading, "sc", operatingPoint(workspace.point), workspace.active.finding))),
   "save-csv": () => saved(batch.saveCsv()), "close-batch": () => batch.stop(),
 };
 for (const [id, act] of Object.entries(clicks)) $(id).addEventListener("click", act);
 
 const setWindow = () => workspace.setWindow($("level").value / 100, $("width").value / 100);
 const inputs = {
-  preset: ({ value }) => workspace.setPreset(value), layer: ({ value }) => workspace.set("layer", value),
+  point: ({ value }) => choosePoint(value), preset: ({ value }) => workspace.setPreset(value), layer: ({ value }) => workspace.set("layer", value),
   range: ({ value }) => workspace.set("range", Number(value)),
   palette: ({ value }) => workspace.set("palette", value), rule: ({ value }) => workspace.set("rule", value),
   scaled: ({ checked }) => workspace.set("isScaled", checked), opacity: ({ value }) => workspace.set("opacity", value / 100),

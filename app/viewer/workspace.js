@@ -8,7 +8,7 @@ const PRESETS = { auto: [0, 1], lungs: [0.01, 0.6], bones: [0.4, 0.995] }; // qu
 export class Workspace {
   constructor(panes, changed) {
     Object.assign(this, { panes, changed, active: panes[0], isComparing: false, isLinked: true, isHidden: false, outline: null, notice: "" });
-    Object.assign(this, { rule: "drop", layer: "grid", isScaled: false, opacity: 0.5, range: 0.5, palette: "red-blue" });
+    Object.assign(this, { rule: "drop", point: "", layer: "grid", isScaled: false, opacity: 0.5, range: 0.5, palette: "red-blue" });
     Object.assign(this, { tool: "window", toolBefore: "window" });
   }
 
@@ -32,6 +32,11 @@ export class Workspace {
 
   choose(finding) {
     this.active.finding = finding;
+    this.changed();
+  }
+
+  replace(reading, other) {
+    for (const pane of this.panes) if (pane.reading === reading) pane.reading = other;
     this.changed();
   }
 

@@ -26,7 +26,8 @@ def with_known_decisions(folder: Path) -> Path:
             continue
         finding["status"] = WITHOUT_DECISION.get(finding["name"], "validated")
         threshold = ALWAYS if finding["name"] in POSITIVE | {"No Finding"} else NEVER
-        finding["operating_points"] = {"balanced": {"threshold": threshold, **MEASURED}}
+        points = {"balanced": threshold, "specific": NEVER}
+        finding["operating_points"] = {name: {"threshold": value, **MEASURED} for name, value in points.items()}
     manifest |= {"schema_version": 2, "default_operating_point": "balanced"}
     path.write_text(json.dumps(manifest))
     return copy

@@ -121,6 +121,12 @@ def open_prior(page, content: bytes, name: str = "prior.dcm") -> None:
     expect(page.locator(".caption").nth(1)).to_contain_text("%")
 
 
+@pytest.mark.parametrize(("locale", "text"), [("en-GB", "1 day earlier"), ("de-DE", "1 Tag früher")])
+def test_an_interval_of_one_day_is_in_the_singular(new_page, locale, text):
+    code = "async dates => (await import('/viewer/patient.js')).intervalText(...dates.map(studyDate => ({studyDate})))"
+    assert new_page(locale=locale).evaluate(code, ["20240301", "20240302"]) == text
+
+
 def test_a_prior_is_shown_beside_with_linked_windows_zoom_and_orientation(page):
     open_radiograph(page, chest_dicom(StudyDate="20240310"))
     open_prior(page, chest_dicom(StudyDate="20240301"))

@@ -48,6 +48,28 @@ def test_no_finding_names_the_findings_that_contradict_it(reading):
     expect(row.locator(".contradiction")).to_contain_text("Lungenverschattung")
 
 
+def test_another_operating_point_decides_again_and_keeps_the_removed_patches(reading):
+    reading.click("#ring")
+    reading.focus("#point")
+    reading.keyboard.press("End")
+    expect(reading.locator(".finding.positive")).to_have_count(0)
+    expect(reading.locator("#findings .none")).to_be_visible()
+    expect(reading.locator("#provenance")).to_contain_text("Operating point: specific")
+    expect(reading.locator("#reset")).to_be_enabled()
+    reading.click("#language")
+    expect(reading.locator("#point option:checked")).to_have_text("spezifisch")
+    reading.select_option("#point", "")
+    expect(reading.locator(".finding.positive").first).to_be_visible()
+
+
+def test_reports_are_of_the_chosen_operating_point(reading):
+    reading.select_option("#point", "specific")
+    expect(reading.locator(".finding.positive")).to_have_count(0)
+    with reading.expect_request("**/report?**") as asked, reading.expect_download():
+        reading.click("#save-sr")
+    assert asked.value.url.endswith("operating_point=specific")
+
+
 @pytest.mark.parametrize(("finding", "status"), WITHOUT_DECISION.items())
 def test_a_finding_without_a_decision_is_marked_and_never_positive(reading, finding, status):
     choose(reading, finding)

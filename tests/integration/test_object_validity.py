@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 import highdicom as hd
@@ -13,6 +14,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import DigitalXRayImageStorageForPresentation
 
+from app import load
 from app.imaging.dicom.file import silence
 from app.patchnet.findings import FINDINGS
 from tests.factories import chest_dataset, radiograph_of, write_dicom
@@ -29,10 +31,10 @@ A_FEW = 12
 @pytest.fixture
 def validate(client, tmp_path):
     """Make all objects of a film and hold them against every tool; tells how many of each kind there were."""
-    tools = {name: installed(name) for name in ("dciodvfy", "dcmdump", "dsrdump", "dcmpschk")}
+    tools = {name: installed(name) for name in ("dciodvfy", "dcentvfy", "dcmdump", "dsrdump", "dcmpschk")}
 
-    def run(tool: str, path: Path) -> str:
-        done = subprocess.run([tools[tool], path], check=False, capture_output=True)
+    def run(tool: str, *paths: Path) -> str:
+        done = subprocess.run([tools[tool], *paths], check=False, capture_output=True)
         said = (done.stdout + done.stderr).decode(errors="replace")
         problems = [line for line in said.splitlines() if re.match(r"[EF](rror)?( -|:)", line)]
         assert (problems, done.returncode) == ([], 0), f"{tool}: {problems or said}"
@@ -41,6 +43,8 @@ def validate(client, tmp_path):
     def check(film: bytes, **query: str) -> Counter[str]:
         counts: Counter[str] = Counter()
         folder = Path(mkdtemp(dir=tmp_path))
+        together = [folder / "film.dcm"]
+        together[0].write_bytes(film)
         for kind in KINDS:
             asked = query if kind != "sr" else {}
             for number, content in enumerate(objects_or_none(client, film, kind, asked)):
@@ -50,7 +54,9 @@ def validate(client, tmp_path):
                 run("dcmdump", path)
                 {"sr": check_report, "sc": check_capture, "gsps": check_state}[kind](path, run)
                 counts[kind] += 1
-                path.unlink()
+                together.append(path)
+        run("dcentvfy", *together)  # patient and study are the same in all
+        rmtree(folder)
         return counts
 
     return check
@@ -106,6 +112,19 @@ def test_a_real_film(rg1, validate):
     counts = validate(rg1)
     assert counts["sr"] == counts["gsps"] == 1
     assert counts["sc"] > 1
+
+
+@pytest.mark.thorough
+def test_a_report_by_default_settings_is_short_and_begins_with_its_conclusion(rg1, tmp_path):
+    path = tmp_path / "sr.dcm"
+    with load() as model:
+        (content,) = model.report(rg1)
+    path.write_bytes(content)
+    done = subprocess.run([installed("dsr2html"), path], check=True, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 120
+    body = lines[next(number for number, line in enumerate(lines) if line.startswith("<body")) :]
+    assert any("Conclusion" in line for line in body[:10])
 
 
 @pytest.mark.thorough

@@ -74,11 +74,13 @@ def require_chest_radiograph(attributes: Attributes, facts: ImageFacts, limits: 
     body_part = attributes.text("BodyPartExamined")
     if not is_chest(body_part, limits.chest_body_parts):
         found = facts.body_part or "other than the chest"
-        raise NotAChestRadiograph(f"body part {found} is not accepted; accepted are names of the chest, or none")
+        raise NotAChestRadiograph(
+            f"body part {found} is not accepted; accepted are names of the chest as Body Part Examined, or none"
+        )
     frames = attributes.integer("NumberOfFrames") or 1
     if frames > 1:
         raise NotAChestRadiograph(
-            f"an object of {frames} frames is not accepted; accepted are objects of a single frame"
+            f"an object of {frames} frames is not accepted; accepted are those with a Number of Frames of 1"
         )
     if facts.photometric_interpretation == "PALETTE COLOR":
         raise NotAChestRadiograph("palette colour is not accepted; accepted are MONOCHROME1 and MONOCHROME2")

@@ -10,7 +10,6 @@ from io import BytesIO
 
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 
@@ -29,7 +28,8 @@ NATIVE_SYNTAXES = frozenset(
 _META_GROUP = 0x0002
 _SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _CHARACTER_SET = 0x00080005
-_ELEMENT_HEADER = 8  # with a value representation of a short length
+_SHORT_HEADER, _LONG_HEADER = 8, 12  # bytes before a value, PS3.5 7.1.2
+_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _RAW_DEFLATE = -zlib.MAX_WBITS
 
 
@@ -97,8 +97,7 @@ def read_file(data: bytes, transfer_syntax: uid.UID, start: int, limits: DecodeL
 def _parse(encoded: bytes, encoding: "_Encoding") -> Dataset:
     try:
         return read_dataset(BytesIO(encoded), encoding.is_implicit_vr, encoding.is_little_endian)
-    except (BytesLengthException, LookupError, TypeError, ValueError):
-        # pydicom needs the Specific Character Set while it parses, and a malformed one raises.
+    except Exception:  # noqa: BLE001 - pydicom decodes the Specific Character Set here: a malformed one raises anything
         readable = _without_character_set(encoded, encoding)
         return read_dataset(BytesIO(readable), encoding.is_implicit_vr, encoding.is_little_endian)
 
@@ -108,12 +107,13 @@ def _without_character_set(encoded: bytes, encoding: "_Encoding") -> bytes:
     stream = BytesIO(encoded)
     read_dataset(stream, encoding.is_implicit_vr, encoding.is_little_endian, stop_when=_is_past_general)
     start = stream.tell()
-    value, order = start + _ELEMENT_HEADER, "little" if encoding.is_little_endian else "big"
-    if encoding.is_implicit_vr:
-        head, length = encoded[: start + 4], int.from_bytes(encoded[start + 4 : value], order)
-        return head + bytes(4) + encoded[value + length :]
-    length = int.from_bytes(encoded[start + 6 : value], order)
-    return encoded[: start + 4] + b"CS\0\0" + encoded[value + length :]
+    order, tag = "little" if encoding.is_little_endian else "big", encoded[start : start + 4]
+    is_long = not encoding.is_implicit_vr and encoded[start + 4 : start + 6] in _LONG_VRS
+    value = start + (_LONG_HEADER if is_long else _SHORT_HEADER)
+    length_bytes = 4 if encoding.is_implicit_vr or is_long else 2
+    length = int.from_bytes(encoded[value - length_bytes : value], order)
+    empty = tag + (bytes(4) if encoding.is_implicit_vr else b"CS\0\0")
+    return encoded[:start] + empty + encoded[value + length :]
 
 
 def _is_past_general(tag: BaseTag, vr: str | None, length: int) -> bool:  # noqa: ARG001 - pydicom's signature

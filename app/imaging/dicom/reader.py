@@ -20,11 +20,12 @@ from app.imaging.dicom.attributes import Attributes
 from app.imaging.dicom.display import GrayscalePipeline, displayed, grayscale_pipeline
 from app.imaging.dicom.encapsulation import single_frame, without_trailer
 from app.imaging.dicom.file import NATIVE_SYNTAXES, DicomFile, read_file, read_transfer_syntax, silence
-from app.imaging.dicom.pixel_aspect import pixel_aspect, with_square_pixels
+from app.imaging.dicom.pixel_aspect import pixel_aspect
 from app.imaging.dicom.shutter import presentation_value, visible_region
 from app.imaging.grayscale import gray_of_rgb
 from app.imaging.radiograph import DecodeLimits, ImageFacts, Radiograph
 from app.imaging.size import require_size, size_warnings
+from app.imaging.square_pixels import with_square_pixels
 
 # What pydicom and its plugins raise on damaged input. This could mask a bug of this package; tests of intact files
 # guard against that, and a damaged file must not end as an internal error.
@@ -121,7 +122,7 @@ def _decoded(attributes: Attributes, syntax: uid.UID, facts: ImageFacts) -> NDAr
     layout = _layout(attributes)
     is_grayscale = facts.photometric_interpretation in _GRAYSCALE
     if is_grayscale and layout.samples != 1:
-        raise UnreadableImage("a grayscale image cannot have more than one sample per pixel")
+        raise UnreadableImage(f"a grayscale image cannot have {layout.samples} samples per pixel")
     if not is_grayscale and (layout.samples, layout.bits_allocated) != (3, 8):
         raise NotAChestRadiograph("the photometric interpretation is not accepted; accepted are MONOCHROME1 and 2")
     pixel_data = attributes.dataset["PixelData"]
@@ -156,8 +157,8 @@ def _layout(attributes: Attributes) -> _PixelLayout:
     )
     if layout.bits_allocated not in _BITS_ALLOCATED or not 1 <= layout.bits_stored <= layout.bits_allocated:
         raise UnreadableImage(
-            f"{layout.bits_stored} of {layout.bits_allocated} bits per sample are not accepted; "
-            "accepted are 1 to 8 of 8 bits and 1 to 16 of 16 bits"
+            f"{layout.bits_stored} bits stored of {layout.bits_allocated} bits allocated are not accepted; "
+            "accepted are 1 to 8 of 8 and 1 to 16 of 16"
         )
     return layout
 
@@ -179,7 +180,7 @@ def _pixel_module(layout: _PixelLayout, photometric_interpretation: str, attribu
 def _require_native_length(attributes: Attributes, layout: _PixelLayout, actual: int) -> None:
     if actual < layout.length:
         raise UnreadableImage(
-            f"the pixel data are truncated: {layout.rows} × {layout.columns} pixels need {layout.length} bytes, "
+            f"the pixel data are truncated: {layout.rows} rows × {layout.columns} columns need {layout.length} bytes, "
             f"but only {actual} are present"
         )
     high_bit = attributes.integer("HighBit")

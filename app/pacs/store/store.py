@@ -132,15 +132,18 @@ class Store:
     def tidy(self, retention_s: float) -> None:
         """Close finished images, and delete rows that ended more than ``retention_s`` ago. Raises StoreUnavailable.
 
-        Dead letters stay until an operator decides. The row of a delivered object stays as long as its images: within
-        that time different bytes under its UID are detected.
+        Dead letters stay until an operator decides. The rows of one instance stay together: while one of them can be
+        analysed again, the oldest holds the time of the first analysis. The row of a delivered object stays as long as
+        its images: within that time different bytes under its UID are detected.
         """
         now = self._clock()
         ended = tuple(state for state in ENDED if state != "dead")
         with self.database.writing() as connection:
             close_finished(connection, now)
-            old = (instances.c.state.in_(ended)) & (instances.c.ended_at < now - retention_s)
-            connection.execute(delete(instances).where(old))
+            other = instances.alias()
+            is_kept = ~other.c.state.in_(ended) | (other.c.ended_at >= now - retention_s)
+            has_kept = exists().where(other.c.sop_instance_uid == instances.c.sop_instance_uid, is_kept)
+            connection.execute(delete(instances).where(~has_kept))
             has_images = exists().where(instances.c.job_id == jobs.c.id)
             old = jobs.c.state.in_(("expanded", "refused")) & (jobs.c.created_at < now - retention_s)
             connection.execute(delete(jobs).where(old, ~has_images))

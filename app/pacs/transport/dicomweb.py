@@ -15,10 +15,11 @@ from app.pacs.values import FoundStudy, Result
 class DicomWebClient:
     """One node, as source and as target. Use on one event loop, as an asynchronous context manager."""
 
-    def __init__(self, node: DicomWebNode, max_instance_bytes: int) -> None:
-        """``max_instance_bytes`` limits the size of a retrieved object."""
+    def __init__(self, node: DicomWebNode, max_instance_bytes: int, chest_body_parts: tuple[str, ...] = ()) -> None:
+        """``max_instance_bytes`` limits the size of a retrieved object; ``chest_body_parts`` as in ``is_chest``."""
         self._session = WebSession(node)
         self._max_instance_bytes = max_instance_bytes
+        self._chest_body_parts = chest_body_parts
 
     async def __aenter__(self) -> "DicomWebClient":
         return self
@@ -28,7 +29,7 @@ class DicomWebClient:
 
     async def find_instances(self, study_uid: str) -> FoundStudy:
         """The chest radiographs of a study. Raises NodeUnavailable, NodeRefused, StudyNotFound."""
-        return await StudyQuery(self._session, study_uid).run()
+        return await StudyQuery(self._session, study_uid, self._chest_body_parts).run()
 
     async def fetch(self, study_uid: str, series_uid: str, sop_instance_uid: str) -> bytes:
         """One object in the transfer syntax in which it is stored. Raises NodeUnavailable, NodeRefused."""

@@ -15,8 +15,10 @@ from app.pacs.values import FoundInstance, FoundStudy, Problem
 class StudyQuery:
     """The query of one study. A row that is unusable is counted and skipped; it does not affect the others."""
 
-    def __init__(self, session: WebSession, study_uid: str) -> None:
+    def __init__(self, session: WebSession, study_uid: str, chest_body_parts: tuple[str, ...] = ()) -> None:
+        """``chest_body_parts`` are further names of the chest, as in ``is_chest``."""
         self._session = session
+        self._chest_body_parts = chest_body_parts
         self._study_uid = study_uid
         self._path = f"studies/{study_uid}/series"
         self._skipped: Counter[str] = Counter()
@@ -25,7 +27,7 @@ class StudyQuery:
         """The radiographs of the study. Raises NodeUnavailable, NodeRefused, StudyNotFound."""
         found: dict[str, FoundInstance] = {}
         for series in await self._all_series():
-            if not _can_be_chest(series):
+            if not _can_be_chest(series, self._chest_body_parts):
                 continue
             series_uid = text(series, SERIES)
             if not is_uid(series_uid):
@@ -78,7 +80,7 @@ class StudyQuery:
         return Problem(InvalidQueryResponse.code, f"skipped rows of the query response: {reasons}")
 
 
-def _can_be_chest(series: object) -> bool:
+def _can_be_chest(series: object, chest_body_parts: tuple[str, ...]) -> bool:
     """Whether modality and body part allow a chest radiograph; if the modality is missing, the SOP class decides."""
     modality = text(series, MODALITY)
-    return (not modality or modality in MODALITIES) and is_chest(text(series, BODY_PART).upper())
+    return (not modality or modality in MODALITIES) and is_chest(text(series, BODY_PART), chest_body_parts)

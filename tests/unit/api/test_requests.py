@@ -203,6 +203,13 @@ def test_only_the_origins_of_the_setting_can_call_from_a_browser(client, models_
     assert "X-Object-Problems" in answered.headers["access-control-expose-headers"]
 
 
+def test_a_page_can_read_the_response_to_an_unexpected_error(client, monkeypatch):
+    monkeypatch.setattr("app.api.routes.json_answer", lambda *_: 1 / 0)
+    answer = client.get("/findings", headers={"Origin": "https://viewer.example"})
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:medpatchnet:problem:internal_error")
+    assert answer.headers["access-control-allow-origin"] == "https://viewer.example"
+
+
 def test_no_origin_can_call_from_a_browser_by_default(models_dir):
     app = create_app(settings(models_dir))
     assert "CORSMiddleware" not in {middleware.cls.__name__ for middleware in app.user_middleware}

@@ -61,7 +61,15 @@ def test_a_normal_radiograph_has_no_positive_finding():
         "No finding is positive at the operating point balanced.",
         "No Finding 90 %: positive (balanced, from 50 %).",
     ]
-    assert "ContentSequence" not in container(document, "Imaging Measurements")
+    (comment,) = container(document, "Imaging Measurements").ContentSequence
+    assert comment.TextValue == "No region is measured."
+
+
+def test_an_image_of_a_private_sop_class_has_regions():
+    _, document = made_of(film=chest_dicom(SOPClassUID="1.2.3.4"))
+    group = container(document, "Imaging Measurements").ContentSequence[0]
+    (region,) = [item for item in group.ContentSequence if item.ValueType == "SCOORD"]
+    assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPClassUID == "1.2.3.4"
 
 
 def test_operating_points_that_differ_are_named_for_each_finding():

@@ -130,7 +130,7 @@ def test_several_samples_of_grey_are_refused():
 
 @pytest.mark.parametrize("attributes", [{"BitsAllocated": 32}, {"BitsStored": 17}, {"BitsStored": 0}])
 def test_impossible_depths_are_refused(attributes):
-    with pytest.raises(UnreadableImage, match="bits per sample"):
+    with pytest.raises(UnreadableImage, match="bits allocated"):
         decode(**attributes)
 
 
@@ -146,9 +146,9 @@ def test_an_image_without_extent_is_refused(attributes):
 
 
 def test_more_pixels_than_allowed_are_refused_before_decoding():
-    with pytest.raises(ImageTooLarge, match="113 × 127"):
+    with pytest.raises(ImageTooLarge, match="113 rows × 127 columns"):
         decode_image(make.chest_dicom(), DecodeLimits(pixels=113 * 127 - 1))
-    with pytest.raises(ImageTooLarge, match="60000 × 60000"):
+    with pytest.raises(ImageTooLarge, match="60000 rows × 60000 columns"):
         decode(Rows=60000, Columns=60000)
     assert decode_image(make.chest_dicom(), DecodeLimits(pixels=113 * 127))
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import NotAChestRadiograph
+from tests.malformed_radiographs import film_with
 from tests.unit.imaging.films import codes, decode, film, pixels_of_rg1, with_bytes
 
 OPTIONAL = {
@@ -151,3 +152,9 @@ def test_uids_with_leading_zeros_are_kept(sop_uid):
 def test_a_low_resolution_is_warned_about():
     assert codes(decode(film())) == set()
     assert codes(decode(film(np.ascontiguousarray(film_12_bit()[:255].astype(np.uint16))))) == {"low_resolution"}
+
+
+@pytest.mark.parametrize("vr", ["OB", "SQ", "UN", "UT", "US", "DS"])
+def test_a_character_set_of_another_value_representation_leaves_the_others_readable(vr):
+    radiograph = decode(film_with({0x0008_0005: (vr, b"abc")}))
+    assert (radiograph.facts.modality, radiograph.facts.body_part) == ("DX", "CHEST")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from app.imaging.decode import decode_image
-from app.imaging.dicom.pixel_aspect import with_square_pixels
 from app.imaging.radiograph import DecodeLimits
+from app.imaging.square_pixels import with_square_pixels
 from tests import factories as make
 from tests.unit.imaging.films import LIMITS, codes, decode, film, pixels_of_rg1
 

@@ -1,5 +1,7 @@
 """PNG and JPEG: which kinds of picture are read as a film, and how."""
 
+import struct
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -124,3 +126,17 @@ def test_orientation_is_applied_as_viewers_do(orientation):
 
 def test_an_impossible_orientation_is_ignored():
     assert np.array_equal(turn_upright(EXPECTED, 9), EXPECTED)
+
+
+@pytest.mark.parametrize(
+    ("densities", "shape"),
+    [((2000, 1000), (2 * make.ROWS, make.COLUMNS)), ((1000, 2000), (make.ROWS, 2 * make.COLUMNS)),
+     ((3000, 3000), GRAY.shape), ((0, 1000), GRAY.shape), ((100_000, 1), GRAY.shape)],
+)  # fmt: skip
+def test_pixels_of_a_png_that_are_not_square_are_resampled_with_a_warning(densities, shape):
+    header = make.png_file(GRAY)
+    body = b"pHYs" + struct.pack(">IIB", *densities, 1)
+    chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
+    radiograph = decode(header[:33] + chunk + header[33:])
+    assert radiograph.pixels.shape == (radiograph.facts.rows, radiograph.facts.columns) == shape
+    assert ("pixel_aspect" in [warning.code for warning in radiograph.warnings]) is (shape != GRAY.shape)

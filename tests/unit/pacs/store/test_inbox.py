@@ -62,3 +62,20 @@ def test_an_instance_that_comes_again_keeps_the_time_of_its_first_acceptance(sto
     again, other = sorted(store.inbox.claim(2), key=lambda pending: pending.sop_instance_uid == "1.77")
     assert again.first_accepted_at == first
     assert other.first_accepted_at == first + 1
+
+
+def test_the_time_of_the_first_acceptance_outlives_its_row_while_a_repetition_can_be_retried(store, clock):
+    store.inbox.accept(ARRIVAL)
+    first = store.inbox.claim(1)[0]
+    store.inbox.end(first, "ignored")
+    clock.now += 50
+    store.inbox.accept(ARRIVAL)
+    clock.now += 60
+    store.tidy(retention_s=100)
+    (again,) = store.inbox.claim(1)
+    assert again.first_accepted_at == first.first_accepted_at
+    store.inbox.end(again, "ignored")
+    clock.now += 101
+    store.tidy(retention_s=100)
+    store.inbox.accept(ARRIVAL)
+    assert store.inbox.claim(1)[0].first_accepted_at == clock.now

@@ -61,9 +61,9 @@ def running():
 
 
 @asynccontextmanager
-async def client_of(archive, **options):
+async def client_of(archive, chest_body_parts=(), **options):
     node = DicomWebNode.model_validate({"protocol": "dicomweb", "url": archive.url, "timeout_s": 5, **options})
-    async with DicomWebClient(node, 10_000) as client:
+    async with DicomWebClient(node, 10_000, chest_body_parts) as client:
         yield client
 
 

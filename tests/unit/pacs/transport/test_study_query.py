@@ -45,6 +45,13 @@ def test_radiographs_are_found_by_modality_body_part_and_class(archive):
     assert found == FoundStudy((FoundInstance("1.2", "1.2.1", DX, "1.2.1.1"),))
 
 
+def test_the_words_of_a_site_for_the_chest_count_too(archive):
+    list_series(archive, attributes(t0020000E="1.2.1", t00080060="DX", t00180015="Cwt"), instances=[dx("1.2.1.1")])
+    assert find(archive).instances == ()
+    found = run(archive, lambda client: client.find_instances("1.2"), chest_body_parts=("CWT",))
+    assert [item.sop_instance_uid for item in found.instances] == ["1.2.1.1"]
+
+
 @pytest.mark.parametrize("uid", ["../../admin", "1.2/..", "", "1.2?x=1", "1" * 65])
 def test_a_response_cannot_redirect_a_request(archive, uid):
     list_series(archive, attributes(t0020000E=uid, t00080060="DX"))
