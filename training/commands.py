@@ -4,7 +4,6 @@ import csv
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import torch
 
 from app.errors import ConfigurationError
 from app.patchnet import artifact
-from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord, Manifest, Reference
+from app.patchnet.checkpoint import ImportedWeights
+from app.patchnet.checkpoint import import_checkpoint as write_imported
+from app.patchnet.manifest import Manifest, Reference
 from training.compare.comparison import compare as measure_comparison
 from training.compare.comparison import export_method
 from training.compare.measured import localize
@@ -44,13 +44,12 @@ from training.publish.artifact import Published, Release, trained_findings
 from training.publish.artifact import publish as write_artifact
 from training.publish.comparison_section import cite as write_section
 from training.publish.decisions_section import with_decisions
-from training.publish.provenance import DISCLAIMER, provenance
+from training.publish.provenance import provenance
 from training.publish.serving_section import with_serving
 from training.recipe import Recipe, read_recipe
 from training.saliency_methods import PatchEvidence
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
-_IMPORTED_LIMIT = 10.0
 _BATCH_IMAGES = 8
 _EXPERIMENTS_HEADER = ["date", "what", "valid mean AUROC", "cost (2 cores)"]
 
@@ -246,21 +245,14 @@ def without_untrained(films: Films, manifest: Manifest) -> Films:
 
 def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) -> None:
     """Write an artifact with the weights of the paper's authors, without any claim about its quality."""
-    description = Description(
+    about = ImportedWeights(
         name=out.resolve().name.lower(),
-        version="imported",
+        source=weights.name,
+        command="python -m training import",
         backbone=backbone,
         patch_size=patch_size,
-        findings=tuple(FindingRecord(name=name, status="imported") for name in FINDING_NAMES),
-        display_limit=_IMPORTED_LIMIT,
-        intended_use=f"As its authors state. {DISCLAIMER}",
-        training_data="As its authors state; nothing was measured here.",
-        attribution="Weights: Wienholt et al., MedicalPatchNet, Scientific Reports 2026.",
-        licence="as its authors state",
-        created=datetime.now(UTC).replace(microsecond=0),
     )
-    network = artifact.network_from(artifact.read_checkpoint(weights), description)
-    artifact.save(out, network, description, f"# {description.name}\n\nImported weights; quality not measured here.\n")
+    write_imported(weights, out, about)
 
 
 def _predict(loaded: artifact.Artifact, csv_file: Path, work: Path | None, device: str) -> Predicted:

@@ -1,24 +1,22 @@
 """Chest X-ray findings with exact, additive evidence: a service, and its commands."""
 
-from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from app.cli.dead_letters import outbox
+from app.cli.models import models
 from app.cli.operate import audit, keys, routes
+from app.cli.outcomes import FAILED, MISUSED, fail, guarded, make_settings, progress, wide_console
 from app.cli.setup import setup
 from app.errors import MedPatchNetError
-from app.settings import DevicePreference, Settings
+from app.settings import DevicePreference
 from app.telemetry import configure_logging
-from app.validation import Location, describe
 
 if TYPE_CHECKING:
     from socket import socket
@@ -33,28 +31,12 @@ app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(routes, name="routes")
 app.add_typer(outbox, name="outbox")
+app.add_typer(models, name="models")
 app.command()(setup)
-
-FAILED = 1
-MISUSED = 2
-
-T = TypeVar("T")
 
 Model = Annotated[str | None, typer.Option(help="Model: a name in the models folder, or a directory.")]
 OperatingPoint = Annotated[str | None, typer.Option(help="Operating point (default: the one in force).")]
 Device = Annotated[DevicePreference | None, typer.Option(help="auto selects CUDA if it is available.")]
-
-
-def make_settings(**flags: object) -> Settings:
-    """Settings from the environment, overridden by the given flags."""
-    try:
-        return Settings.model_validate({**Settings().model_dump(), **{k: v for k, v in flags.items() if v is not None}})
-    except ValidationError as error:
-        fail("\n".join(describe(error, _variable)), MISUSED)
-
-
-def _variable(location: Location) -> str:
-    return f"MEDPATCHNET_{'_'.join(map(str, location)).upper()}"
 
 
 def _print_version(wanted: bool) -> None:
@@ -226,30 +208,6 @@ def report(
         typer.echo(str(path))
 
 
-@app.command()
-def models() -> None:
-    """List the models in the models folder."""
-    from app.patchnet.artifact import available, find, read_manifest
-
-    settings = make_settings()
-    table = Table()
-    for title in ("name", "version", "backbone", "image", "patch", "findings", "weights"):
-        table.add_column(title, overflow="fold")
-    for name in available(settings.models_dir):
-        manifest = guarded(lambda name=name: read_manifest(find(name, settings.models_dir)))
-        counts = Counter(record.status for record in manifest.findings)
-        table.add_row(
-            manifest.name,
-            manifest.version,
-            manifest.backbone,
-            f"{manifest.image_size} px",
-            f"{manifest.patch_size} px",
-            ", ".join(f"{count} {status}" for status, count in counts.items()),
-            manifest.weights_sha256[:12],
-        )
-    wide_console().print(table)
-
-
 def bound(listen: "Callable[[str, int], socket]", host: str, port: int, what: str) -> "socket":
     """A listening socket; prints its address. Ends the program if the address is not available."""
     try:
@@ -274,46 +232,9 @@ def findings_table(body: "PredictBody") -> Table:
     return table
 
 
-def wide_console() -> Console:
-    """A console as wide as the terminal; where there is none, wide enough for every table."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
-
-
 def number(value: float | None) -> str:
     """A number with three decimals; a dash for None."""
     return "–" if value is None else f"{value:.3f}"
-
-
-@contextmanager
-def progress(unit: str, total: int | None) -> Generator[Callable[[int, int | None], None]]:
-    """A progress bar on stderr; the yielded function adds steps, and may set the total."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task(unit, total=total)
-
-        def advance(steps: int, of: int | None = None) -> None:
-            if of is not None:
-                bar.update(task, total=of)
-            bar.advance(task, steps)
-
-        yield advance
-
-
-def guarded(work: Callable[[], T]) -> T:
-    """The result of ``work``. A domain error ends the program with its message and status 1."""
-    try:
-        return work()
-    except MedPatchNetError as error:
-        fail(f"{error.code}: {error.detail}")
-
-
-def fail(message: str, status: int = FAILED) -> NoReturn:
-    """Print an error and end the program."""
-    typer.echo(message, err=True)
-    raise typer.Exit(status)
 
 
 def main() -> None:
