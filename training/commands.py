@@ -4,6 +4,7 @@ import csv
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from app.patchnet import artifact
 from app.patchnet.checkpoint import ImportedWeights
 from app.patchnet.checkpoint import import_checkpoint as write_imported
 from app.patchnet.manifest import Manifest, Reference
+from training.acceptance.adopted import Adopted
+from training.acceptance.adopted import adopt as write_adopted
+from training.acceptance.drift import drift, local_reference
+from training.acceptance.gallery import worst_films
+from training.acceptance.judged import judge
+from training.acceptance.observed import observe
+from training.acceptance.report import Acceptance, read_report, write_report
 from training.compare.comparison import compare as measure_comparison
 from training.compare.comparison import export_method
 from training.compare.measured import localize
@@ -28,6 +36,7 @@ from training.data.description import (
     write_description,
 )
 from training.data.layouts import WITH_LABELS, dicom
+from training.data.local import read_local
 from training.data.prepare import Prepared
 from training.data.prepare import prepare as write_films
 from training.files import cached
@@ -228,6 +237,37 @@ def compare(
     for name in exports:
         export_method(setting, comparison, name, out / "chexlocalize" / name.replace(", ", "-").replace(" ", "-"))
     return write_comparison(comparison, setting, out)
+
+
+def validate(
+    name_or_dir: str, data: Path, labels: Path | None, out: Path, resamples: int, device: str, *, gallery: bool
+) -> tuple[Acceptance, Path]:
+    """Judge an artifact on a site's radiographs, and write the report; returns the judgement and the page."""
+    directory = artifact.find(name_or_dir, MODELS)
+    loaded = artifact.load(directory)
+    manifest = loaded.manifest
+    observed, films, refused = observe(loaded.network, read_local(data, labels), device)
+    dataset = "/".join((data.resolve().parent.name, data.stem))
+    acceptance = Acceptance(
+        manifest=manifest,
+        model_dir=directory.resolve(),
+        dataset=dataset,
+        data=str(data),
+        at=datetime.now(UTC).replace(microsecond=0),
+        fingerprint=observed.fingerprint,
+        films=len(films),
+        refused=refused,
+        findings=judge(observed, manifest, dataset, resamples),
+        subgroups=subgroups(observed.logits, without_untrained(films, manifest)),
+        drift=drift(local_reference(observed, manifest, dataset), manifest),
+    )
+    worst = worst_films(observed, films, manifest) if gallery else []
+    return acceptance, write_report(acceptance, observed, worst, out)
+
+
+def adopt(report: Path, out: Path, version: str) -> Adopted:
+    """Write a new artifact from the report of a judged one."""
+    return write_adopted(read_report(report), out, version, "python -m training adopt")
 
 
 def cite(report: Path, name_or_dir: str) -> Path:
