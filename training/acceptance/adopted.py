@@ -15,7 +15,7 @@ from app.patchnet.backbones import head_of
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Description, FindingRecord, FindingStatus, OperatingPoint, Quality, Step
 from training.acceptance.adoption_section import with_adoption
-from training.acceptance.cross_fitting import cross_calibrated, cross_decided
+from training.acceptance.cross_fitting import CrossDecided, cross_calibrated, cross_decided
 from training.acceptance.drift import local_reference
 from training.acceptance.judged import at_point
 from training.acceptance.observed import Observed
@@ -24,6 +24,7 @@ from training.measure.evaluation import Evaluation, evaluate
 from training.measure.findings import Decided, decide_findings, held_out_qualities
 from training.measure.inference import Predicted
 from training.measure.metrics import calibration_error
+from training.measure.operating_points import choose_default
 from training.measure.status import enough
 from training.publish.artifact import limit_of
 from training.publish.calibration import fit_platt, fold
@@ -105,7 +106,18 @@ def _decide(parent: Description, calibrated: Calibrated, figures: Evaluation, da
         {name for name, record in before.items() if record.status == "derived"},
     )
     records = tuple(_record(record, before[record.name], calibrated, dataset) for record in decided.records)
-    return Decided(records, decided.default, decided.valid)
+    probabilities = Predicted(dataset, observed.logits, observed.labels).probabilities
+    default, counts = choose_default(records, probabilities, observed.labels, dataset)
+    return Decided(tuple(_at_default(record, default, dataset) for record in records), default, counts)
+
+
+def _at_default(record: FindingRecord, default: str, dataset: str) -> FindingRecord:
+    """The record whose quality, where it was measured here, has the figures of the default operating point."""
+    point, quality = record.operating_points.get(default), record.quality
+    if point is None or quality is None or quality.dataset != dataset:
+        return record
+    figures = {"sensitivity": point.sensitivity, "specificity": point.specificity}
+    return record.model_copy(update={"quality": quality.model_copy(update=figures)})
 
 
 def _qualities(figures: Evaluation, before: Mapping[str, FindingRecord], calibrated: Calibrated) -> dict[str, Quality]:
@@ -129,15 +141,15 @@ def _record(record: FindingRecord, before: FindingRecord, calibrated: Calibrated
     column = FINDING_NAMES.index(record.name)
     observed = calibrated.observed
     points = dict(record.operating_points)
-    for name, called in cross_decided(observed.logits, observed.labels, observed.groups, column).items():
-        points[name] = _measured(points[name], called, observed.labels[:, column], dataset)
+    for name, cross in cross_decided(observed.logits, observed.labels, observed.groups, column).items():
+        points[name] = _measured(points[name], cross, observed.labels[:, column], dataset)
     return record.model_copy(update={"operating_points": points})
 
 
-def _measured(point: OperatingPoint, called: Array, labels: Array, dataset: str) -> OperatingPoint:
-    """The point with the figures of decisions about patients that did not choose its threshold."""
-    decided = ~np.isnan(called)
-    found = at_point(called[decided] == 1, labels[decided], point.threshold)
+def _measured(point: OperatingPoint, cross: CrossDecided, labels: Array, dataset: str) -> OperatingPoint:
+    """The point with the threshold and the figures of decisions about patients that did not choose their threshold."""
+    decided = ~np.isnan(cross.called)
+    found = at_point(cross.called[decided] == 1, labels[decided], cross.threshold)
     figures = {
         name: None if np.isnan(share.value) else share.value
         for name, share in (
@@ -147,7 +159,7 @@ def _measured(point: OperatingPoint, called: Array, labels: Array, dataset: str)
             ("npv", found.npv),
         )
     }
-    return point.model_copy(update={**figures, "dataset": dataset})
+    return point.model_copy(update={**figures, "threshold": cross.threshold, "dataset": dataset})
 
 
 def _mean_errors(observed: Observed, calibrated: Calibrated) -> tuple[float, float]:

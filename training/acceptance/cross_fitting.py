@@ -5,6 +5,7 @@ threshold that come from other patients: k-fold cross-fitting.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +29,28 @@ def cross_calibrated(logits: Array, labels: Array, groups: NDArray[np.int64]) ->
     return found
 
 
-def cross_decided(logits: Array, labels: Array, groups: NDArray[np.int64], column: int) -> dict[str, Array]:
-    """Decisions [N] of one finding, 1, 0 or NaN, by name of the operating point; thresholds from other patients."""
+@dataclass(frozen=True)
+class CrossDecided:
+    """Decisions [N] of one finding at one operating point, 1, 0 or NaN, each by a threshold from other patients.
+
+    ``threshold`` is the median of these thresholds, so that the figures of the decisions hold for it.
+    """
+
+    called: Array
+    threshold: float
+
+
+def cross_decided(logits: Array, labels: Array, groups: NDArray[np.int64], column: int) -> dict[str, CrossDecided]:
+    """The decisions of one finding by name of the operating point: [N, C] logits and labels."""
     decided: dict[str, Array] = {}
+    thresholds: dict[str, list[float]] = {}
     for held_out in _folds(groups):
         points = operating_points(expit(logits[~held_out, column]), labels[~held_out, column], FINDING_NAMES[column])
         for name, point in points.items():
             called = decided.setdefault(name, np.full(len(labels), np.nan))
             called[held_out] = expit(logits[held_out, column]) >= point.threshold
-    return decided
+            thresholds.setdefault(name, []).append(point.threshold)
+    return {name: CrossDecided(called, float(np.median(thresholds[name]))) for name, called in decided.items()}
 
 
 def _folds(groups: NDArray[np.int64]) -> Iterator[NDArray[np.bool_]]:

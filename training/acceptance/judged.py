@@ -32,7 +32,7 @@ class AtPoint:
     ``kappa`` is Cohen's kappa of decisions and labels. The predictive values hold at the ``prevalence`` of the films.
     """
 
-    threshold: float | None
+    threshold: float
     sensitivity: Estimate
     specificity: Estimate
     ppv: Estimate
@@ -107,7 +107,7 @@ def _judge(
     )
 
 
-def at_point(called: NDArray[np.bool_], labels: Array, threshold: float | None) -> AtPoint:
+def at_point(called: NDArray[np.bool_], labels: Array, threshold: float) -> AtPoint:
     """Figures of decisions [N] against labels [N]; unknown labels are excluded."""
     known = ~np.isnan(labels)
     called, positive = called[known], labels[known] == 1
@@ -131,10 +131,10 @@ def _own(observed: Observed, column: int) -> dict[str, AtPoint]:
     """Cross-fitted figures of the site's own operating points, by name."""
     labels = observed.labels[:, column]
     found: dict[str, AtPoint] = {}
-    for name, called in cross_decided(observed.logits, observed.labels, observed.groups, column).items():
-        decided = ~np.isnan(called)
+    for name, cross in cross_decided(observed.logits, observed.labels, observed.groups, column).items():
+        decided = ~np.isnan(cross.called)
         if len(np.unique(labels[decided & ~np.isnan(labels)])) == 2:
-            found[name] = at_point(called[decided] == 1, labels[decided], None)
+            found[name] = at_point(cross.called[decided] == 1, labels[decided], cross.threshold)
     return found
 
 

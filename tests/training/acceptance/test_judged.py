@@ -48,7 +48,7 @@ def test_an_untrained_finding_is_not_used(manifest):
 
 
 def test_calibration_for_other_patients_is_better_than_what_it_started_from():
-    observed = observed_films()
+    observed = observed_films(2_000)
     labels = observed.labels[:, EDEMA]
     before = calibration_error(expit(observed.logits[:, EDEMA]), labels)
     after = calibration_error(cross_calibrated(observed.logits, observed.labels, observed.groups)[:, EDEMA], labels)
@@ -59,10 +59,10 @@ def test_thresholds_are_measured_on_patients_that_did_not_choose_them():
     observed = observed_films(60)
     noise, labels = observed.logits[:, [LESION]], observed.labels[:, [LESION]]
     logits = np.repeat(noise, 14, axis=1)
-    called = cross_decided(logits, np.repeat(labels, 14, axis=1), observed.groups, LESION)["balanced"]
+    called = cross_decided(logits, np.repeat(labels, 14, axis=1), observed.groups, LESION)["balanced"].called
     flipped = labels[:, 0].copy()
     flipped[observed.groups % 5 == 0] = 1 - flipped[observed.groups % 5 == 0]
-    again = cross_decided(logits, np.repeat(flipped[:, None], 14, axis=1), observed.groups, LESION)["balanced"]
+    again = cross_decided(logits, np.repeat(flipped[:, None], 14, axis=1), observed.groups, LESION)["balanced"].called
     first_fold = observed.groups % 5 == 0
     np.testing.assert_array_equal(called[first_fold], again[first_fold])  # its labels have no part in its threshold
 
