@@ -75,10 +75,8 @@ def test_age_bands_meet_without_overlap(age, band):
 
 
 def test_the_table_states_how_many_findings_its_mean_is_over(logits, labels):
-    few = labels.copy()
-    few[:, [index for index, name in enumerate(FINDING_NAMES) if name not in {"Edema", "Pneumonia", "Fracture"}]] = (
-        np.nan
-    )
+    known = [name in {"Edema", "Pneumonia", "Support Devices"} for name in FINDING_NAMES]
+    few = np.where(known, labels, np.nan)
     table = evaluation_table(evaluate("few", logits, few, {}, resamples=20))
     assert "mean AUROC of 2 findings" in table
     assert "Support Devices" in table
