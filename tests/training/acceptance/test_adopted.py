@@ -99,9 +99,9 @@ def test_an_existing_artifact_is_never_replaced(small_model):
         adopt(accepted(small_model, observed_films(18)), small_model, "1", "the command")
 
 
-def with_dicom(data, tmp_path):
+def with_bad_files(data):
     """The films of a CSV file in one folder, one of them unreadable and one twice."""
-    rows = list(csv.DictReader((data / "films.csv").open()))
+    rows = list(csv.DictReader((data / "films.csv").read_text().splitlines()))
     (data / rows[0]["Path"]).write_bytes(b"not a picture")
     (data / "films" / "copy.png").write_bytes((data / rows[1]["Path"]).read_bytes())
     rows.append({**rows[1], "Path": "films/copy.png"})
@@ -115,7 +115,7 @@ def with_dicom(data, tmp_path):
 @pytest.mark.thorough
 def test_from_films_to_an_adopted_artifact(small_model, tmp_path):
     make_films(tmp_path, "films", 44, seed=5)
-    paths = with_dicom(tmp_path, tmp_path)
+    paths = with_bad_files(tmp_path)
     acceptance, page = commands.validate(
         str(small_model), tmp_path / "films.csv", None, tmp_path / "report", 100, "cpu", gallery=True
     )
