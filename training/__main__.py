@@ -11,6 +11,7 @@ import typer
 from app.errors import MedPatchNetError
 from training import commands
 from training.fit.distributed import is_lead_process
+from training.measure.evaluation import evaluation_table
 from training.measure.findings import Decided
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -19,9 +20,14 @@ DataRoot = Annotated[Path, typer.Option("--data", help="Folder that the recipe's
 
 
 def _available(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device of an option. Raises BadParameter for one that this machine does not have."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.partition(":")[0] not in {"cpu", "cuda"}:
+        raise typer.BadParameter(f"'{device}' is not auto, cpu or cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise typer.BadParameter("torch finds no CUDA device on this machine; use --device cpu, or auto")
+    return device
 
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", callback=_available)]
@@ -97,6 +103,51 @@ def publish(
     typer.echo(f"next: python -m training reference --artifact {out} --data VALID.csv; medpatchnet serve --model {out}")
 
 
+@app.command()
+def validate(
+    model: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
+    data: Annotated[
+        Path, typer.Option(help="CSV with a column Path and labels, or a folder of DICOM files.", exists=True)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the report.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labels of the DICOM files: a CSV with Path, SOPInstanceUID, StudyInstanceUID or AccessionNumber. Can "
+            "be the output of the CheXpert labeler with such a column.",
+            exists=True,
+        ),
+    ] = None,
+    gallery: Annotated[bool, typer.Option(help="Show the radiographs that the model judges worst.")] = True,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.", min=100)] = 2_000,
+    device: Device = "auto",
+) -> None:
+    """Judge a model on a site's own radiographs; writes report.html, report.json and what `adopt` needs.
+
+    The verdict of a finding is: adopt, adopt with own operating point, too few radiographs, or do not use.
+    """
+    acceptance, page = commands.validate(model, data, labels, out, resamples, device, gallery=gallery)
+    for finding in acceptance.findings:
+        typer.echo(f"{finding.name:<28}{finding.verdict:<32}{finding.reason}")
+    left_out = f", {len(acceptance.refused)} files left out" if acceptance.refused else ""
+    typer.echo(f"{acceptance.films} radiographs{left_out}; wrote {page}")
+    typer.echo(f"next: python -m training adopt --report {out} --out models/NAME --version VERSION")
+
+
+@app.command()
+def adopt(
+    report: Annotated[Path, typer.Option(help="Folder of the report of `validate`.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of the new artifact, such as models/NAME.")],
+    version: Annotated[str, typer.Option(help="Version of the new artifact.")],
+) -> None:
+    """Write a new artifact from a judged one: calibrated, with the site's operating points and statuses."""
+    done = commands.adopt(report, out, version)
+    before, after = done.calibration_errors
+    typer.echo(f"wrote {done.directory}: {_statuses(done.decided)}; default operating point {done.decided.default}")
+    typer.echo(f"mean calibration error on patients that were not fitted: {before:.3f} before, {after:.3f} after")
+    typer.echo(f"next: medpatchnet serve --model {done.directory}")
+
+
 @app.command("operating-points")
 def operating_points(
     artifact: Annotated[str, typer.Option(help="Artifact: a name in the models folder, or a directory.")],
@@ -132,9 +183,9 @@ def evaluate(
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 10_000,
     device: Device = "auto",
 ) -> None:
-    """Measure an artifact on radiographs with labels."""
-    figures = commands.evaluate(artifact, data, boxes, resamples, device).as_json()
-    typer.echo(json.dumps(figures) if as_json else json.dumps(figures, indent=1))
+    """Measure an artifact on radiographs with labels; prints a table."""
+    figures = commands.evaluate(artifact, data, boxes, resamples, device)
+    typer.echo(json.dumps(figures.as_json()) if as_json else evaluation_table(figures))
 
 
 @app.command()
@@ -219,11 +270,15 @@ def _statuses(decided: Decided) -> str:
 
 
 def main() -> None:
-    """Entry point; a domain error prints its message and exits with 1."""
+    """Entry point; a domain error, a missing file or a full disk prints its message and exits with 1."""
     try:
         app(prog_name="python -m training")
     except MedPatchNetError as error:
-        typer.echo(f"{error.code}: {error.detail}", err=True)
+        # an error in a worker process of the loader arrives with its traceback, and ends with its message
+        typer.echo(f"{error.code}: {error.detail.rstrip().splitlines()[-1]}", err=True)
+        raise SystemExit(1) from None
+    except OSError as error:
+        typer.echo(f"{error.filename or 'a file'}: {error.strerror or error}", err=True)
         raise SystemExit(1) from None
 
 

@@ -12,8 +12,16 @@ import torch
 
 from app.errors import ConfigurationError
 from app.patchnet import artifact
-from app.patchnet.findings import FINDING_NAMES
-from app.patchnet.manifest import Description, FindingRecord, Manifest, Reference
+from app.patchnet.checkpoint import ImportedWeights
+from app.patchnet.checkpoint import import_checkpoint as write_imported
+from app.patchnet.manifest import Manifest, Reference
+from training.acceptance.adopted import Adopted
+from training.acceptance.adopted import adopt as write_adopted
+from training.acceptance.drift import drift, local_reference
+from training.acceptance.gallery import worst_films
+from training.acceptance.judged import judge
+from training.acceptance.observed import observe
+from training.acceptance.report import Acceptance, read_report, write_report
 from training.compare.comparison import compare as measure_comparison
 from training.compare.comparison import export_method
 from training.compare.measured import localize
@@ -28,6 +36,7 @@ from training.data.description import (
     write_description,
 )
 from training.data.layouts import WITH_LABELS, dicom
+from training.data.local import read_local
 from training.data.prepare import Prepared
 from training.data.prepare import prepare as write_films
 from training.files import cached
@@ -44,13 +53,12 @@ from training.publish.artifact import Published, Release, trained_findings
 from training.publish.artifact import publish as write_artifact
 from training.publish.comparison_section import cite as write_section
 from training.publish.decisions_section import with_decisions
-from training.publish.provenance import DISCLAIMER, provenance
+from training.publish.provenance import provenance
 from training.publish.serving_section import with_serving
 from training.recipe import Recipe, read_recipe
 from training.saliency_methods import PatchEvidence
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
-_IMPORTED_LIMIT = 10.0
 _BATCH_IMAGES = 8
 _EXPERIMENTS_HEADER = ["date", "what", "valid mean AUROC", "cost (2 cores)"]
 
@@ -231,6 +239,37 @@ def compare(
     return write_comparison(comparison, setting, out)
 
 
+def validate(
+    name_or_dir: str, data: Path, labels: Path | None, out: Path, resamples: int, device: str, *, gallery: bool
+) -> tuple[Acceptance, Path]:
+    """Judge an artifact on a site's radiographs, and write the report; returns the judgement and the page."""
+    directory = artifact.find(name_or_dir, MODELS)
+    loaded = artifact.load(directory)
+    manifest = loaded.manifest
+    observed, films, refused = observe(loaded.network, read_local(data, labels), device)
+    dataset = "/".join((data.resolve().parent.name, data.stem))
+    acceptance = Acceptance(
+        manifest=manifest,
+        model_dir=directory.resolve(),
+        dataset=dataset,
+        data=str(data),
+        at=datetime.now(UTC).replace(microsecond=0),
+        fingerprint=observed.fingerprint,
+        films=len(films),
+        refused=refused,
+        findings=judge(observed, manifest, dataset, resamples),
+        subgroups=subgroups(observed.logits, without_untrained(films, manifest)),
+        drift=drift(local_reference(observed, manifest, dataset), manifest),
+    )
+    worst = worst_films(observed, films, manifest) if gallery else []
+    return acceptance, write_report(acceptance, observed, worst, out)
+
+
+def adopt(report: Path, out: Path, version: str) -> Adopted:
+    """Write a new artifact from the report of a judged one."""
+    return write_adopted(read_report(report), out, version, "python -m training adopt")
+
+
 def cite(report: Path, name_or_dir: str) -> Path:
     """Write a comparison's figures into the model card of an artifact; returns the card."""
     card = artifact.find(name_or_dir, MODELS) / artifact.CARD
@@ -246,21 +285,14 @@ def without_untrained(films: Films, manifest: Manifest) -> Films:
 
 def import_checkpoint(weights: Path, out: Path, backbone: str, patch_size: int) -> None:
     """Write an artifact with the weights of the paper's authors, without any claim about its quality."""
-    description = Description(
+    about = ImportedWeights(
         name=out.resolve().name.lower(),
-        version="imported",
+        source=weights.name,
+        command="python -m training import",
         backbone=backbone,
         patch_size=patch_size,
-        findings=tuple(FindingRecord(name=name, status="imported") for name in FINDING_NAMES),
-        display_limit=_IMPORTED_LIMIT,
-        intended_use=f"As its authors state. {DISCLAIMER}",
-        training_data="As its authors state; nothing was measured here.",
-        attribution="Weights: Wienholt et al., MedicalPatchNet, Scientific Reports 2026.",
-        licence="as its authors state",
-        created=datetime.now(UTC).replace(microsecond=0),
     )
-    network = artifact.network_from(artifact.read_checkpoint(weights), description)
-    artifact.save(out, network, description, f"# {description.name}\n\nImported weights; quality not measured here.\n")
+    write_imported(weights, out, about)
 
 
 def _predict(loaded: artifact.Artifact, csv_file: Path, work: Path | None, device: str) -> Predicted:

@@ -1,8 +1,9 @@
 """Files of training: validated YAML, checkpoints written atomically, cached arrays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -21,7 +22,24 @@ def read_model(path: Path, model: type[Model]) -> Model:
     try:
         return model.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {'; '.join(describe(error))}") from None
+        raise ConfigurationError(f"{path}: {'; '.join([*describe(error), *_suggestions(error, model)])}") from None
+
+
+def _suggestions(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """For every unknown field of a file, the field that it resembles."""
+    known = {name for nested in _nested(model) for name in nested.model_fields}
+    unknown = [str(problem["loc"][-1]) for problem in error.errors() if problem["type"] == "extra_forbidden"]
+    near = [(name, get_close_matches(name, known, 1)) for name in unknown]
+    return [f"did you mean '{found[0]}' instead of '{name}'?" for name, found in near if found]
+
+
+def _nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and those of its fields, at any depth."""
+    yield model
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _nested(part)
 
 
 def save_atomically(content: dict[str, Any], path: Path) -> None:

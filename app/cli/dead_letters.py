@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.from_environment import fail, make_settings
+from app.cli.from_environment import make_settings
+from app.cli.outcomes import fail
 from app.errors import MedPatchNetError
 
 if TYPE_CHECKING:

@@ -1,15 +1,10 @@
 """Settings of a command: the environment, which must hold known variables only, and the flags."""
 
-from typing import NoReturn
-
-import typer
 from pydantic import ValidationError
 
+from app.cli.outcomes import MISUSED, fail
 from app.settings import Settings, unknown_variables
 from app.validation import Location, describe
-
-FAILED = 1
-MISUSED = 2
 
 
 def make_settings(**flags: object) -> Settings:
@@ -20,12 +15,6 @@ def make_settings(**flags: object) -> Settings:
         return Settings.model_validate({**Settings().model_dump(), **{k: v for k, v in flags.items() if v is not None}})
     except ValidationError as error:
         fail("\n".join(describe(error, _variable)), MISUSED)
-
-
-def fail(message: str, status: int = FAILED) -> NoReturn:
-    """Print an error and end the program."""
-    typer.echo(message, err=True)
-    raise typer.Exit(status)
 
 
 def _variable(location: Location) -> str:

@@ -1,19 +1,19 @@
 """Chest X-ray findings with exact, additive evidence: a service, and its commands."""
 
-from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from app.cli.dead_letters import outbox
-from app.cli.from_environment import FAILED, MISUSED, fail, make_settings
+from app.cli.from_environment import make_settings
+from app.cli.models import models
 from app.cli.operate import audit, keys, routes
+from app.cli.outcomes import FAILED, MISUSED, fail, guarded, progress, wide_console
 from app.cli.setup import setup
 from app.errors import MedPatchNetError
 from app.settings import DevicePreference
@@ -32,9 +32,8 @@ app.add_typer(keys, name="keys")
 app.add_typer(audit, name="audit")
 app.add_typer(routes, name="routes")
 app.add_typer(outbox, name="outbox")
+app.add_typer(models, name="models")
 app.command()(setup)
-
-T = TypeVar("T")
 
 Model = Annotated[str | None, typer.Option(help="Model: a name in the models folder, or a directory.")]
 OperatingPoint = Annotated[str | None, typer.Option(help="Operating point (default: the one in force).")]
@@ -210,30 +209,6 @@ def report(
         typer.echo(str(path))
 
 
-@app.command()
-def models() -> None:
-    """List the models in the models folder."""
-    from app.patchnet.artifact import available, find, read_manifest
-
-    settings = make_settings()
-    table = Table()
-    for title in ("name", "version", "backbone", "image", "patch", "findings", "weights"):
-        table.add_column(title, overflow="fold")
-    for name in available(settings.models_dir):
-        manifest = guarded(lambda name=name: read_manifest(find(name, settings.models_dir)))
-        counts = Counter(record.status for record in manifest.findings)
-        table.add_row(
-            manifest.name,
-            manifest.version,
-            manifest.backbone,
-            f"{manifest.image_size} px",
-            f"{manifest.patch_size} px",
-            ", ".join(f"{count} {status}" for status, count in counts.items()),
-            manifest.weights_sha256[:12],
-        )
-    wide_console().print(table)
-
-
 def bound(listen: "Callable[[str, int], socket]", host: str, port: int) -> "socket":
     """A listening socket. Ends the program if the address is not available."""
     try:
@@ -255,40 +230,9 @@ def findings_table(body: "PredictBody") -> Table:
     return table
 
 
-def wide_console() -> Console:
-    """A console as wide as the terminal; where there is none, wide enough for every table."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
-
-
 def number(value: float | None) -> str:
     """A number with three decimals; a dash for None."""
     return "–" if value is None else f"{value:.3f}"
-
-
-@contextmanager
-def progress(unit: str, total: int | None) -> Generator[Callable[[int, int | None], None]]:
-    """A progress bar on stderr; the yielded function adds steps, and may set the total."""
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn(unit), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as bar:
-        task = bar.add_task(unit, total=total)
-
-        def advance(steps: int, of: int | None = None) -> None:
-            if of is not None:
-                bar.update(task, total=of)
-            bar.advance(task, steps)
-
-        yield advance
-
-
-def guarded(work: Callable[[], T]) -> T:
-    """The result of ``work``. A domain error ends the program with its message and status 1."""
-    try:
-        return work()
-    except MedPatchNetError as error:
-        fail(f"{error.code}: {error.detail}")
 
 
 def main() -> None:

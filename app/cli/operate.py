@@ -13,7 +13,8 @@ from app.access.callers import SCOPES
 from app.access.key_use import read_last_uses
 from app.access.keys import add_key, new_key, read_keys, record_of, revoke_key
 from app.audit import verify
-from app.cli.from_environment import FAILED, fail, make_settings
+from app.cli.from_environment import make_settings
+from app.cli.outcomes import FAILED, fail
 from app.errors import MedPatchNetError, UnreadableImage
 
 if TYPE_CHECKING:

@@ -2,15 +2,10 @@
 
 import hashlib
 import json
-import pickle
-import shutil
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -18,15 +13,13 @@ from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
 from app.errors import ArtifactError
-from app.files import write_atomically
+from app.files import replace_folder, write_atomically
 from app.patchnet.backbones import build
 from app.patchnet.manifest import Description, Manifest
 from app.patchnet.model import PatchNet
 from app.validation import describe
 
 WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "MODEL_CARD.md"
-
-_AUTHORS_PREFIXES = ("_orig_mod.baseBackbone.", "baseBackbone.")
 
 
 @dataclass(frozen=True)
@@ -57,8 +50,9 @@ class Stored:
 
 
 def available(models_dir: Path) -> list[str]:
-    """Names of the artifacts in a folder, sorted."""
-    return sorted(path.parent.name for path in models_dir.glob(f"*/{MANIFEST}"))
+    """Names of the artifacts in a folder, sorted; hidden folders are not complete yet."""
+    names = (path.parent.name for path in models_dir.glob(f"*/{MANIFEST}"))
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def find(name_or_dir: str, models_dir: Path) -> Path:
@@ -120,7 +114,8 @@ def save(
 ) -> Manifest:
     """Write an artifact atomically and verify it by loading. ``pictures`` are files of the model card, by name.
 
-    Replaces an existing artifact. Raises ArtifactError where ``network`` does not match ``description``.
+    Replaces an existing artifact. Raises ArtifactError where ``network`` does not match ``description``, or the files
+    cannot be written.
     """
     if (network.image_size, network.patch_size) != (description.image_size, description.patch_size):
         raise ArtifactError("the image and patch size of the model differ from the description")
@@ -128,19 +123,16 @@ def save(
     content = dump_tensors(state)
     manifest = Manifest(**description.model_dump(), weights_sha256=hashlib.sha256(content).hexdigest())
     _fill(_network(manifest), state, "the model")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        fresh.chmod(0o755)
-        (fresh / WEIGHTS).write_bytes(content)
-        (fresh / MANIFEST).write_text(_as_text(manifest), encoding="utf-8")
-        (fresh / CARD).write_text(card, encoding="utf-8")
-        for name, content_of_picture in (pictures or {}).items():
-            (fresh / name).write_bytes(content_of_picture)
-        load(fresh)
-        _replace(directory, fresh)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        with replace_folder(directory) as fresh:
+            (fresh / WEIGHTS).write_bytes(content)
+            (fresh / MANIFEST).write_text(_as_text(manifest), encoding="utf-8")
+            (fresh / CARD).write_text(card, encoding="utf-8")
+            for name, content_of_picture in (pictures or {}).items():
+                (fresh / name).write_bytes(content_of_picture)
+            load(fresh)
+    except OSError as error:
+        raise ArtifactError(f"{directory} cannot be written: {error.strerror}") from None
     return manifest
 
 
@@ -156,30 +148,6 @@ def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
             continue
         with write_atomically(directory / name) as fresh:
             fresh.write_text(text, encoding="utf-8")
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of the backbone, with torchvision's key names, from a checkpoint of the paper's authors.
-
-    Their files hold the state dict of a compiled module: keys ``_orig_mod.baseBackbone.<torchvision name>``. Only
-    tensors are read, never arbitrary objects. Raises ArtifactError.
-    """
-    try:
-        with warnings.catch_warnings(action="ignore", category=UserWarning):  # about the old format
-            content: object = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-        raise ArtifactError(f"{path} is not a checkpoint of tensors; anything else is refused") from None
-    if not isinstance(content, dict):
-        raise ArtifactError(f"{path} does not hold a state dict")
-    state: dict[str, Tensor] = {}
-    for key, value in content.items():
-        prefix = next((prefix for prefix in _AUTHORS_PREFIXES if str(key).startswith(prefix)), None)
-        if prefix is None or not isinstance(value, Tensor):
-            raise ArtifactError(f"{path} has entries that are not weights of a backbone")
-        state[str(key).removeprefix(prefix)] = value
-    return state
 
 
 def network_from(state: dict[str, Tensor], description: Description) -> PatchNet:
@@ -207,14 +175,3 @@ def _fill(network: PatchNet, state: Mapping[str, Tensor], origin: str) -> None:
         raise ArtifactError(
             f"{origin} does not hold exactly the tensors of the backbone ({missing} missing, {extra} unknown)"
         ) from None
-
-
-def _replace(directory: Path, fresh: Path) -> None:
-    """Replace a folder by renaming."""
-    if directory.exists():
-        old = Path(mkdtemp(prefix=f".{directory.name}-old-", dir=directory.parent))
-        directory.rename(old / "artifact")
-        fresh.rename(directory)
-        shutil.rmtree(old)
-    else:
-        fresh.rename(directory)

@@ -15,6 +15,10 @@ _ROUNDING = 1e-3
 FindingStatus = Literal["validated", "weak", "derived", "imported", "untrained"]
 ReducedPrecision = Literal["bfloat16", "float16"]
 Probability = Annotated[float, Field(ge=0, le=1)]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""Names of artifacts."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def _adds_to_one(shares: tuple[float, ...]) -> tuple[float, ...]:
@@ -133,10 +137,27 @@ class StrideRecord(StrictModel):
     least_correlation: float = Field(ge=-1, le=1)
 
 
+class Step(StrictModel):
+    """One step of the history of the weights: what was done, by which command, from which input.
+
+    ``source_sha256`` is the hash of the input: of the downloaded file, or of the weights of the artifact that the step
+    began with. ``source_manifest_sha256`` is the hash of that artifact's manifest, which contains its own history, so
+    that the steps form a hash chain.
+    """
+
+    command: str
+    at: datetime
+    source: str = Field(description="Where the input came from: a file of a hub, a URL, or name and version.")
+    source_sha256: Sha256
+    source_manifest_sha256: Sha256 | None = None
+    films: int | None = Field(default=None, gt=0, description="Number of radiographs that were used.")
+    films_sha256: Sha256 | None = Field(default=None, description="Hash of the radiographs and their labels.")
+
+
 class Description(StrictModel):
     """A manifest without the hash of the weights: the input of ``save``."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     version: str
     backbone: str
     image_size: int = Field(default=512, gt=0)
@@ -159,6 +180,7 @@ class Description(StrictModel):
     reference: Reference | None = Field(default=None, description="Distribution of the results on known radiographs.")
     precisions: tuple[PrecisionRecord, ...] = Field(default=(), description="Reduced arithmetics that were measured.")
     strides: tuple[StrideRecord, ...] = Field(default=(), description="Fidelity of strided maps.")
+    history: tuple[Step, ...] = Field(default=(), description="How the weights came to be, oldest step first.")
 
     @model_validator(mode="after")
     def _fits_this_version(self) -> Self:
@@ -212,4 +234,4 @@ class Manifest(Description):
         return content
 
     schema_version: Literal[2] = SCHEMA_VERSION
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    weights_sha256: Sha256

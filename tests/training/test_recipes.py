@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.errors import ConfigurationError
 from app.patchnet.backbones import BACKBONES
 from training import recipe as config
 from training.recipe import read_recipe
@@ -50,3 +51,10 @@ def test_comparisons_differ_from_the_papers_recipe_in_one_thing(name, changed):
 def test_sharp_files_are_training_files():
     with pytest.raises(ValidationError, match="sharp must name training files"):
         config.Data(train=["a.csv"], sharp=["b.csv"], valid="v.csv")
+
+
+def test_an_unknown_field_is_named_with_the_one_that_it_resembles(tmp_path):
+    text = (RUNS / "medicalpatchnet.yaml").read_text()
+    (tmp_path / "wrong.yaml").write_text(text.replace("epochs:", "epoch:"))
+    with pytest.raises(ConfigurationError, match="did you mean 'epochs' instead of 'epoch'"):
+        read_recipe(tmp_path / "wrong.yaml")

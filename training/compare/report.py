@@ -1,7 +1,6 @@
 """The comparison as a self-contained HTML file, and as JSON with every number."""
 
 import json
-from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -19,8 +18,10 @@ from training.compare.localization import place_square
 from training.compare.measured import AnnotatedFilms
 from training.compare.setting import Setting
 from training.data.datasets import read_film
-from training.measure.metrics import Estimate, roc_points
-from training.publish.figures import reliability_plot
+from training.data.label_sets import ELEVEN
+from training.measure.metrics import roc_points
+from training.publish.figures import embedded, reliability_plot
+from training.publish.markdown import estimate
 from training.saliency_methods import Maps
 
 Array = NDArray[np.float64]
@@ -38,30 +39,21 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
     labels = test.films.labels.double().numpy()
     logits = {network: setting.logits(network, test) for network in comparison.classification}
     environment = Environment(loader=PackageLoader("training.compare"), autoescape=select_autoescape())
-    environment.filters["estimate"] = _estimate
+    environment.filters["estimate"] = estimate
     page = environment.get_template("comparison.html").render(
         comparison=comparison,
         setting=setting,
         films=len(test.films),
+        averaged=sum(name in comparison.classification["patch"].findings for name in ELEVEN),
         findings=test.annotations.findings(),
-        roc=_embedded(_roc(logits, labels), "svg+xml"),
-        reliability=_embedded(reliability_plot(expit(logits["patch"]), labels), "svg+xml"),
-        curves=_embedded(_curves(comparison.faithfulness), "svg+xml"),
-        gallery=[_embedded(picture, "png") for picture in _gallery(setting, test)],
+        roc=embedded(_roc(logits, labels), "svg+xml"),
+        reliability=embedded(reliability_plot(expit(logits["patch"]), labels), "svg+xml"),
+        curves=embedded(_curves(comparison.faithfulness), "svg+xml"),
+        gallery=[embedded(picture, "png") for picture in _gallery(setting, test)],
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")
     return path
-
-
-def _estimate(figure: Estimate | None, digits: int = 3) -> str:
-    if figure is None or np.isnan(figure.value):
-        return "–"
-    return f"{figure.value:.{digits}f} ({figure.low:.{digits}f}-{figure.high:.{digits}f})"
-
-
-def _embedded(picture: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{b64encode(picture).decode('ascii')}"
 
 
 def _roc(logits: dict[str, Array], labels: Array) -> bytes:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, MedPatchNetError
 from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDING_NAMES
@@ -90,7 +90,7 @@ def read_films(csv_file: Path, unknown: Unknown = "mask") -> Films:
     missing = [name for name in ("Path", *FINDING_NAMES) if name not in header]
     if missing:
         raise ConfigurationError(f"{csv_file} has no column {', '.join(missing)}")
-    labels = torch.tensor([[_label(row[name], csv_file) for name in FINDING_NAMES] for row in rows])
+    labels = torch.tensor([[label_value(row[name], csv_file) for name in FINDING_NAMES] for row in rows])
     if unknown != "mask":
         labels = labels.nan_to_num(0.0 if unknown == "zeros" else 1.0)
     others = [name for name in header if name not in {"Path", *FINDING_NAMES}]
@@ -129,14 +129,21 @@ class FilmDataset(Dataset[tuple[Tensor, Tensor]]):
         return image, self.films.labels[index]
 
     def _decode(self, path: Path) -> Tensor:
-        return (self.films.read(path, self._image_size) * 255).round().to(torch.uint8)
+        """The model image. Raises ConfigurationError, which names the file and the reason."""
+        try:
+            return (self.films.read(path, self._image_size) * 255).round().to(torch.uint8)
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        except MedPatchNetError as error:
+            raise ConfigurationError(f"{path} cannot be used: {error.detail}") from None
 
 
 def _folder_patient(path: Path) -> str:
     return next((part.removeprefix("patient") for part in path.parts if part.startswith("patient")), "")
 
 
-def _label(text: str, csv_file: Path) -> float:
+def label_value(text: str, csv_file: Path) -> float:
+    """1, 0, or NaN for an empty or uncertain label. Raises ConfigurationError for another text."""
     value = text.strip()
     if value in {"", "-1", "-1.0"}:
         return float("nan")

@@ -53,7 +53,7 @@ def chexpert(source: Path, labels: Path) -> Iterator[SourceFilm]:
     "No Finding" is the first column of CheXpert's file and the last of VisualCheXbert's: columns read by position would
     shift every label. Raises ConfigurationError for missing columns.
     """
-    for row in _rows(labels, "Path"):
+    for row in read_rows(labels, "Path"):
         path = PurePosixPath(row["Path"])
         if path.parts[0].startswith(_CHEXPERT_ROOT):
             path = path.relative_to(path.parts[0])
@@ -75,9 +75,9 @@ def mimic(source: Path, labels: Path) -> Iterator[SourceFilm]:
 
     Raises ConfigurationError where ``mimic-cxr-2.0.0-{split,metadata}.csv[.gz]`` are missing.
     """
-    by_study = {row["study_id"]: _labels(row, labels) for row in _rows(labels, "study_id")}
-    view_of = {row["dicom_id"]: row.get("ViewPosition", "") for row in _rows(_mimic_table(labels, "metadata"))}
-    for row in _rows(_mimic_table(labels, "split"), "dicom_id", "subject_id", "study_id", "split"):
+    by_study = {row["study_id"]: _labels(row, labels) for row in read_rows(labels, "study_id")}
+    view_of = {row["dicom_id"]: row.get("ViewPosition", "") for row in read_rows(_mimic_table(labels, "metadata"))}
+    for row in read_rows(_mimic_table(labels, "split"), "dicom_id", "subject_id", "study_id", "split"):
         subject, study, view = row["subject_id"], row["study_id"], view_of.get(row["dicom_id"], "")
         if study not in by_study:
             continue  # a study without a report has no labels
@@ -102,7 +102,7 @@ def nih(source: Path, labels: Path) -> Iterator[SourceFilm]:
     file_of = {file.name: file for file in sorted(source.rglob("*.png"))}
     test_list = labels.parent / "test_list.txt"
     held_out = set(test_list.read_text(encoding="utf-8").split()) if test_list.is_file() else set[str]()
-    for row in _rows(labels, "Image Index", "Finding Labels", "Patient ID"):
+    for row in read_rows(labels, "Image Index", "Finding Labels", "Patient ID"):
         name = row["Image Index"]
         if name not in file_of:
             raise ConfigurationError(f"{source} has no film {name}")
@@ -160,8 +160,8 @@ WITH_LABELS: dict[str, Callable[[Path, Path], Iterator[SourceFilm]]] = {
 """Layouts that need a file of labels; ``dicom`` does not."""
 
 
-def _rows(path: Path, *needed: str) -> Iterator[Row]:
-    """Rows of a CSV file, gzipped or not, by column name."""
+def read_rows(path: Path, *needed: str) -> Iterator[Row]:
+    """Rows of a CSV file, gzipped or not, by column name. Raises ConfigurationError for ``needed`` columns it lacks."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", newline="", encoding="utf-8-sig") as file:
@@ -175,7 +175,19 @@ def _rows(path: Path, *needed: str) -> Iterator[Row]:
 
 
 def _labels(row: Row, path: Path) -> dict[str, str]:
-    """The labels of a row; a column can have any name of a finding that ``findings`` accepts."""
+    """The labels of a row for all findings."""
+    labels = known_labels(row, path)
+    missing = [name for name in FINDING_NAMES if name not in labels]
+    if missing:
+        raise ConfigurationError(f"{path} has no column {', '.join(missing)}")
+    return labels
+
+
+def known_labels(row: Row, path: Path) -> dict[str, str]:
+    """The labels of a row, by finding; a column can have any name of a finding that ``findings`` accepts.
+
+    Raises ConfigurationError for two columns of one finding.
+    """
     labels: dict[str, str] = {}
     for column, text in row.items():
         try:
@@ -185,9 +197,6 @@ def _labels(row: Row, path: Path) -> dict[str, str]:
         if name in labels:
             raise ConfigurationError(f"{path} has two columns for '{name}'")
         labels[name] = text
-    missing = [name for name in FINDING_NAMES if name not in labels]
-    if missing:
-        raise ConfigurationError(f"{path} has no column {', '.join(missing)}")
     return labels
 
 

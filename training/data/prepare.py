@@ -40,7 +40,8 @@ def prepare(films: Iterable[SourceFilm], out: Path, image_size: int, workers: in
     wanted = list(films)
     targets = {out / film.split / f"{film.target}.png": film for film in wanted}
     if len(targets) != len(wanted):
-        raise ConfigurationError("two films would be written to the same file")
+        first, second = _same_target(wanted)
+        raise ConfigurationError(f"two films would be written to the same file: {first} and {second}")
     if any(".." in target.parts for target in targets):
         raise ConfigurationError("a film's path leads out of the data set's folder")
     missing = [(film.file, target) for target, film in targets.items() if not target.is_file()]
@@ -62,6 +63,17 @@ def prepare(films: Iterable[SourceFilm], out: Path, image_size: int, workers: in
             _write_csv(out / f"{split}_refused.csv", named)
     reasons = {str(targets[target].file): reason for target, reason in refused.items()}
     return Prepared(tuple(csv_files), len(usable), reasons)
+
+
+def _same_target(films: Sequence[SourceFilm]) -> tuple[Path, Path]:
+    """The files of the first two films that would be written to one file."""
+    seen: dict[tuple[str, str], Path] = {}
+    for film in films:
+        key = (film.split, film.target)
+        if key in seen:
+            return seen[key], film.file
+        seen[key] = film.file
+    raise ValueError("every film has a file of its own")
 
 
 def make_film(file: Path, target: Path, image_size: int) -> str | None:

@@ -4,9 +4,11 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
+from app.errors import ConfigurationError
 from app.patchnet import backbones
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.model import PatchNet
@@ -64,9 +66,15 @@ def run(experiment: Experiment) -> None:
 
 
 def trained_network(experiment: Experiment) -> PatchNet:
-    """The model with the best weights of a run."""
+    """The model with the best weights of a run. Raises ConfigurationError where there are none, or others."""
+    path = experiment.work / "best.pt"
+    if not path.is_file():
+        raise ConfigurationError(f"{path} does not exist: `train` with this --work has not finished an epoch")
     network = initial_network(experiment.recipe.model_copy(update={"initial": "random"}))
-    network.backbone.load_state_dict(torch.load(experiment.work / "best.pt", map_location="cpu", weights_only=True))
+    try:
+        network.backbone.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, UnpicklingError, EOFError):
+        raise ConfigurationError(f"{path} does not hold the weights of this recipe's model") from None
     return network
 
 

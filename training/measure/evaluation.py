@@ -108,6 +108,24 @@ def evaluate(
     )
 
 
+def evaluation_table(figures: Evaluation) -> str:
+    """The figures of every finding as lines of text, and the mean with the number of findings that it is over."""
+    head = ("finding", "positive", "negative", "AUROC (95 %)", "AP", "sens.", "spec.", "calibration")
+    rows: list[tuple[str, ...]] = [head]
+    for name, quality in figures.findings.items():
+        low, high = quality.auroc_interval
+        shares = (quality.average_precision, quality.sensitivity, quality.specificity, quality.calibration_error)
+        area = f"{quality.auroc:.3f} ({low:.3f}-{high:.3f})"
+        texts = ("-" if share is None else f"{share:.3f}" for share in shares)
+        rows.append((name, str(quality.positives), str(quality.negatives), area, *texts))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    judged = [name for name in ELEVEN if name in figures.findings]
+    low, high = figures.mean_auroc_interval
+    mean = f"mean AUROC of {len(judged)} findings: {figures.mean_auroc:.3f} ({low:.3f}-{high:.3f})"
+    return "\n".join([f"{figures.films} radiographs of {figures.dataset}", *lines, mean])
+
+
 def by_class(logits: Array, films: Films, resamples: int = 10_000, seed: int = 0) -> dict[str, object]:
     """Figures of any classes from logits [N, C]; ``mean`` is over the judged classes."""
     labels = films.labels.double().numpy()

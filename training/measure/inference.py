@@ -9,6 +9,7 @@ import torch
 from scipy.special import expit
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from app.patchnet.model import PatchNet
 from training.data.datasets import FilmDataset, Films
@@ -35,7 +36,8 @@ class Predicted:
 def predict_logits(network: nn.Module, data: Dataset[tuple[Tensor, Tensor]], batch_images: int, device: str) -> Logits:
     """Global logits of every radiograph: [N, C] float64."""
     network.eval()
-    parts = [network(images.to(device).float() / 255).double().cpu() for images, _ in DataLoader(data, batch_images)]
+    batches = tqdm(DataLoader(data, batch_images), "predicting", unit="batch", leave=False)
+    parts = [network(images.to(device).float() / 255).double().cpu() for images, _ in batches]
     return torch.cat(parts).numpy()
 
 

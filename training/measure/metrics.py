@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, roc_curve
 
 Array = NDArray[np.float64]
@@ -50,6 +51,21 @@ class Estimate:
     def of(cls, value: float, samples: Array) -> "Estimate":
         """From a figure and its bootstrap samples [R]."""
         return cls(value, *(interval(samples) if not np.isnan(samples).all() else (float("nan"), float("nan"))))
+
+
+def proportion(hits: int, trials: int) -> Estimate:
+    """A proportion with its 95 % Wilson interval; NaN without trials."""
+    if not trials:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    bounds = binomtest(hits, trials).proportion_ci(method="wilson")
+    return Estimate(hits / trials, float(bounds.low), float(bounds.high))
+
+
+def bootstrap_calibration_error(probabilities: Array, labels: Array, resamples: int, seed: int) -> Array:
+    """Expected calibration errors of one finding in bootstrap resamples of the radiographs: [N], [N] → [R]."""
+    generator = np.random.default_rng(seed)
+    drawn = (generator.integers(0, len(labels), len(labels)) for _ in range(resamples))
+    return np.array([calibration_error(probabilities[rows], labels[rows]) for rows in drawn])
 
 
 def draws(films: int, resamples: int, seed: int, chunk: int = 1_000) -> Iterator[NDArray[np.float32]]:

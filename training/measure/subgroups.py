@@ -1,4 +1,4 @@
-"""Quality by sex, age band, view and collection: differences that the mean hides."""
+"""Quality by sex, age band, view, manufacturer and collection: differences that the mean hides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from training.measure.metrics import auroc
 Array = NDArray[np.float64]
 
 _ELEVEN = tuple(FINDING_NAMES.index(name) for name in ELEVEN)
-_COLUMNS = ("Sex", "AP/PA", "Collection")
+_COLUMNS = ("Sex", "AP/PA", "Frontal/Lateral", "Manufacturer", "Collection")
 _AGE_BANDS = ((0, 18), (18, 40), (40, 60), (60, 80), (80, 200))
 _LEAST_FILMS_OF_A_CLASS = 5
 

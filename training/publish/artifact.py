@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from app.errors import ConfigurationError
@@ -82,7 +83,9 @@ def publish(
     Raises ConfigurationError where the data lack labels, ArtifactError where writing fails.
     """
     if not release.trained:
-        raise ConfigurationError("no finding has enough training labels to be published")
+        raise ConfigurationError(
+            f"publishing needs {LEAST_LABELS} positive and {LEAST_LABELS} negative training labels; no finding has them"
+        )
     network.to(device)
     _calibrate(network, recipe, valid, device)
     on_valid = _predicted("validation", network, valid, recipe, device)
@@ -117,11 +120,16 @@ def publish(
 def display_limit(network: PatchNet, data: FilmDataset, batch_images: int, device: str) -> float:
     """Symmetric limit of the overlay's colour scale, in logits: the 99th percentile of the size of patch logits."""
     network.eval()
-    sizes = [
-        network.patch_logits(images.to(device).float() / 255).abs().cpu().numpy()
+    outputs = [
+        network.patch_logits(images.to(device).float() / 255).cpu().numpy()
         for images, _ in DataLoader(data, batch_images)
     ]
-    return round(float(np.quantile(np.concatenate(sizes), _LIMIT_QUANTILE)), 1)
+    return limit_of(np.concatenate(outputs))
+
+
+def limit_of(patch_logits: NDArray[np.float32]) -> float:
+    """The 99th percentile of the size of patch logits, to one decimal place."""
+    return round(float(np.quantile(np.abs(patch_logits), _LIMIT_QUANTILE)), 1)
 
 
 def _calibrate(network: PatchNet, recipe: Recipe, valid: FilmDataset, device: str) -> None:

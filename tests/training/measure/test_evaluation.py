@@ -8,7 +8,7 @@ import torch
 from app.patchnet.findings import FINDING_NAMES
 from training.data.datasets import Films
 from training.data.label_sets import ELEVEN
-from training.measure.evaluation import evaluate
+from training.measure.evaluation import evaluate, evaluation_table
 from training.measure.metrics import auroc
 from training.measure.subgroups import age_band, subgroups
 
@@ -72,3 +72,11 @@ def test_a_subgroup_without_enough_films_of_a_class_is_not_measured(logits, labe
 )
 def test_age_bands_meet_without_overlap(age, band):
     assert age_band(age) == band
+
+
+def test_the_table_states_how_many_findings_its_mean_is_over(logits, labels):
+    known = [name in {"Edema", "Pneumonia", "Support Devices"} for name in FINDING_NAMES]
+    few = np.where(known, labels, np.nan)
+    table = evaluation_table(evaluate("few", logits, few, {}, resamples=20))
+    assert "mean AUROC of 2 findings" in table
+    assert "Support Devices" in table
