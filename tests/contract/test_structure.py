@@ -26,3 +26,8 @@ def test_functions_are_short():
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_packages_have_few_modules(package):
     assert len([path for path in package.glob("*.py") if path.name != "__init__.py"]) <= MOST_MODULES
+
+
+def test_the_groups_of_tests_reach_the_scheduler(request):
+    """Otherwise every worker starts every server: pytest-xdist marks the group in the name, where pytest lets it."""
+    assert "@contract/test_structure.py" in request.node.nodeid or not hasattr(request.config, "workerinput")
