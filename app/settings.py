@@ -214,11 +214,15 @@ class Settings(BaseSettings):
         description="Free disk space to keep. With less, no new work is accepted, so that accepted work can finish.",
     )
     pacs_workers: int = Field(default=4, ge=1, description="Number of instances from the PACS analysed at once.")
-    retry_longest_s: float = Field(default=300.0, gt=0, description="Longest pause between two delivery attempts.")
+    retry_longest_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="Longest delay between two attempts to deliver an object, analyse an instance or query a study.",
+    )
     retry_give_up_s: float = Field(
         default=259200.0,
         gt=0,
-        description="How long to retry; after that, the work becomes a dead letter for the operator.",
+        description="How long failing work is retried; after that, it becomes a dead letter for the operator.",
     )
     retention_s: float = Field(
         default=604800.0,
