@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
     model_sha256: str = Field(
         default="",
-        description="SHA-256 of the weights that can be served, separated by commas. Startup fails on any other hash. "
+        description="SHA-256 of the weights that may be served, separated by commas. Startup fails on any other hash. "
         "Empty: any weights that match their manifest.",
     )
     operating_point: str = Field(
@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         default="auto", description="Device of the model: auto selects CUDA if a CUDA device is available."
     )
     engine: EnginePreference = Field(
-        default="auto", description="Inference engine: auto selects OpenVINO on the CPU and torch on CUDA."
+        default="auto",
+        description="Inference engine: auto selects OpenVINO on the CPU and torch with CUDA graphs on CUDA, and plain "
+        "torch where these do not work.",
     )
     precision: PrecisionPreference = Field(
         default="auto",

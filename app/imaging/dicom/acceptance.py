@@ -91,7 +91,7 @@ def read_warnings(attributes: Attributes) -> tuple[ImageWarning, ...]:
     warnings = list(view_warnings(attributes))
     sop_class = attributes.text("SOPClassUID")
     if _intent(attributes, sop_class) == "FOR PROCESSING":
-        detail = "this is an image for processing; it does not look as a radiograph for presentation does"
+        detail = "this is an image for processing; the model was trained on images for presentation"
         warnings.append(ImageWarning("for_processing", detail))
     if sop_class.startswith(_SECONDARY_CAPTURE):
         detail = (
