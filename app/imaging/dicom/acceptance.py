@@ -34,7 +34,7 @@ _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def known_transfer_syntax(transfer_syntax: uid.UID) -> str | None:
-    """The UID where PS3.6 lists it as a transfer syntax; None for private ones, whose number is unbounded."""
+    """The UID where PS3.6 lists it as a transfer syntax; None for private ones: metric labels need a closed set."""
     return str(transfer_syntax) if transfer_syntax.is_transfer_syntax and not transfer_syntax.is_private else None
 
 
