@@ -106,7 +106,10 @@ class BodyTooLarge(RequestError):
 
 
 class Unauthenticated(RequestError):
-    """The request has no valid credential. ``sent``: whether it has an invalid one."""
+    """The request has no valid credential.
+
+    ``sent``: whether it has an invalid one.
+    """
 
     code = "unauthenticated"
 

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
     model_sha256: str = Field(
         default="",
-        description="SHA-256 of the weights that can be served, separated by commas. Startup fails on any other hash. "
+        description="SHA-256 of the weights that may be served, separated by commas. Startup fails on any other hash. "
         "Empty: any weights that match their manifest.",
     )
     operating_point: str = Field(
@@ -66,7 +66,9 @@ class Settings(BaseSettings):
         default="auto", description="Device of the model: auto selects CUDA if a CUDA device is available."
     )
     engine: EnginePreference = Field(
-        default="auto", description="Inference engine: auto selects OpenVINO on the CPU and torch on CUDA."
+        default="auto",
+        description="Inference engine: auto selects OpenVINO on the CPU and torch with CUDA graphs on CUDA, and plain "
+        "torch where these do not work.",
     )
     precision: PrecisionPreference = Field(
         default="auto",
@@ -214,11 +216,15 @@ class Settings(BaseSettings):
         description="Free disk space to keep. With less, no new work is accepted, so that accepted work can finish.",
     )
     pacs_workers: int = Field(default=4, ge=1, description="Number of instances from the PACS analysed at once.")
-    retry_longest_s: float = Field(default=300.0, gt=0, description="Longest pause between two delivery attempts.")
+    retry_longest_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="Longest delay between two attempts to deliver an object, analyse an instance or query a study.",
+    )
     retry_give_up_s: float = Field(
         default=259200.0,
         gt=0,
-        description="How long to retry; after that, the work becomes a dead letter for the operator.",
+        description="How long failing work is retried; after that, it becomes a dead letter for the operator.",
     )
     retention_s: float = Field(
         default=604800.0,

@@ -30,8 +30,8 @@ class Data(StrictModel):
     )
     sharp: list[str] = Field(
         default_factory=list[str],
-        description="Training files whose images alone are blurred (augmentation.blur_probability), so that sharpness "
-        "does not reveal the file; empty: all files.",
+        description="Training files with sharp images: only these are blurred (augmentation.blur_probability), so that "
+        "sharpness does not reveal the file; empty: all files.",
     )
     unknown: Literal["mask", "zeros", "ones"] = Field(
         default="mask", description="Use of unknown labels: excluded from the loss, 0 or 1."

@@ -1,4 +1,4 @@
-"""PNG and JPEG files reduced to what decides about their pixels.
+"""PNG and JPEG files reduced to the parts that determine their pixels.
 
 Text, previews, colour profiles and other ancillary data are dropped before decoding, however large or damaged they are.
 Only the EXIF orientation and the proportions of a pixel are kept.

@@ -10,7 +10,7 @@ from app.errors import MedPatchNetError
 
 
 class Lane(Enum):
-    """Priority of an item: a prediction, or one of the many chunks of a map."""
+    """Priority of an item: high for a prediction, low for one of the many chunks of a map."""
 
     FOREGROUND = "foreground"
     BACKGROUND = "background"

@@ -47,7 +47,7 @@ class Replica:
                 item.outcome.set_exception(InvalidModelOutput("the model returned values that are not finite"))
 
     def probe(self) -> None:
-        """Run a black patch: a failing engine gets no other work that would show its recovery."""
+        """Run a black patch to see whether a failing engine has recovered; it gets no other work."""
         try:
             recovered = bool(torch.isfinite(self.engine.patch_logits(self._probe_patch)).all())
         except Exception:  # noqa: BLE001 - any exception means that it still fails

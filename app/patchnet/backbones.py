@@ -24,8 +24,9 @@ class Backbone:
 
     ``build(findings)`` returns a randomly initialised 3-channel module; ``imagenet(module)`` the state dict of its
     1,000-class form, with the keys of ``module``. ``stem`` and ``head`` name the first convolution and the last linear
-    layer, ``norm`` the batch norm after a stem without bias. ``mean`` and ``std`` are the colour normalisation, for
-    [0, 1], of the ImageNet training.
+    layer, ``norm`` the batch norm after a stem without bias, None for a stem with one. A wrong ``norm`` spoils the
+    pretrained features without an error. ``mean`` and ``std`` are the colour normalisation, for [0, 1], of the ImageNet
+    training.
     """
 
     build: Callable[[int], nn.Module]
@@ -53,7 +54,8 @@ def build_pretrained(name: str, findings: int) -> nn.Module:
 
     The colour channels of the stem are summed for gray input and the ImageNet normalisation is folded into it, so that
     raw [0, 1] input gives the ImageNet features (except at the outermost pixels, where the padding is black instead of
-    mean gray). Raises ConfigurationError where the weights are not available.
+    mean gray). Raises ConfigurationError where the package of the weights is not installed, and ``URLError`` where
+    torchvision cannot download them.
     """
     row = _row(name)
     module = row.build(findings)
@@ -109,7 +111,10 @@ def _fold_into_gray_stem(state: State, row: Backbone) -> None:
 
 
 def _torchvision(name: str, weights: str, norm: str | None, head: str) -> Backbone:
-    """A torchvision model; its weights are downloaded on first use, which needs internet access."""
+    """A torchvision model with its stem at ``features.0.0``; its weights are downloaded on first use.
+
+    ``name`` and ``weights`` are those of ``torchvision.models``; the download needs internet access.
+    """
 
     def build_it(findings: int) -> nn.Module:
         from torchvision.models import get_model  # noqa: PLC0415 - takes seconds to load, as timm does

@@ -134,7 +134,7 @@ class Explainer:
         watch: Stopwatch,
         on_progress: OnProgress | None,
     ) -> Tensor:
-        """Patch logits [n², C] at every origin of the lattice, in chunks through the background lane."""
+        """Patch logits [n², C] at every origin of the lattice, in chunks through the low-priority lane."""
         origins = lattice.origins
         chunks: tuple[Tensor, ...] = torch.split(origins, self._chunk_images * model.manifest.patches_per_side**2)
         turn = asyncio.Semaphore(_CHUNKS_IN_FLIGHT)

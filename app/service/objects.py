@@ -1,4 +1,4 @@
-"""Several kinds of DICOM objects of one prediction: a kind that cannot be made does not take the others with it."""
+"""Several kinds of DICOM objects of one prediction; if one kind cannot be created, the others still are."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -33,8 +33,9 @@ class Films:
     """The rows of one or several CSV files.
 
     ``labels`` is [N, C] float32 in the order of ``classes`` (the 14 findings): 1, 0, or NaN where unknown. ``columns``
-    holds the other columns by name, as text, for subgroups; they are never an input of a model. Weights are chosen by
-    the mean over ``judged``. ``read`` loads a radiograph of a given side as [1, S, S] in [0, 1].
+    holds the other columns by name, as text, for subgroups; they are never an input of a model. Means are over
+    the classes ``judged``, and weights are chosen by their mean AUROC. ``read`` loads a radiograph of a given side as
+    [1, S, S] in [0, 1].
     """
 
     paths: tuple[Path, ...]

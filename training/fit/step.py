@@ -15,7 +15,7 @@ from training.fit.distributed import World
 from training.fit.state import State
 from training.recipe import Recipe
 
-_MARGIN, _FOCUS = 0.05, 4  # the paper's
+_MARGIN, _FOCUS = 0.05, 4  # the values of the paper on this loss
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,9 @@ def masked_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def asymmetric_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Asymmetric loss on global logits, summed over the known labels: [B, C], [B, C] → scalar.
 
-    Negatives with a probability below 0.05 count nothing, others by the fourth power of what is above; labels between 0
-    and 1 weigh both terms. Source: Ridnik et al., "Asymmetric Loss for Multi-Label Classification", ICCV 2021.
+    The probability p of a negative is shifted to max(p - 0.05, 0), and its term is weighted by its fourth power.
+    Positives have the usual cross-entropy; a label between 0 and 1 is a mixture of both. Source: Ridnik et al.,
+    "Asymmetric Loss for Multi-Label Classification", ICCV 2021.
     """
     known = ~labels.isnan()
     truth, positive = labels[known], logits[known].sigmoid()

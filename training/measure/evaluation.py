@@ -28,7 +28,7 @@ Localization = dict[str, dict[str, dict[str, Estimate]]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one set of radiographs. ``findings`` has those with both classes; means are over the eleven.
+    """Figures of one set of radiographs. ``findings`` has those with both classes; means are over ``ELEVEN``.
 
     ``accuracies`` are at the thresholds, by finding. ``subgroups`` (by column and value) and ``localization`` (by
     method, figure and finding) are optional.

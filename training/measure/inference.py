@@ -47,6 +47,9 @@ def mean_auroc(network: PatchNet, data: FilmDataset, batch_images: int, device: 
 
 
 def judged_auroc(logits: Logits, films: Films) -> float:
-    """Mean AUROC of logits [N, C] over those judged classes that have radiographs of both kinds; NaN without any."""
+    """Mean AUROC of logits [N, C] over ``films.judged``, without classes that lack positives or negatives.
+
+    NaN where no class is left.
+    """
     columns = [films.classes.index(name) for name in films.judged]
     return mean_auroc_of(logits, films.labels.double().numpy(), columns=columns)[0]

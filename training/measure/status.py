@@ -3,7 +3,7 @@
 from app.patchnet.manifest import FindingStatus, Quality
 
 LEAST_FILMS = 20
-"""Held-out radiographs of each class that a validated finding needs."""
+"""Least positive, and least negative, held-out radiographs of a validated finding."""
 
 LEAST_AUROC = 0.70
 """Least lower end of a validated finding's 95 % interval of the AUROC."""

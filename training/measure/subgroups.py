@@ -21,7 +21,7 @@ _LEAST_FILMS_OF_A_CLASS = 5
 
 @dataclass(frozen=True)
 class Subgroup:
-    """A subset of the radiographs: ``mean_auroc`` is over those of the eleven findings with enough of both classes.
+    """A subset of the radiographs: ``mean_auroc`` is over those findings of ``ELEVEN`` with enough of both classes.
 
     ``findings`` counts these findings: means over different findings are not comparable.
     """

@@ -40,7 +40,7 @@ class Example:
 
 
 def reliability_plot(probabilities: Array, labels: Array) -> bytes:
-    """Observed frequency of each of the eleven findings against its probability, as SVG; arguments are [N, C].
+    """Observed frequency of each finding of ``ELEVEN`` against its probability, as SVG; arguments are [N, C].
 
     Five bins with equal numbers of radiographs; the diagonal is perfect calibration. Equal input gives equal bytes.
     """

@@ -34,7 +34,7 @@ _PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def known_transfer_syntax(transfer_syntax: uid.UID) -> str | None:
-    """The UID where PS3.6 lists it as a transfer syntax; None for private ones, whose number is unbounded."""
+    """The UID where PS3.6 lists it as a transfer syntax; None for private ones: metric labels need a closed set."""
     return str(transfer_syntax) if transfer_syntax.is_transfer_syntax and not transfer_syntax.is_private else None
 
 
@@ -91,7 +91,7 @@ def read_warnings(attributes: Attributes) -> tuple[ImageWarning, ...]:
     warnings = list(view_warnings(attributes))
     sop_class = attributes.text("SOPClassUID")
     if _intent(attributes, sop_class) == "FOR PROCESSING":
-        detail = "this is an image for processing; it does not look as a radiograph for presentation does"
+        detail = "this is an image for processing; the model was trained on images for presentation"
         warnings.append(ImageWarning("for_processing", detail))
     if sop_class.startswith(_SECONDARY_CAPTURE):
         detail = (

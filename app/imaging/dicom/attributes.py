@@ -190,5 +190,5 @@ def _decode_utf_8(value: bytes) -> str | None:
 def _warning(keyword: str, note: str) -> ImageWarning:
     tag = Tag(cast(int, tag_for_keyword(keyword)))
     name = f"{dictionary_description(tag)} ({tag.group:04X},{tag.element:04X})"
-    outcome = "was read leniently" if note == "repaired" else "was ignored"
+    outcome = "was corrected" if note == "repaired" else "was ignored"
     return ImageWarning("malformed_attribute", f"the attribute {name} is malformed and {outcome}")

@@ -19,7 +19,10 @@ _MAX_DETAIL_LENGTH = 500
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Exponential backoff: delays double from ``first_s`` to ``longest_s``, until ``give_up_s`` have passed."""
+    """Exponential backoff: delays double from ``first_s`` to ``longest_s``, until ``give_up_s`` have passed.
+
+    In the service, the settings override ``longest_s`` and ``give_up_s``.
+    """
 
     first_s: float = 1.0
     longest_s: float = 300.0

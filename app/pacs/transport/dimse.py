@@ -68,7 +68,7 @@ class DimseClient:
 
     @contextmanager
     def _association(self, sop_classes: Iterable[str]) -> Generator[Association]:
-        """An association; one of which the node accepts no presentation context is not established."""
+        """An open association; it is not established where the node accepts none of the presentation contexts."""
         node = self._node
         entity = ApplicationEntity(self._calling)
         entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = node.timeout_s

@@ -18,7 +18,11 @@ _MAX_PAUSE_S = 30.0
 
 
 class DeliveryWorker:
-    """Delivers the results for one node, several objects in each step. Pauses while the node is unavailable."""
+    """Delivers the results for one node, several objects in each step.
+
+    After a failure of the node as a whole it pauses, at most ``_MAX_PAUSE_S``: the next due objects try the node again,
+    even where the delay of each object (``RetryPolicy``) is longer.
+    """
 
     def __init__(
         self,

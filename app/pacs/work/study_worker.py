@@ -1,4 +1,4 @@
-"""Expansion of jobs: queries the instances of a study."""
+"""Queries the instances of the study of a job, and queues them for analysis."""
 
 import asyncio
 from collections.abc import Mapping

@@ -45,7 +45,7 @@ def test_an_unambiguous_number_is_read(written, meant):
 
 
 def test_a_decimal_comma_is_read_with_a_warning():
-    assert "Window Center (0028,1050) is malformed and was read leniently" in details(
+    assert "Window Center (0028,1050) is malformed and was corrected" in details(
         decode(with_bytes(film(), "WindowCenter", b"DS", b"15000,0"))
     )
 

@@ -1,1 +1,1 @@
-"""How the tables came about, step by step, for databases made by earlier versions."""
+"""Schema migrations by Alembic, for databases of earlier versions."""

@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Take the step."""
+    """Create the tables."""
     _create_jobs()
     _create_instances()
     _create_objects()
