@@ -54,8 +54,8 @@ def build_pretrained(name: str, findings: int) -> nn.Module:
 
     The colour channels of the stem are summed for gray input and the ImageNet normalisation is folded into it, so that
     raw [0, 1] input gives the ImageNet features (except at the outermost pixels, where the padding is black instead of
-    mean gray). Raises ConfigurationError where the package of the weights is not installed, and ``URLError`` where
-    torchvision cannot download them.
+    mean gray). Raises ConfigurationError where the package of the weights is not installed, and where torchvision
+    cannot download them.
     """
     row = _row(name)
     module = row.build(findings)
@@ -110,8 +110,8 @@ def _fold_into_gray_stem(state: State, row: Backbone) -> None:
         state[f"{row.norm}.running_mean"] = state[f"{row.norm}.running_mean"] - constant
 
 
-def _torchvision(name: str, weights: str, norm: str | None, head: str) -> Backbone:
-    """A torchvision model with its stem at ``features.0.0``; its weights are downloaded on first use.
+def _torchvision(name: str, weights: str, norm: str | None, head: str, stem: str = "features.0.0") -> Backbone:
+    """A torchvision model; its weights are downloaded on first use.
 
     ``name`` and ``weights`` are those of ``torchvision.models``; the download needs internet access.
     """
@@ -125,9 +125,12 @@ def _torchvision(name: str, weights: str, norm: str | None, head: str) -> Backbo
         from torchvision.models import get_weight  # noqa: PLC0415
 
         del module
-        return dict(get_weight(weights).get_state_dict(check_hash=True))
+        try:
+            return dict(get_weight(weights).get_state_dict(check_hash=True))
+        except OSError as error:  # URLError is one
+            raise ConfigurationError(f"the ImageNet weights {weights} cannot be downloaded: {error}") from None
 
-    return Backbone(build_it, imagenet, "features.0.0", norm, head)
+    return Backbone(build_it, imagenet, stem, norm, head)
 
 
 def _lite(variant: int) -> Backbone:

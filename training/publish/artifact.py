@@ -32,6 +32,7 @@ LEAST_LABELS = 5
 """Positive and negative training radiographs that a finding needs; with fewer it is untrained."""
 
 _LIMIT_QUANTILE = 0.99
+_SMALLEST_LIMIT = 0.1  # an untrained model can have logits that round to 0, and a colour scale needs an extent
 _EXAMPLE_FINDING = "Lung Lesion"
 
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from urllib.error import URLError
+
 import pytest
 import torch
 from timm import create_model
@@ -69,18 +72,45 @@ def test_missing_weights_name_the_package(monkeypatch):
         build_pretrained("efficientnet_lite0", 14)
 
 
-def test_a_stem_with_a_bias_takes_the_constant_into_it(monkeypatch):
-    row = BACKBONES["convnext_base"]
+@pytest.mark.parametrize("name", BACKBONES)
+def test_the_stem_of_every_backbone_gives_the_features_of_normalised_colours(monkeypatch, name):
+    """A wrong ``stem`` or ``norm`` of a row would spoil the ImageNet weights without any error."""
+    row = BACKBONES[name]
     torch.manual_seed(0)
     colour = row.build(14).eval()
-    fake = backbones.Backbone(row.build, lambda module: dict(colour.state_dict()), row.stem, row.norm, row.head)
-    monkeypatch.setitem(BACKBONES, "convnext_base", fake)
-    grey = torch.rand(2, 1, 64, 64)
+    monkeypatch.setitem(BACKBONES, name, replace(row, imagenet=lambda module: dict(colour.state_dict())))
+    gray = torch.rand(2, 1, 64, 64)
     mean, std = (torch.tensor(values)[:, None, None] for values in (row.mean, row.std))
-    with torch.inference_mode():
-        module = build_pretrained("convnext_base", 14).eval()
-        expected = colour.features((grey.expand(-1, 3, -1, -1) - mean) / std)
-        torch.testing.assert_close(module.features(grey), expected, atol=1e-3, rtol=1e-3)
+    expected = output_of(colour, row.norm or row.stem, (gray.expand(-1, 3, -1, -1) - mean) / std)
+    found = output_of(build_pretrained(name, 14).eval(), row.norm or row.stem, gray)
+    inside = (..., slice(2, -2), slice(2, -2))  # at the border the padding is black instead of mean gray
+    torch.testing.assert_close(found[inside], expected[inside], atol=1e-3, rtol=1e-3)
+
+
+def output_of(module, layer, images):
+    """What a layer returns for images; the layers after it are not run."""
+
+    class Reached(Exception):
+        pass
+
+    def stop(_, __, output):
+        raise Reached(output)
+
+    with module.get_submodule(layer).register_forward_hook(stop), torch.inference_mode():
+        try:
+            module(images)
+        except Reached as reached:
+            return reached.args[0]
+    raise AssertionError(f"{layer} was not run")
+
+
+def test_weights_that_cannot_be_downloaded_are_reported(monkeypatch):
+    def offline(self, **options):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.WeightsEnum.get_state_dict", offline)
+    with pytest.raises(ConfigurationError, match=r"EfficientNet_B0_Weights.* cannot be downloaded.*no route"):
+        build_pretrained("efficientnet_b0", 14)
 
 
 def test_torchvision_weights_come_from_its_own_loader(monkeypatch):
