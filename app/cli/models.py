@@ -39,7 +39,8 @@ def list_models(
     from app.models_folder.listing import summaries
 
     table = Table()
-    for title in ("name", "version", "backbone", "image", "patch", "findings", "quality", "size", "weights", "from"):
+    table.add_column("name", no_wrap=True)  # it is copied into settings
+    for title in ("version", "backbone", "image", "patch", "findings", "quality", "size", "weights", "from"):
         table.add_column(title, overflow="fold")
     for found in summaries(make_settings().models_dir):
         manifest = found.manifest

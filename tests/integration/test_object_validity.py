@@ -237,7 +237,7 @@ def test_private_attributes_stay_with_the_film(client, validate):
     block = dataset.private_block(0x0019, "A MODALITY", create=True)
     block.add_new(0x01, "LO", "PRIVATE SENTINEL")
     block.add_new(0x02, "SQ", [Dataset()])
-    dataset.add_new((0x0021, 0x1001), "UN", b"an orphan without its creator")
+    dataset.add_new((0x0021, 0x1001), "UN", b"an orphan without its creator.")
     film = write_dicom(dataset)
     validate(film, **{"class": "Edema"})
     for kind in KINDS:
