@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("busy", deadline=None)  # a busy machine is no reason to fail
+EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "25"))
+settings.register_profile("busy", deadline=None, max_examples=EXAMPLES)  # a busy machine is no reason to fail
 settings.load_profile("busy")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -118,6 +118,7 @@ def test_patient_date_laterality_and_view_are_shown_as_text_and_sent_nowhere(pag
     assert not any("Doe" in url or "P-17" in url for url in page.requests)
 
 
+@pytest.mark.thorough
 def test_the_ruler_measures_in_millimetres_where_the_spacing_is_known(page):
     geometry = """async ([header, image, ends]) => { const g = await import("/viewer/geometry.js");
       const spacing = g.spacingOf(header, image); return [spacing?.plane ?? null, g.lengthOf(ends, spacing)]; }"""
@@ -152,6 +153,7 @@ def test_the_ruler_measures_in_millimetres_where_the_spacing_is_known(page):
     page.wait_for_timeout(120)
 
 
+@pytest.mark.thorough
 def test_rotating_and_flipping_move_the_image_its_patches_and_its_orientation_letters(page):
     open_radiograph(page, chest_dicom(PatientOrientation=["L", "F"]))
 
@@ -178,6 +180,7 @@ def test_rotating_and_flipping_move_the_image_its_patches_and_its_orientation_le
     assert (letters(), patch_at_top_left()) == ("LRHF", "row 1, column 8")
 
 
+@pytest.mark.thorough
 def test_the_zoom_and_the_window_are_shown_as_figures(page):
     open_radiograph(page, chest_dicom())
     figures = page.locator(".corner.figures").first

@@ -18,6 +18,7 @@ def cursor(page, index):
     return frame(page, index).screenshot()
 
 
+@pytest.mark.thorough
 def test_two_findings_of_one_film_with_a_linked_cursor(opened):
     opened.click("#compare")
     captions = opened.locator(".caption").all_inner_texts()
@@ -39,6 +40,7 @@ def test_two_findings_of_one_film_with_a_linked_cursor(opened):
     assert (pixels(opened, 0) != both[0], pixels(opened, 1) != both[1]) == (True, True)
 
 
+@pytest.mark.thorough
 def test_two_films_side_by_side(opened):
     opened.click("#compare")
     film = on_disk(chest_dicom(), "second.dcm")
@@ -98,6 +100,7 @@ def test_a_folder_becomes_a_table(page, folder):
     expect(page.locator("#batch")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_several_dropped_files_become_a_table(page, rg1):
     code = """([one, two]) => { const data = new DataTransfer();
       for (const name of [one, two]) data.items.add(new File(["no film"], name)); return data; }"""
@@ -121,6 +124,7 @@ def open_prior(page, content: bytes, name: str = "prior.dcm") -> None:
     expect(page.locator(".caption").nth(1)).to_contain_text("%")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("locale", "text"), [("en-GB", "1 day earlier"), ("de-DE", "1 Tag früher")])
 def test_an_interval_of_one_day_is_in_the_singular(new_page, locale, text):
     code = "async dates => (await import('/viewer/patient.js')).intervalText(...dates.map(studyDate => ({studyDate})))"
@@ -147,6 +151,7 @@ def test_a_prior_is_shown_beside_with_linked_windows_zoom_and_orientation(page):
     assert (pixels(page, 0) == before[0], pixels(page, 1) != before[1]) == (True, True)
 
 
+@pytest.mark.thorough
 def test_a_prior_of_another_patient_is_warned_about(page):
     open_radiograph(page, chest_dicom(PatientID="ONE", StudyDate="20240310"))
     open_prior(page, chest_dicom(PatientID="TWO", StudyDate="20240301"))
@@ -154,6 +159,7 @@ def test_a_prior_of_another_patient_is_warned_about(page):
     expect(page.locator(".caption").nth(1)).not_to_contain_text("earlier")
 
 
+@pytest.mark.thorough
 def test_a_refused_prior_leaves_the_radiograph_beside_it(opened):
     opened.set_input_files("#prior", on_disk(b"no image", "leg.dcm"))
     expect(opened.locator("#problem")).to_contain_text("leg.dcm")

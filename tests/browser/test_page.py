@@ -96,6 +96,7 @@ def test_the_page_is_small_quick_and_of_one_origin(opened, service, client):
     assert client.get("/viewer/..%2f..%2fsettings.py").status_code == 404
 
 
+@pytest.mark.thorough
 def test_nothing_but_the_stylesheet_delays_the_first_paint(page):
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
     blocking = page.evaluate(
@@ -105,6 +106,7 @@ def test_nothing_but_the_stylesheet_delays_the_first_paint(page):
     assert blocking == ["/viewer/viewer.css"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(1280, 800), (1920, 1080), (820, 1180), (390, 844)])
 @pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
 def test_no_label_is_cut_off(new_page, rg1, size, locale):

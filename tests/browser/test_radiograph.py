@@ -71,6 +71,7 @@ def test_the_window_is_applied_to_the_full_depth(page):
     assert inverted == [255, 0]
 
 
+@pytest.mark.thorough
 def test_dragging_and_presets_change_the_window(opened):
     seen = [pixels(opened)]
     x, y = centre(opened)
@@ -95,6 +96,7 @@ def test_dragging_and_presets_change_the_window(opened):
     expect(opened.locator("#exact")).to_contain_text("0 of 64 patches removed")
 
 
+@pytest.mark.thorough
 def test_zoom_pan_fit_and_full_screen(opened):
     seen = [pixels(opened)]
     opened.mouse.move(*centre(opened))
@@ -168,6 +170,7 @@ def test_maps_come_in_cells_that_are_means(client, rg1):
     assert client.post("/explain", params=query | {"cell": 7}, content=rg1).status_code == 422
 
 
+@pytest.mark.thorough
 def test_fingers_tap_pinch_and_move(new_page, rg1):
     page = new_page(has_touch=True, viewport={"width": 820, "height": 1180})
     open_radiograph(page, rg1)
@@ -191,6 +194,7 @@ def test_fingers_tap_pinch_and_move(new_page, rg1):
     expect(page.locator("#exact")).to_contain_text("1 of 64 patches removed")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [(1280, 800), (3840, 2160), (820, 1180), (1180, 820)])
 def test_the_page_fits_the_screen(new_page, rg1, size):
     page = new_page(viewport={"width": size[0], "height": size[1]})
@@ -200,6 +204,7 @@ def test_the_page_fits_the_screen(new_page, rg1, size):
     assert min(width, height) > 0.35 * min(size)
 
 
+@pytest.mark.thorough
 def test_a_lateral_view_and_an_image_of_no_chest_are_warned_about(page):
     open_radiograph(page, chest_dicom(ViewPosition="LL"))
     expect(page.locator("#warnings")).to_contain_text("Lateral view")
@@ -208,6 +213,7 @@ def test_a_lateral_view_and_an_image_of_no_chest_are_warned_about(page):
     expect(page.locator("#warnings")).to_contain_text("Seitliche Aufnahme")
 
 
+@pytest.mark.thorough
 def test_a_large_radiograph_is_shown_and_zoomed(page):
     values = np.add.outer(np.arange(3000), np.arange(3000)).astype(np.uint16)
     values[::300] = 0

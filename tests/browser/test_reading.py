@@ -62,6 +62,7 @@ def test_another_operating_point_decides_again_and_keeps_the_removed_patches(rea
     expect(reading.locator(".finding.positive").first).to_be_visible()
 
 
+@pytest.mark.thorough
 def test_reports_are_of_the_chosen_operating_point(reading):
     reading.select_option("#point", "specific")
     expect(reading.locator(".finding.positive")).to_have_count(0)
@@ -95,6 +96,7 @@ def test_the_selected_finding_shows_its_operating_point_and_its_measured_quality
     expect(reading.locator("#provenance")).to_contain_text("natural: 82 positive, 318 negative. Prevalence 20.5 %")
 
 
+@pytest.mark.thorough
 def test_the_selected_finding_stays_in_sight(reading):
     frame(reading).focus()
     for _ in range(13):
@@ -103,6 +105,7 @@ def test_the_selected_finding_stays_in_sight(reading):
             expect(reading.locator(element)).to_be_in_viewport(ratio=0.9)
 
 
+@pytest.mark.thorough
 def test_a_picture_without_positive_findings_says_so(page):
     code = """async () => {
       const {Reading} = await import("/viewer/reading.js"), {FindingList} = await import("/viewer/findings.js");
@@ -120,12 +123,14 @@ def test_a_picture_without_positive_findings_says_so(page):
     expect(page.locator(".finding.positive")).to_have_attribute("data-finding", "No Finding")
 
 
+@pytest.mark.thorough
 def test_the_share_of_a_patch_is_that_of_the_evidence_of_its_sign(page):
     code = """async ([grid, cell]) => (await import("/viewer/evidence.js")).shareOf(grid, cell)"""
     grid = [[3.0, -8.0], [1.0, 0.0]]  # the sum is negative
     assert [page.evaluate(code, [grid, cell]) for cell in range(4)] == [0.75, 1.0, 0.25, None]
 
 
+@pytest.mark.thorough
 def test_pointing_at_a_patch_names_its_side_and_its_share(reading):
     frame(reading).focus()
     texts = []
@@ -153,6 +158,7 @@ def test_a_smallest_set_is_outlined_and_explained_without_removing_patches(readi
     expect(reading.locator("#about-set")).to_be_empty()
 
 
+@pytest.mark.thorough
 def test_files_are_named_by_radiograph_and_finding_and_reported_as_saved(reading):
     finding = reading.locator('.finding[aria-checked="true"]').get_attribute("data-finding").lower().replace(" ", "-")
     expected = {
@@ -165,6 +171,7 @@ def test_files_are_named_by_radiograph_and_finding_and_reported_as_saved(reading
         expect(reading.locator("#saved")).to_have_text(f"Saved: {name}")
 
 
+@pytest.mark.thorough
 def test_the_table_is_saved_with_thresholds_operating_points_status_and_model(new_page, known, rg1):
     page = new_page(known.url)
     files = [on_disk(rg1, f"{name}.dcm") for name in "ab"]
@@ -246,6 +253,7 @@ def test_removing_patches_is_a_mode_that_is_entered_and_left(reading):
     expect(reading.locator("#tool-window")).to_have_attribute("aria-pressed", "true")
 
 
+@pytest.mark.thorough
 def test_on_a_phone_the_radiograph_comes_first(new_page, known, rg1):
     page = new_page(known.url, viewport={"width": 390, "height": 844}, has_touch=True)
     open_radiograph(page, rg1)

@@ -76,6 +76,7 @@ def test_removed_patches_give_the_probabilities_of_whatif(opened, client, rg1, r
     expect(opened.locator("#exact")).to_contain_text("0 of 64 patches removed")
 
 
+@pytest.mark.thorough
 def test_a_click_and_a_stroke_remove_patches(opened):
     x, y = centre(opened)
     opened.click("#tool-patches")
@@ -138,6 +139,7 @@ def test_everything_can_be_done_with_the_keyboard(opened):
     expect(opened.locator("#help-page")).to_be_hidden()
 
 
+@pytest.mark.thorough
 def test_findings_are_chosen_with_the_arrow_keys(opened):
     opened.locator('.finding[aria-checked="true"]').focus()
     names = [row.get_attribute("data-finding") for row in opened.locator(".finding:not(.untrained)").all()]
@@ -183,6 +185,7 @@ def test_a_dicom_film_has_reports_to_save(opened):
     assert "PixelData" in saved[1]
 
 
+@pytest.mark.thorough
 def test_an_unreachable_service_is_said_and_waited_for(new_page, service, rg1):
     with InterruptibleProxy(service.url) as proxy:
         proxy.open()
@@ -195,6 +198,7 @@ def test_an_unreachable_service_is_said_and_waited_for(new_page, service, rg1):
         expect(page.locator("#problem")).to_be_empty()
 
 
+@pytest.mark.thorough
 def test_a_service_with_keys_asks_for_one(new_page, start_service, tmp_path, rg1):
     keys = tmp_path / "keys.json"
     made = subprocess.run(

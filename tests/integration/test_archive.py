@@ -55,6 +55,7 @@ def test_stored_objects_survive_a_kill(orthanc, results):
         assert wado(orthanc, dcmread(BytesIO(content))) == content
 
 
+@pytest.mark.thorough
 def test_an_archive_with_users_requires_credentials(start_orthanc):
     archive = start_orthanc(users={"medpatchnet": "secret"})
     assert httpx.get(f"{archive.dicomweb}/studies", trust_env=False).status_code == 401
@@ -62,6 +63,7 @@ def test_an_archive_with_users_requires_credentials(start_orthanc):
         assert client.get("/dicom-web/studies").status_code == 200
 
 
+@pytest.mark.thorough
 def test_an_archive_with_implicit_vr_only_has_the_same_values_also_when_sent_twice(start_orthanc):
     archive = start_orthanc(options={"AcceptedTransferSyntaxes": [uid.ImplicitVRLittleEndian]})
     node = DimseNode(

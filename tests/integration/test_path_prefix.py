@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.thorough]
 
 PREFIX = "/chest-ai"
 

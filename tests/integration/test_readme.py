@@ -92,6 +92,7 @@ def test_the_python_client_of_the_interface_page(service, folder):
     assert "grid_mean" in done.stdout
 
 
+@pytest.mark.thorough
 def test_the_notebook_explains_a_prediction_exactly(tmp_path):
     notebook = ROOT / "notebooks/explain.ipynb"
     command = [sys.executable, "-m", "jupyter", "execute", notebook, f"--output={tmp_path / 'done.ipynb'}"]

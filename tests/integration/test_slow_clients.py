@@ -8,7 +8,7 @@ import pytest
 
 from app.settings import Settings
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.thorough]
 
 HEAD_TIMEOUT_S, KEEP_ALIVE_S = 1.5, 2
 POOLED_S = 5.0  # how long httpx keeps an idle connection; now and then a request meets a server that drops it first

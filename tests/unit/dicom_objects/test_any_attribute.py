@@ -14,7 +14,7 @@ from app.imaging.radiograph import DecodeLimits
 from tests.malformed_radiographs import ATTRIBUTES, CONSEQUENTIAL, changes_of, film_with
 from tests.unit.dicom_objects.reports import all_objects
 
-FEW, MANY = 200, 20_000
+FEW, MANY = 50, 20_000
 NOT_EXPLAINED = (Phase.reuse, Phase.generate, Phase.shrink)
 SIZE = (Tag("Rows"), Tag("Columns"))  # a report needs them, and so does decoding, before it
 REFERRED = tuple(Tag(f"{level}UID") for level in ("StudyInstance", "SeriesInstance", "SOPInstance", "SOPClass"))

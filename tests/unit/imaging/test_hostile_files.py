@@ -14,6 +14,7 @@ from app.imaging.decode import decode_image
 from app.imaging.dicom import codecs
 from app.imaging.radiograph import DecodeLimits
 from tests import factories as make
+from tests.conftest import EXAMPLES
 
 LIMITS = DecodeLimits()
 MIB = 1024 * 1024
@@ -153,7 +154,7 @@ SEEDS = {
 }
 
 
-@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(sorted(SEEDS)),
     st.lists(st.tuples(st.integers(0, 1 << 30), st.integers(0, 255)), max_size=6),
@@ -181,7 +182,7 @@ def test_damaged_bytes_end_as_a_film_or_a_refusal(seed, edits, kept, truncate):
     assert "SENTINEL" not in refusal
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=4 * EXAMPLES, deadline=None)
 @given(st.binary(max_size=600), st.sampled_from([b"", bytes(128) + b"DICM", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]))
 def test_random_bytes_are_refused(tail, head):
     with pytest.raises(ImageError):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import NotAChestRadiograph
@@ -79,7 +79,6 @@ def test_a_binary_value_of_a_wrong_length_is_left_out():
     assert "Pixel Padding Value" in details(decode(with_bytes(film(), "PixelPaddingValue", b"US", b"\0\0\0")))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([*OPTIONAL, *TEXTS]),
     st.sampled_from([b"DS", b"IS", b"US", b"SS", b"CS", b"LO", b"FD", b"UI", b"AT"]),

@@ -151,6 +151,7 @@ print(os.getpriority(os.PRIO_PROCESS, 0), *(os.getpriority(os.PRIO_PROCESS, one)
 """
 
 
+@pytest.mark.thorough
 def test_threads_that_calculate_let_those_that_answer_go_first():
     done = subprocess.run([sys.executable, "-c", NICE], capture_output=True, text=True, check=True)
     own, *others = (int(niceness) for niceness in done.stdout.split())
@@ -171,6 +172,7 @@ signal.raise_signal(signal.SIGUSR1)
 """
 
 
+@pytest.mark.thorough
 def test_signals_are_handled_after_compiled_networks_are_gone():
     done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
