@@ -1,11 +1,14 @@
 """What all tests share: the cache of exported models, the threads of each worker, the order of the groups."""
 
 import hashlib
+import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "25"))
@@ -67,6 +70,17 @@ def _group(item: pytest.Item) -> str:
 def _rank(item: pytest.Item) -> int:
     group, folder = _group(item), item.path.relative_to(ROOT / "tests").parts[0]
     return next((rank for rank, name in enumerate(_ORDER) if name in {group, folder}), len(_ORDER))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Restore the logging of the process, which commands configure, after each test."""
+    root, configuration = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**configuration)
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
