@@ -31,8 +31,9 @@ for package in (app, training):
 
 
 @pytest.fixture
-def recorder(tmp_path) -> Recorder:
-    return Recorder(tmp_path)
+def recorder(tmp_path_factory) -> Recorder:
+    """In a folder with a short name: loaders of data bind sockets in it, whose paths have at most 107 bytes."""
+    return Recorder(tmp_path_factory.mktemp("r"))
 
 
 def recorded(recorder: Recorder, *arguments: object) -> None:

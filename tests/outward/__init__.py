@@ -30,6 +30,7 @@ class Recorder:
         return {
             "HOME": str(self.home),
             "TMPDIR": str(self._temporary),
+            "TORCHINDUCTOR_CACHE_DIR": str(self._temporary / "torchinductor"),  # torch sets it to that of the tests
             "PYTHONPATH": os.pathsep.join(paths),
             "RECORDED_IN": str(self.folder / "recorded.jsonl"),
         }

@@ -123,7 +123,7 @@ def test_the_figures_go_into_a_model_card_once(setting, comparison, written, tmp
     for contest in comparison.contests.values():
         assert f"({contest.patch}) over best post-hoc map ({contest.post_hoc})" in card
         assert f"**{contest.hit_ratio.value:.2f}" in card
-    assert "on 4 test films" in card
+    assert "on 4 test radiographs" in card
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(ConfigurationError, match="not a report"):
         commands.cite(tmp_path / "report.json", str(directory))
