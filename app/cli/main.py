@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.cli.dead_letters import outbox
 from app.cli.from_environment import make_settings
@@ -97,7 +96,7 @@ def demo(
 
     settings = make_settings(host="127.0.0.1", port=0, model=model, device=device)
     configure_logging("warning", "console")
-    console = Console()
+    console = wide_console()
     example = guarded(example_radiograph)
     with console.status("starting the service …"):
         result = guarded(lambda: run_demo(settings, example))
@@ -219,7 +218,7 @@ def bound(listen: "Callable[[str, int], socket]", host: str, port: int) -> "sock
 
 def findings_table(body: "PredictBody") -> Table:
     """The findings of one radiograph as a table."""
-    table = Table("finding", "probability", "decision", "threshold", "operating point", "status")
+    table = Table(Column("finding", no_wrap=True), "probability", "decision", "threshold", "operating point", "status")
     for finding in body.findings:
         decision = {True: "[bold red]positive[/]", False: "negative", None: "–"}[finding.positive]
         if finding.contradicted_by:
