@@ -125,7 +125,7 @@ def display_limit(network: PatchNet, data: FilmDataset, batch_images: int, devic
         network.patch_logits(images.to(device).float() / 255).cpu().numpy()
         for images, _ in DataLoader(data, batch_images)
     ]
-    return limit_of(np.concatenate(outputs))
+    return limit_of(np.concatenate(outputs)) or _SMALLEST_LIMIT
 
 
 def limit_of(patch_logits: NDArray[np.float32]) -> float:

@@ -15,7 +15,7 @@ from training.data.description import BY_LAYOUT, DatasetDescription, write_descr
 from training.fit.head import fit_head
 from training.measure.inference import predict_logits
 from training.measure.subgroups import Subgroup
-from training.publish.artifact import Release, publish, trained_findings
+from training.publish.artifact import Release, display_limit, publish, trained_findings
 from training.publish.provenance import provenance
 
 DESCRIPTION = DatasetDescription(
@@ -135,3 +135,10 @@ def test_operating_points_of_an_artifact_are_measured_again(published, small_dat
     assert f"{csv_file.parent.name}/test" in card
     assert (directory / artifact.WEIGHTS).read_bytes() == before
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_the_colour_scale_of_a_model_without_evidence_has_an_extent(held_out):
+    network = PatchNet(backbones.build("efficientnet_lite0", 14), 64, 32)
+    torch.nn.init.zeros_(network.backbone.get_submodule("classifier").weight)
+    torch.nn.init.zeros_(network.backbone.get_submodule("classifier").bias)
+    assert display_limit(network, FilmDataset(held_out, 64), 8, "cpu") == 0.1
