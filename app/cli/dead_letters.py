@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.cli.from_environment import make_settings
-from app.cli.outcomes import fail
+from app.cli.outcomes import fail, wide_console
 from app.errors import MedPatchNetError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def show(
     waiting = ", ".join(f"{count} {queue}" for queue, count in depths.waiting.items())
     typer.echo(f"waiting: {waiting}; stored: {depths.spool_bytes} bytes; dead: {len(letters)}")
     if letters:
-        Console(width=None if Console().is_terminal else 240).print(table)
+        wide_console(240).print(table)
 
 
 @outbox.command()

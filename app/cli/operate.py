@@ -1,12 +1,9 @@
 """Commands for operators: API keys, the audit log, routing rules."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.access.callers import SCOPES
@@ -14,7 +11,7 @@ from app.access.key_use import read_last_uses
 from app.access.keys import add_key, new_key, read_keys, record_of, revoke_key
 from app.audit import verify
 from app.cli.from_environment import make_settings
-from app.cli.outcomes import FAILED, fail
+from app.cli.outcomes import FAILED, fail, guarded, wide_console
 from app.errors import MedPatchNetError, UnreadableImage
 
 if TYPE_CHECKING:
@@ -38,8 +35,7 @@ def new(
 ) -> None:
     """Create a key, add its hash to the key file, and print the key. The key itself is not stored."""
     key = new_key()
-    with _reported():
-        add_key(_key_file(file), record_of(key, name, scope))
+    guarded(lambda: add_key(_key_file(file), record_of(key, name, scope)))
     typer.echo(key)
 
 
@@ -48,13 +44,12 @@ def list_keys(file: KeyFilePath = None) -> None:
     """List the keys with their scopes and last use, which a running service writes once a minute."""
     path = _key_file(file)
     used = read_last_uses(make_settings(api_keys_file=path).key_use_path or path)
-    with _reported():
-        records = read_keys(path)
+    records = guarded(lambda: read_keys(path))
     table = Table("id", "name", "scopes", "last used")
     for record in records:
         last = used.get(record.id)
         table.add_row(record.id, record.name, ", ".join(record.scopes), last.isoformat() if last else "–")
-    Console(width=None if Console().is_terminal else 160).print(table)
+    wide_console().print(table)
 
 
 @keys.command("revoke")
@@ -63,8 +58,7 @@ def revoke(
     file: KeyFilePath = None,
 ) -> None:
     """Remove a key from the key file; a running service refuses it within a second."""
-    with _reported():
-        record = revoke_key(_key_file(file), key)
+    record = guarded(lambda: revoke_key(_key_file(file), key))
     typer.echo(f"revoked {record.id} ({record.name})")
 
 
@@ -73,15 +67,6 @@ def _key_file(file: Path | None) -> Path:
     if path is None:
         fail("no key file: use --file, or set MEDPATCHNET_API_KEYS_FILE")
     return path
-
-
-@contextmanager
-def _reported() -> Generator[None]:
-    """A domain error ends the program with its message."""
-    try:
-        yield
-    except MedPatchNetError as error:
-        fail(f"{error.code}: {error.detail}")
 
 
 @audit.callback()

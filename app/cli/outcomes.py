@@ -16,10 +16,10 @@ MISUSED = 2
 T = TypeVar("T")
 
 
-def wide_console() -> Console:
-    """A console as wide as the terminal; where there is none, wide enough for every table."""
+def wide_console(width: int = 160) -> Console:
+    """A console as wide as the terminal; where there is none, ``width`` characters wide."""
     console = Console()
-    return console if console.is_terminal else Console(width=160)
+    return console if console.is_terminal else Console(width=width)
 
 
 @contextmanager

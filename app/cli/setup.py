@@ -17,10 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from app.access.keys import add_key, new_key, read_keys, record_of
+from app.cli.outcomes import fail
 from app.errors import ConfigurationError
 from app.files import write_atomically
-
-FAILED = 1
 
 # The users of the containers that read the files, as in docker-compose.yml and in the Dockerfile.
 SERVICE, ORTHANC, NGINX, GRAFANA = 10001, 999, 101, 472
@@ -70,11 +69,9 @@ def setup(
         else:
             make_missing(site)
     except ConfigurationError as error:
-        typer.echo(error.detail, err=True)
-        raise typer.Exit(FAILED) from None
+        fail(error.detail)
     except OSError as error:
-        typer.echo(f"{error.filename or folder}: {error.strerror}", err=True)
-        raise typer.Exit(FAILED) from None
+        fail(f"{error.filename or folder}: {error.strerror}")
 
 
 def verify_files(folder: Path) -> None:
