@@ -17,7 +17,7 @@ from app.patchnet.manifest import Description, FindingRecord, FindingStatus, Ope
 from training.acceptance.adoption_section import with_adoption
 from training.acceptance.cross_fitting import CrossDecided, cross_calibrated, cross_decided
 from training.acceptance.drift import local_reference
-from training.acceptance.judged import at_point
+from training.acceptance.judged import at_cross_fitted_point
 from training.acceptance.observed import Observed
 from training.acceptance.report import Accepted
 from training.measure.evaluation import Evaluation, evaluate
@@ -83,7 +83,7 @@ def calibrate(observed: Observed) -> Calibrated:
     """Fit Platt scaling for every finding with enough radiographs of both classes."""
     labels = observed.labels.copy()
     for column in range(labels.shape[1]):
-        if not enough(int((labels[:, column] == 1).sum()), int((labels[:, column] == 0).sum())):
+        if not _has_enough(labels[:, column]):
             labels[:, column] = np.nan
     slopes, intercepts = fit_platt(observed.logits, labels)
     patch_logits = (observed.patch_logits * slopes + intercepts).astype(np.float32)
@@ -148,8 +148,7 @@ def _record(record: FindingRecord, before: FindingRecord, calibrated: Calibrated
 
 def _measured(point: OperatingPoint, cross: CrossDecided, labels: Array, dataset: str) -> OperatingPoint:
     """The point with the threshold and the figures of decisions about patients that did not choose their threshold."""
-    decided = ~np.isnan(cross.called)
-    found = at_point(cross.called[decided] == 1, labels[decided], cross.threshold)
+    found = at_cross_fitted_point(cross, labels)
     figures = {
         name: None if np.isnan(share.value) else share.value
         for name, share in (
@@ -162,13 +161,18 @@ def _measured(point: OperatingPoint, cross: CrossDecided, labels: Array, dataset
     return point.model_copy(update={**figures, "threshold": cross.threshold, "dataset": dataset})
 
 
+def _has_enough(labels: Array) -> bool:
+    """Whether the labels [N] of a finding are enough to judge it."""
+    return enough(int((labels == 1).sum()), int((labels == 0).sum()))
+
+
 def _mean_errors(observed: Observed, calibrated: Calibrated) -> tuple[float, float]:
     """Mean calibration error over the findings with enough radiographs, before and after calibration."""
     before = Predicted("", observed.logits, observed.labels).probabilities
     errors: list[tuple[float, float]] = []
     for column in range(observed.labels.shape[1]):
         labels = observed.labels[:, column]
-        if enough(int((labels == 1).sum()), int((labels == 0).sum())):
+        if _has_enough(labels):
             pair = (before[:, column], calibrated.held_out_probabilities[:, column])
             errors.append((calibration_error(pair[0], labels), calibration_error(pair[1], labels)))
     if not errors:

@@ -39,6 +39,11 @@ class CrossDecided:
     called: Array
     threshold: float
 
+    @property
+    def decided(self) -> NDArray[np.bool_]:
+        """Mask [N] of the radiographs with a decision."""
+        return ~np.isnan(self.called)
+
 
 def cross_decided(logits: Array, labels: Array, groups: NDArray[np.int64], column: int) -> dict[str, CrossDecided]:
     """The decisions of one finding by name of the operating point: [N, C] logits and labels."""

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from app.imaging.decode import decode_image
-from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import Manifest
 from app.patchnet.preprocessing import to_model_image
 from training.acceptance.observed import Observed
-from training.data.datasets import Films
+from training.data.datasets import Films, film_pixels
 from training.publish.figures import evidence_picture
 
 _MOST_PICTURES, _MOST_OF_A_FINDING = 12, 2
@@ -45,7 +43,7 @@ def worst_films(observed: Observed, films: Films, manifest: Manifest) -> list[Wo
 
 def _worst(observed: Observed, films: Films, manifest: Manifest, index: int, column: int) -> WorstFilm:
     path, name = films.paths[index], FINDING_NAMES[column]
-    pixels = decode_image(path.read_bytes(), DecodeLimits(smallest_side=1)).pixels
+    pixels = film_pixels(path.read_bytes())
     geometry = to_model_image(pixels, manifest.image_size).geometry
     probability = float(expit(observed.logits[index, column]))
     evidence = observed.patch_logits[index, :, column]

@@ -11,7 +11,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.manifest import FindingRecord, FindingStatus, Manifest, OperatingPoint, Quality
-from training.acceptance.cross_fitting import cross_calibrated, cross_decided
+from training.acceptance.cross_fitting import CrossDecided, cross_calibrated, cross_decided
 from training.acceptance.observed import Observed
 from training.acceptance.sample_size import positives_for, positives_to_validate
 from training.measure.evaluation import evaluate
@@ -123,6 +123,11 @@ def at_point(called: NDArray[np.bool_], labels: Array, threshold: float) -> AtPo
     )
 
 
+def at_cross_fitted_point(cross: CrossDecided, labels: Array) -> AtPoint:
+    """Figures of cross-fitted decisions against labels [N]; radiographs without a decision are excluded."""
+    return at_point(cross.called[cross.decided] == 1, labels[cross.decided], cross.threshold)
+
+
 def _share(right: NDArray[np.bool_], among: NDArray[np.bool_]) -> Estimate:
     return proportion(int(right[among].sum()), int(among.sum()))
 
@@ -132,9 +137,8 @@ def _own(observed: Observed, column: int) -> dict[str, AtPoint]:
     labels = observed.labels[:, column]
     found: dict[str, AtPoint] = {}
     for name, cross in cross_decided(observed.logits, observed.labels, observed.groups, column).items():
-        decided = ~np.isnan(cross.called)
-        if len(np.unique(labels[decided & ~np.isnan(labels)])) == 2:
-            found[name] = at_point(cross.called[decided] == 1, labels[decided], cross.threshold)
+        if len(np.unique(labels[cross.decided & ~np.isnan(labels)])) == 2:
+            found[name] = at_cross_fitted_point(cross, labels)
     return found
 
 

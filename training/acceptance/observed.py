@@ -14,11 +14,9 @@ from tqdm import tqdm
 
 from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
 from app.files import write_atomically
-from app.imaging.decode import decode_image
-from app.imaging.radiograph import DecodeLimits
 from app.patchnet.model import PatchNet
 from app.patchnet.preprocessing import to_model_image
-from training.data.datasets import Films
+from training.data.datasets import Films, film_pixels
 
 Array = NDArray[np.float64]
 
@@ -80,6 +78,10 @@ def observe(network: PatchNet, films: Films, device: str) -> tuple[Observed, Fil
     remains.
     """
     network.eval().to(device)
+
+    def run(batch: list[Tensor]) -> Tensor:
+        return network.patch_logits(torch.stack(batch).to(device)).float().cpu()
+
     kept: dict[str, int] = {}
     refused: dict[str, str] = {}
     parts: list[Tensor] = []
@@ -91,10 +93,10 @@ def observe(network: PatchNet, films: Films, device: str) -> tuple[Observed, Fil
         kept[digest] = index
         images.append(image)
         if len(images) == _BATCH_IMAGES:
-            parts.append(network.patch_logits(torch.stack(images).to(device)).float().cpu())
+            parts.append(run(images))
             images = []
     if images:
-        parts.append(network.patch_logits(torch.stack(images).to(device)).float().cpu())
+        parts.append(run(images))
     if not parts:
         raise ConfigurationError(
             f"no film can be used; the first reason: {next(iter(refused.values()), 'there is none')}"
@@ -112,14 +114,13 @@ def _decoded(films: Films, image_size: int, refused: dict[str, str]) -> Iterator
     for index, path in enumerate(tqdm(films.paths, "radiographs", unit="film")):
         try:
             data = path.read_bytes()
-            # prepared radiographs have the size of the model image, which can be small
-            radiograph = decode_image(data, DecodeLimits(smallest_side=1))
+            pixels = film_pixels(data)
         except OSError as error:
             refused[str(path)] = f"cannot be read: {error.strerror}"
         except MedPatchNetError as error:
             refused[str(path)] = f"{error.code}: {error.detail}"
         else:
-            image = to_model_image(radiograph.pixels, image_size).tensor
+            image = to_model_image(pixels, image_size).tensor
             yield index, hashlib.sha256(data).hexdigest(), image
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
 from scipy.special import expit
 
 from app.errors import ConfigurationError
@@ -21,7 +20,7 @@ from training.acceptance.sample_size import positives_for
 from training.measure.status import LEAST_AUROC, LEAST_FILMS
 from training.measure.subgroups import Subgroup
 from training.publish.figures import embedded, reliability_plot
-from training.publish.markdown import estimate
+from training.publish.pages import templates_of
 
 PAGE, FIGURES, OUTPUTS = "report.html", "report.json", "outputs.npz"
 
@@ -89,15 +88,17 @@ def write_report(acceptance: Acceptance, observed: Observed, worst: Sequence[Wor
 
     Raises ConfigurationError where the folder cannot be written.
     """
-    environment = Environment(loader=PackageLoader("training.acceptance"), autoescape=select_autoescape())
-    environment.filters["estimate"] = estimate
-    page = environment.get_template("acceptance.html").render(
-        acceptance=acceptance,
-        manifest=acceptance.manifest,
-        reliability=embedded(reliability_plot(expit(observed.logits), observed.labels), "svg+xml"),
-        worst=[(film, embedded(film.picture, "png")) for film in worst],
-        needed={width: positives_for(width) for width in (0.10, 0.05, 0.03)},
-        limits={"films": LEAST_FILMS, "auroc": LEAST_AUROC, "ks": MOST_PROBABILITY, "tv": MOST_EVIDENCE},
+    page = (
+        templates_of("training.acceptance")
+        .get_template("acceptance.html")
+        .render(
+            acceptance=acceptance,
+            manifest=acceptance.manifest,
+            reliability=embedded(reliability_plot(expit(observed.logits), observed.labels), "svg+xml"),
+            worst=[(film, embedded(film.picture, "png")) for film in worst],
+            needed={width: positives_for(width) for width in (0.10, 0.05, 0.03)},
+            limits={"films": LEAST_FILMS, "auroc": LEAST_AUROC, "ks": MOST_PROBABILITY, "tv": MOST_EVIDENCE},
+        )
     )
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -21,7 +20,7 @@ from training.data.datasets import read_film
 from training.data.label_sets import ELEVEN
 from training.measure.metrics import roc_points
 from training.publish.figures import embedded, reliability_plot
-from training.publish.markdown import estimate
+from training.publish.pages import templates_of
 from training.saliency_methods import Maps
 
 Array = NDArray[np.float64]
@@ -38,18 +37,20 @@ def write_comparison(comparison: Comparison, setting: Setting, out: Path) -> Pat
     test = setting.test.annotated()
     labels = test.films.labels.double().numpy()
     logits = {network: setting.logits(network, test) for network in comparison.classification}
-    environment = Environment(loader=PackageLoader("training.compare"), autoescape=select_autoescape())
-    environment.filters["estimate"] = estimate
-    page = environment.get_template("comparison.html").render(
-        comparison=comparison,
-        setting=setting,
-        films=len(test.films),
-        averaged=sum(name in comparison.classification["patch"].findings for name in ELEVEN),
-        findings=test.annotations.findings(),
-        roc=embedded(_roc(logits, labels), "svg+xml"),
-        reliability=embedded(reliability_plot(expit(logits["patch"]), labels), "svg+xml"),
-        curves=embedded(_curves(comparison.faithfulness), "svg+xml"),
-        gallery=[embedded(picture, "png") for picture in _gallery(setting, test)],
+    page = (
+        templates_of("training.compare")
+        .get_template("comparison.html")
+        .render(
+            comparison=comparison,
+            setting=setting,
+            films=len(test.films),
+            averaged=sum(name in comparison.classification["patch"].findings for name in ELEVEN),
+            findings=test.annotations.findings(),
+            roc=embedded(_roc(logits, labels), "svg+xml"),
+            reliability=embedded(reliability_plot(expit(logits["patch"]), labels), "svg+xml"),
+            curves=embedded(_curves(comparison.faithfulness), "svg+xml"),
+            gallery=[embedded(picture, "png") for picture in _gallery(setting, test)],
+        )
     )
     path = out / "report.html"
     path.write_text(page, encoding="utf-8")

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -23,9 +25,15 @@ Unknown = Literal["mask", "zeros", "ones"]
 
 def read_film(path: Path, image_size: int) -> Tensor:
     """One radiograph, decoded and preprocessed as in the service: [1, S, S] float32, 0…1. Raises decoding errors."""
-    # prepared radiographs have the size of the model image, which can be small
-    radiograph = decode_image(path.read_bytes(), DecodeLimits(smallest_side=1))
-    return to_model_image(radiograph.pixels, image_size).tensor
+    return to_model_image(film_pixels(path.read_bytes()), image_size).tensor
+
+
+def film_pixels(data: bytes) -> NDArray[np.float32]:
+    """Display-ready pixels [H, W] of a radiograph of any size: a prepared one is as small as the model image.
+
+    Raises decoding errors.
+    """
+    return decode_image(data, DecodeLimits(smallest_side=1)).pixels
 
 
 @dataclass(frozen=True)
