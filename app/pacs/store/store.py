@@ -143,7 +143,8 @@ class Store:
             other = instances.alias()
             is_kept = ~other.c.state.in_(ended) | (other.c.ended_at >= now - retention_s)
             has_kept = exists().where(other.c.sop_instance_uid == instances.c.sop_instance_uid, is_kept)
-            connection.execute(delete(instances).where(~has_kept))
+            old = instances.c.state.in_(ended) & (instances.c.ended_at < now - retention_s)  # before the costlier test
+            connection.execute(delete(instances).where(old, ~has_kept))
             has_images = exists().where(instances.c.job_id == jobs.c.id)
             old = jobs.c.state.in_(("expanded", "refused")) & (jobs.c.created_at < now - retention_s)
             connection.execute(delete(jobs).where(old, ~has_images))

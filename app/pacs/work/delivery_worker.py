@@ -9,7 +9,7 @@ from app.pacs.store.outbox import Delivered, Delivery, Outbox
 from app.pacs.store.work_queue import RetryPolicy
 from app.pacs.transport.protocols import Receipts, Target
 from app.pacs.values import Problem
-from app.pacs.work.retry import logged, persist_outcome, run_attempt
+from app.pacs.work.retry import log_attempt, persist_outcome, run_attempt
 from app.telemetry import PacsMetrics, get_logger, milliseconds_since
 
 _MAX_OBJECTS = 16
@@ -94,11 +94,4 @@ class DeliveryWorker:
         state = await persist_outcome(lambda: self._outbox.fail(item, problem))
         outcome = "dead" if state == "dead" else "retried"
         self._metrics.objects.labels(outcome).inc()
-        get_logger().warning(
-            "delivery_failed",
-            object=item.claim.id,
-            node=self._name,
-            outcome=outcome,
-            duration_ms=milliseconds_since(begin),
-            **logged(problem),
-        )
+        log_attempt("delivery_failed", problem, begin, object=item.claim.id, node=self._name, outcome=outcome)

@@ -22,8 +22,8 @@ from app.pacs.store.inbox import Inbox, Order, PendingInstance
 from app.pacs.transport.protocols import Source
 from app.pacs.values import Problem
 from app.pacs.work.instance_analysis import Analysed, InstanceAnalyzer
-from app.pacs.work.retry import logged, persist_outcome, problem_of, run_attempt
-from app.telemetry import FilmOutcome, PacsMetrics, error_places, get_logger, milliseconds_since
+from app.pacs.work.retry import log_attempt, persist_outcome, problem_of, run_attempt
+from app.telemetry import FilmOutcome, PacsMetrics, error_places, get_logger
 
 _MAX_ATTEMPTS = 3  # a crash, timeout or unexpected error can be caused by the load of other images
 _TRANSIENT = (DecoderCrashed, DecodeTimeout)
@@ -73,15 +73,8 @@ class InstanceWorker:
             begin = perf_counter()
             outcome, problem = await self._handle(instance)
             self._metrics.films.labels(outcome).inc()
-            log = get_logger().info if problem is None else get_logger().warning
-            log(
-                _EVENTS[outcome],
-                instance=instance.claim.id,
-                node=instance.source,
-                outcome=outcome,
-                duration_ms=milliseconds_since(begin),
-                **logged(problem),
-            )
+            fields = {"instance": instance.claim.id, "node": instance.source, "outcome": outcome}
+            log_attempt(_EVENTS[outcome], problem, begin, **fields)
         return bool(claimed)
 
     async def _handle(self, instance: PendingInstance) -> tuple[FilmOutcome, Problem | None]:

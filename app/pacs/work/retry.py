@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from app import errors
 from app.pacs.values import Problem
-from app.telemetry import error_places, get_logger
+from app.telemetry import error_places, get_logger, milliseconds_since
 
 _PERSIST_RETRY_S = 1.0
 _OF_NODES = {errors.NodeRefused.code, errors.NodeUnavailable.code}
@@ -45,7 +45,13 @@ async def run_attempt(work: Awaitable[T], timeout_s: float, subject: str) -> T |
         return Problem(errors.NodeUnavailable.code, f"{subject} caused an unexpected error ({type(error).__name__})")
 
 
-def logged(problem: Problem | None) -> dict[str, str]:
+def log_attempt(event: str, problem: Problem | None, begin: float, **fields: str) -> None:
+    """Log an attempt that began at ``begin`` (``perf_counter``): a warning if there is a problem."""
+    log = get_logger().info if problem is None else get_logger().warning
+    log(event, **fields, duration_ms=milliseconds_since(begin), **_fields_of(problem))
+
+
+def _fields_of(problem: Problem | None) -> dict[str, str]:
     """Log fields of a problem: its code, and the detail of one with a node; the others can describe an image."""
     if problem is None:
         return {}

@@ -8,8 +8,8 @@ from app.errors import StudyNotFound, UnknownNode
 from app.pacs.store.jobs import Jobs, PendingJob
 from app.pacs.transport.protocols import Source
 from app.pacs.values import FoundStudy, Problem
-from app.pacs.work.retry import logged, persist_outcome, run_attempt
-from app.telemetry import JobOutcome, PacsMetrics, get_logger, milliseconds_since
+from app.pacs.work.retry import log_attempt, persist_outcome, run_attempt
+from app.telemetry import JobOutcome, PacsMetrics
 
 
 class StudyWorker:
@@ -29,15 +29,8 @@ class StudyWorker:
             begin = perf_counter()
             outcome, problem = await self._expand(job)
             self._metrics.jobs.labels(outcome).inc()
-            log = get_logger().info if problem is None else get_logger().warning
-            log(
-                "job_expanded" if problem is None else "job_problem",
-                job=job.claim.id,
-                node=job.analysis.source,
-                outcome=outcome,
-                duration_ms=milliseconds_since(begin),
-                **logged(problem),
-            )
+            fields = {"job": job.claim.id, "node": job.analysis.source, "outcome": outcome}
+            log_attempt("job_expanded" if problem is None else "job_problem", problem, begin, **fields)
         return bool(claimed)
 
     async def _expand(self, job: PendingJob) -> tuple[JobOutcome, Problem | None]:
