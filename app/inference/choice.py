@@ -15,8 +15,8 @@ from app.inference.openvino_engine import OpenVinoEngine, chunk_of
 from app.settings import DevicePreference, EnginePreference
 from app.telemetry import get_logger
 
-# Largest difference of logits, on patches of noise, that rounding explains; another model differs far more.
-_TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16": 0.1}
+TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16": 0.1}
+"""Largest difference of logits, on patches of noise, that rounding explains; another model differs far more."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: EngineOptions, index:
 def _mismatch(engine: Engine, answers: Tensor, patch_size: int) -> str | None:
     """How an engine's logits of ``probe_patches`` differ from torch's ``answers``, [4, C]; None within tolerance."""
     difference = _difference(engine.patch_logits(probe_patches(patch_size)), answers)
-    fits = difference <= _TOLERANCE[engine.precision]
+    fits = difference <= TOLERANCE[engine.precision]
     return None if fits else f"its logits differ from torch's by {difference:.3g}"
 
 

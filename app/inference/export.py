@@ -4,7 +4,6 @@ A cached export is a folder, named by its inputs, with the digests of its files.
 can start at the same time; a damaged one is exported again.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ import openvino as ov
 import torch
 from torch import Tensor, nn
 
+from app.files import sha256_of
 from app.patchnet.openvino import convert, core
 from app.telemetry import get_logger
 
@@ -73,7 +73,7 @@ def read(folder: Path) -> Export | None:
     """Read a cached export; None where it does not exist or is damaged. A damaged one is removed."""
     try:
         digests = json.loads((folder / _DIGESTS).read_bytes())
-        whole = digests == {name: _digest(folder / name) for name in (_MODEL, _WEIGHTS, _ANSWERS)}
+        whole = digests == {name: sha256_of(folder / name) for name in (_MODEL, _WEIGHTS, _ANSWERS)}
     except FileNotFoundError:
         whole = False
     except (OSError, ValueError):
@@ -97,14 +97,10 @@ def keep(export: Export, folder: Path) -> None:
         except RuntimeError as error:
             raise OSError(0, "OpenVINO could not write the export") from error
         np.save(fresh / _ANSWERS, export.answers)
-        digests = {part: _digest(fresh / part) for part in (_MODEL, _WEIGHTS, _ANSWERS)}
+        digests = {part: sha256_of(fresh / part) for part in (_MODEL, _WEIGHTS, _ANSWERS)}
         (fresh / _DIGESTS).write_text(json.dumps(digests), encoding="utf-8")
         try:
             os.rename(fresh, folder)
         except OSError:
             if not folder.exists():
                 raise
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

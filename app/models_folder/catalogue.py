@@ -3,13 +3,13 @@
 from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from app.errors import ConfigurationError
 from app.patchnet.checkpoint import ImportedWeights
 from app.patchnet.manifest import NAME_PATTERN, Sha256
 from app.validation import StrictModel, describe
+from app.yaml_files import read_yaml
 
 CATALOGUE = Path(__file__).with_name("catalogue.yaml")
 
@@ -62,11 +62,7 @@ class CatalogueEntry(StrictModel):
 def read_catalogue(path: Path = CATALOGUE) -> dict[str, CatalogueEntry]:
     """The entries by name. Raises ConfigurationError with the reason."""
     try:
-        entries = TypeAdapter(list[CatalogueEntry]).validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except yaml.YAMLError:
-        raise ConfigurationError(f"{path} is not a YAML file") from None
+        entries = TypeAdapter(list[CatalogueEntry]).validate_python(read_yaml(path))
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {'; '.join(describe(error))}") from None
     return {entry.name: entry for entry in entries}

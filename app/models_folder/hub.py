@@ -68,7 +68,9 @@ def _fetch(entry: CatalogueEntry, endpoint: str | None, cache: Path | None) -> P
             LocalEntryNotFoundError,
         )
     except ImportError:
-        raise ConfigurationError("downloads from a hub need huggingface_hub: install medpatchnet[hub]") from None
+        raise ConfigurationError(
+            "downloads from a hub need the extra 'hub' of this project: uv sync --extra hub"
+        ) from None
     fetch = partial(hf_hub_download, entry.repository, entry.file, revision=entry.revision)
     try:
         return Path(fetch(endpoint=endpoint, cache_dir=cache))

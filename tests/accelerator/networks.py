@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from app.inference.choice import TOLERANCE
 from app.inference.cuda_engine import CudaEngine
 from app.inference.engine import Engine, Precision, TorchEngine
 from app.patchnet.grid import Lattice, cut_patches
@@ -19,8 +20,6 @@ from tests.benchmarks.networks import authors_map, authors_pass, networks
 
 Execution = Literal["graphs", "eager"]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
-TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16": 0.1}
-"""Largest difference of patch logits from float32 on the CPU."""
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
 _PATCHES_OF_A_CALL = 2048
