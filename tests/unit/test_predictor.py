@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -65,7 +66,16 @@ def test_an_explanation_is_that_of_the_service(model, client):
     assert explanation.grid_mean == pytest.approx(explanation.score.logit)
 
 
-def test_a_report_is_that_of_the_service(model, client):
+class StoppedClock(datetime):
+    """The same moment at every reading: a report holds the time of its analysis."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2026, 2, 3, 4, 5, 6, tzinfo=tz)
+
+
+def test_a_report_is_that_of_the_service(model, client, monkeypatch):
+    monkeypatch.setattr("app.service.report.datetime", StoppedClock)
     assert model.report(FILM) == (client.post("/report?object=sr", content=FILM).content,)
 
 
