@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from app.errors import ConfigurationError
 from app.inference.cuda_engine import CudaEngine
 from app.inference.engine import Engine, Precision, TorchEngine
-from app.inference.export import exported, probe_patches
-from app.inference.openvino_engine import OpenVinoEngine, chunk_of
+from app.inference.probe import probe_patches
 from app.settings import DevicePreference, EnginePreference
 from app.telemetry import get_logger
 
@@ -58,29 +57,41 @@ def make_engines(backbone: Callable[[], nn.Module], patch_size: int, wanted: Eng
     not usable.
     """
     if wanted.device == "cpu":
-        engine = _on_cpu(backbone, patch_size, wanted)
-        return [engine, engine.sibling()] if isinstance(engine, OpenVinoEngine) else [engine]
+        return _on_cpu(backbone, patch_size, wanted)
     if wanted.engine == "openvino":
         raise ConfigurationError("the engine 'openvino' runs on the CPU; set the device to 'cpu', or the engine 'auto'")
     built = backbone()
     return [_on_cuda(built, patch_size, wanted, index) for index in range(torch.cuda.device_count())]
 
 
-def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOptions) -> Engine:
-    if wanted.engine == "torch":
-        return TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)
+def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOptions) -> list[Engine]:
+    if wanted.engine != "torch":
+        engines, reason = _of_openvino(backbone, patch_size, wanted)
+        if reason is None:
+            return engines
+        if wanted.engine == "openvino":
+            raise ConfigurationError(f"the engine 'openvino' cannot serve this model: {reason}; use 'auto' or 'torch'")
+        get_logger().warning("openvino_not_used", reason=reason)
+    return [TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)]
+
+
+def _of_openvino(
+    backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOptions
+) -> tuple[list[Engine], str | None]:
+    """Two engines, or none and why."""
+    try:
+        # Loaded here: a machine with a GPU does not need OpenVINO.
+        from app.inference.export import exported  # noqa: PLC0415
+        from app.inference.openvino_engine import OpenVinoEngine, chunk_of  # noqa: PLC0415
+    except ModuleNotFoundError:
+        return [], "OpenVINO is not installed"
     try:
         export = exported(backbone, patch_size, chunk_of(patch_size), wanted.key, wanted.cache)
         engine = OpenVinoEngine(export.model, wanted.threads, wanted.precision)
         reason = _mismatch(engine, torch.from_numpy(export.answers), patch_size)
     except RuntimeError as error:  # what torch.export and OpenVINO raise for an unsupported model
-        engine, reason = None, f"it does not support this model ({type(error).__name__})"
-    if engine is not None and reason is None:
-        return engine
-    if wanted.engine == "openvino":
-        raise ConfigurationError(f"the engine 'openvino' cannot serve this model: {reason}; use 'auto' or 'torch'")
-    get_logger().warning("openvino_not_used", reason=reason)
-    return TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)
+        return [], f"it does not support this model ({type(error).__name__})"
+    return ([], reason) if reason else ([engine, engine.sibling()], None)
 
 
 def _on_cuda(backbone: nn.Module, patch_size: int, wanted: EngineOptions, index: int) -> Engine:

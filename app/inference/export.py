@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from app.files import sha256_of
+from app.inference.probe import probe_patches
 from app.patchnet.openvino import convert, core
 from app.telemetry import get_logger
 
@@ -51,14 +52,6 @@ def exported(backbone: Callable[[], nn.Module], patch_size: int, chunk: int, key
     except OSError as error:
         get_logger().warning("export_not_kept", reason=error.strerror)
     return fresh
-
-
-def probe_patches(patch_size: int) -> Tensor:
-    """Four patches of noise and ramps, [4, 1, p, p] in [0, 1], to compare the logits of engines."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand(4, 1, patch_size, patch_size, generator=generator)
-    patterns = noise * torch.linspace(0, 1, 4)[:, None, None, None] + torch.linspace(0, 0.5, patch_size)
-    return patterns.clamp(0, 1)
 
 
 def export(backbone: nn.Module, patch_size: int, chunk: int) -> Export:

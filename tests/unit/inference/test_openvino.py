@@ -14,8 +14,9 @@ from app.errors import ConfigurationError
 from app.inference import choice
 from app.inference.choice import EngineOptions, make_engines
 from app.inference.engine import TorchEngine
-from app.inference.export import Export, export, exported, keep, probe_patches, read
+from app.inference.export import Export, export, exported, keep, read
 from app.inference.openvino_engine import OpenVinoEngine, chunk_of
+from app.inference.probe import probe_patches
 from app.patchnet.openvino import core
 
 SIDE = 11
@@ -117,6 +118,16 @@ def test_auto_serves_with_torch_what_openvino_answers_differently(backbone, tmp_
     (engine,) = make_engines(lambda: backbone, SIDE, EngineOptions())
     assert isinstance(engine, TorchEngine)
     with pytest.raises(ConfigurationError, match="differ"):
+        make_engines(lambda: backbone, SIDE, EngineOptions(engine="openvino"))
+
+
+def test_auto_serves_with_torch_where_openvino_is_not_installed(backbone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    for name in ("app.patchnet.openvino", "app.inference.export", "app.inference.openvino_engine"):
+        monkeypatch.delitem(sys.modules, name)
+    (engine,) = make_engines(lambda: backbone, SIDE, EngineOptions())
+    assert isinstance(engine, TorchEngine)
+    with pytest.raises(ConfigurationError, match="OpenVINO is not installed"):
         make_engines(lambda: backbone, SIDE, EngineOptions(engine="openvino"))
 
 
