@@ -216,10 +216,17 @@ class Settings(BaseSettings):
         description="Free disk space to keep. With less, no new work is accepted, so that accepted work can finish.",
     )
     pacs_workers: int = Field(default=4, ge=1, description="Number of instances from the PACS analysed at once.")
-    retry_longest_s: float = Field(
-        default=300.0,
+    retry_first_s: float = Field(
+        default=1.0,
         gt=0,
-        description="Longest delay between two attempts to deliver an object, analyse an instance or query a study.",
+        description="Delay after the first failed attempt to deliver an object, analyse an instance or query a study; "
+        "it doubles with each further one. Half of each delay is random.",
+    )
+    retry_longest_s: float = Field(default=300.0, gt=0, description="Longest delay between two such attempts.")
+    retry_node_longest_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Longest pause of a node that does not answer: while objects wait for it, it is tried that often.",
     )
     retry_give_up_s: float = Field(
         default=259200.0,

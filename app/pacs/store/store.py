@@ -55,14 +55,13 @@ class Store:
         database: Database,
         *,
         max_bytes: int,
+        retry_policy: RetryPolicy,
         max_jobs: int = 1000,
-        retry_policy: RetryPolicy | None = None,
         lease_s: float = LEASE_S,
         clock: Clock = time.time,
     ) -> None:
         self.database = database
         self._clock = clock
-        retry_policy = retry_policy or RetryPolicy()
         self._queues = {name: WorkQueue(table, retry_policy, lease_s, clock) for name, table in _TABLES.items()}
         self.outbox = Outbox(database, self._queues["objects"], clock)
         self.inbox = Inbox(database, self._queues["instances"], self.outbox, max_bytes, clock)
@@ -160,4 +159,9 @@ def make_store(settings: Settings) -> Store:
 
 def make_retry_policy(settings: Settings) -> RetryPolicy:
     """The retry policy of the settings."""
-    return RetryPolicy(longest_s=settings.retry_longest_s, give_up_s=settings.retry_give_up_s)
+    return RetryPolicy(
+        first_s=settings.retry_first_s,
+        longest_s=settings.retry_longest_s,
+        node_longest_s=settings.retry_node_longest_s,
+        give_up_s=settings.retry_give_up_s,
+    )

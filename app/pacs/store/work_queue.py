@@ -21,18 +21,26 @@ _MAX_DETAIL_LENGTH = 500
 class RetryPolicy:
     """Exponential backoff: delays double from ``first_s`` to ``longest_s``, until ``give_up_s`` have passed.
 
-    In the service, the settings override ``longest_s`` and ``give_up_s``.
+    A node that does not answer is paused by the same rule, up to ``node_longest_s``.
     """
 
-    first_s: float = 1.0
-    longest_s: float = 300.0
-    give_up_s: float = 3 * 86400.0
+    first_s: float
+    longest_s: float
+    node_longest_s: float
+    give_up_s: float
     jitter: Callable[[], float] = field(default=SystemRandom().random)
 
     def delay(self, failures: int) -> float:
-        """Seconds until the next attempt; half of them are random, so that retries do not coincide."""
-        longest = min(self.longest_s, self.first_s * 2.0 ** min(failures, 30))
-        return longest * (0.5 + 0.5 * self.jitter())
+        """Seconds until the next attempt of one piece of work."""
+        return self._delay(failures, self.longest_s)
+
+    def pause(self, failures: int) -> float:
+        """Seconds until a node that does not answer is tried again."""
+        return self._delay(failures, self.node_longest_s)
+
+    def _delay(self, failures: int, longest_s: float) -> float:
+        """Half of the delay is random, so that retries do not coincide."""
+        return min(longest_s, self.first_s * 2.0 ** min(failures, 30)) * (0.5 + 0.5 * self.jitter())
 
 
 @dataclass(frozen=True)

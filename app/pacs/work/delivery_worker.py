@@ -14,14 +14,13 @@ from app.telemetry import PacsMetrics, get_logger, milliseconds_since
 
 _MAX_OBJECTS = 16
 _MAX_BYTES = 16 * 1024 * 1024
-_MAX_PAUSE_S = 30.0
 
 
 class DeliveryWorker:
     """Delivers the results for one node, several objects in each step.
 
-    After a failure of the node as a whole it pauses, at most ``_MAX_PAUSE_S``: the next due objects try the node again,
-    even where the delay of each object (``RetryPolicy``) is longer.
+    After a failure of the node as a whole it pauses (``RetryPolicy.pause``): the next due objects try the node again,
+    even where the delay of each object is longer.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class DeliveryWorker:
         if not isinstance(receipts, Problem):
             self._consecutive_failures = 0
             return receipts
-        self._paused_until = monotonic() + min(_MAX_PAUSE_S, self._retry_policy.delay(self._consecutive_failures))
+        self._paused_until = monotonic() + self._retry_policy.pause(self._consecutive_failures)
         self._consecutive_failures += 1
         return dict.fromkeys((item.result.sop_instance_uid for item in deliveries), receipts)
 

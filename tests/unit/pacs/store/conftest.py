@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from app.pacs.store.database import Database
 from app.pacs.store.inbox import Order
 from app.pacs.store.jobs import Analysis
 from app.pacs.store.schema import contents
-from app.pacs.store.store import Store
-from app.pacs.store.work_queue import RetryPolicy
+from app.pacs.store.store import Store, make_retry_policy
 from app.pacs.values import Arrival, FailedOutput, Problem, Result
+from app.settings import Settings
 from tests.clocks import Clock
 from tests.programs import installed
 
@@ -72,8 +73,12 @@ def clock() -> Clock:
     return Clock(1_000_000.0)
 
 
+POLICY = replace(make_retry_policy(Settings()), jitter=lambda: 1.0)
+"""The default policy with the longest delays that it draws."""
+
+
 def make_store(url: str, clock: Clock, **options) -> Store:
-    options = {"max_bytes": 10_000, "lease_s": 120.0, "retry_policy": RetryPolicy(jitter=lambda: 1.0), **options}
+    options = {"max_bytes": 10_000, "lease_s": 120.0, "retry_policy": POLICY, **options}
     return Store(Database(url), clock=clock, **options)
 
 

@@ -3,7 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from app.pacs.store.work_queue import RetryPolicy
+from app.pacs.store.store import make_retry_policy
+from app.settings import Settings
 from tests.unit.pacs.store.conftest import ARRIVAL, AWAY, ORDER, result, stored
 
 
@@ -81,6 +82,6 @@ def test_failures_are_retried_with_exponential_backoff_and_given_up_at_the_end(s
 
 
 def test_delays_are_random():
-    pauses = {RetryPolicy().delay(3) for _ in range(20)}
+    pauses = {make_retry_policy(Settings()).delay(3) for _ in range(20)}
     assert len(pauses) > 10
     assert all(4 <= pause <= 8 for pause in pauses)

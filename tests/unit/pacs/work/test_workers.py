@@ -16,14 +16,13 @@ from app.errors import (
 )
 from app.pacs.store.inbox import Order
 from app.pacs.store.jobs import Analysis
-from app.pacs.store.work_queue import RetryPolicy
 from app.pacs.values import Arrival, FailedOutput, FoundInstance, FoundStudy, Problem, Result
 from app.pacs.work.delivery_worker import DeliveryWorker
 from app.pacs.work.instance_analysis import Analysed
 from app.pacs.work.instance_worker import InstanceWorker
 from app.pacs.work.study_worker import StudyWorker
 from app.telemetry import Metrics, PacsMetrics
-from tests.unit.pacs.store.conftest import Clock, make_store
+from tests.unit.pacs.store.conftest import POLICY, Clock, make_store
 
 ARRIVAL = Arrival("MODALITY", "1.2.1", "1.2.3", b"image")
 ORDER = Order("pacs", ("sr",), "chest", "rule")
@@ -103,7 +102,7 @@ def study_worker(store, metrics, source, timeout_s=LONG_S):
 
 
 def delivery_worker(store, metrics, node, timeout_s=LONG_S):
-    return DeliveryWorker("pacs", store.outbox, node, RetryPolicy(jitter=lambda: 1.0), metrics, timeout_s)
+    return DeliveryWorker("pacs", store.outbox, node, POLICY, metrics, timeout_s)
 
 
 def queue_result(store):
