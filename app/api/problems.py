@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from app import errors
+from app.api.open_inference.bodies import PREFIX
 from app.telemetry import Metrics, RejectionReason, get_logger, request_id_var
 from app.validation import dotted
 
@@ -95,6 +96,7 @@ class Problem(BaseModel):
     detail: str
     request_id: str
     errors: list[ProblemItem] = Field(default_factory=list[ProblemItem])
+    error: str | None = Field(None, description="The detail again, where clients of Open Inference read it; /v2 only.")
 
 
 PROBLEM_SCHEMA = {"$ref": _COMPONENT.format(model=Problem.__name__)}
@@ -108,8 +110,9 @@ def problem_response(
     *,
     headers: dict[str, str] | None = None,
     items: Sequence[ProblemItem] = (),
+    route: str = "",
 ) -> Response:
-    """A problem response about the current request."""
+    """A problem response about the current request, which ``route`` (a template) would have answered."""
     problem = Problem(
         type=f"urn:medpatchnet:problem:{code}",
         title=code.replace("_", " ").capitalize(),
@@ -117,8 +120,9 @@ def problem_response(
         detail=detail,
         request_id=request_id_var.get(),
         errors=list(items),
+        error=detail if route.startswith(PREFIX) else None,
     )
-    return Response(problem.model_dump_json(), status, headers, media_type=PROBLEM_JSON)
+    return Response(problem.model_dump_json(exclude_none=True), status, headers, media_type=PROBLEM_JSON)
 
 
 def internal_error() -> Response:
@@ -132,7 +136,6 @@ def install_problems(app: FastAPI, metrics: Metrics) -> None:
     """Answer every error of ``app`` with a problem, and document problems."""
 
     async def on_domain_error(request: Request, error: Exception) -> Response:
-        del request
         assert isinstance(error, errors.MedPatchNetError)  # noqa: S101 - registered for this class only
         status = STATUS[type(error)]
         reason = _REJECTIONS.get(error.code)
@@ -140,10 +143,9 @@ def install_problems(app: FastAPI, metrics: Metrics) -> None:
             metrics.requests_rejected.labels(reason).inc()
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and reason is None:
             get_logger().error("request_failed", code=error.code)
-        return problem_response(error.code, status, error.detail, headers=_headers(error))
+        return problem_response(error.code, status, error.detail, headers=_headers(error), route=_route(request))
 
     async def on_invalid(request: Request, error: Exception) -> Response:
-        del request
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
         items = [_item(entry) for entry in error.errors()]
         is_framing = any(entry["type"] == "json_invalid" for entry in error.errors())
@@ -154,6 +156,7 @@ def install_problems(app: FastAPI, metrics: Metrics) -> None:
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "; ".join(f"{item.pointer}: {item.detail}" for item in items),
             items=items,
+            route=_route(request),
         )
 
     async def on_http(request: Request, error: Exception) -> Response:
@@ -180,6 +183,10 @@ def _document_problems(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi
+
+
+def _route(request: Request) -> str:
+    return getattr(request.scope.get("route"), "path", "")
 
 
 def _headers(error: errors.MedPatchNetError) -> dict[str, str] | None:

@@ -48,13 +48,13 @@ async def read_image(request: Request, max_bytes: int, deadline: float) -> bytes
         if not boundary:
             raise MalformedRequest("multipart/form-data without a boundary")
         body = await read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
-        return await _recorded(_file_part(body, boundary, max_bytes))
+        return await recorded(_file_part(body, boundary, max_bytes))
     if name not in {*RAW_TYPES, _DEFAULT_OF_CURL}:
         raise _unsupported()
     body = await read_bounded(request, max_bytes, deadline)
     if name == _DEFAULT_OF_CURL and not _is_image(body):
         raise _unsupported()
-    return await _recorded(body)
+    return await recorded(body)
 
 
 def _unsupported() -> UnsupportedMediaType:
@@ -69,7 +69,7 @@ def _is_image(body: bytes) -> bool:
     return True
 
 
-async def _recorded(image: bytes) -> bytes:
+async def recorded(image: bytes) -> bytes:
     """The image, after its hash is recorded for the audit log."""
     subject = subject_var.get()
     if subject is not None:

@@ -20,6 +20,7 @@ from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
 from app.api import studies, viewer
 from app.api.middleware import HeadMiddleware, RequestMiddleware
+from app.api.open_inference import routes as open_inference
 from app.api.problems import install_problems
 from app.api.responses import OBJECT_PROBLEMS
 from app.api.routes import router
@@ -92,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
+    app.include_router(open_inference.router)
     app.include_router(studies.router)
     app.include_router(viewer.router)
     install_problems(app, metrics)

@@ -57,3 +57,10 @@ class ModelRegistry:
         if model is None:
             raise UnknownModel(f"unknown model; served are: {', '.join(self._models)}")
         return model
+
+    def version(self, name: str, version: str | None) -> ServedModel:
+        """The model with that name and version; None: any. Raises UnknownModel."""
+        model = self.get(name)
+        if version not in {None, model.manifest.version}:
+            raise UnknownModel(f"unknown version; served is: {model.manifest.version}")
+        return model

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol: the analysis for clients of KServe and Triton."""
