@@ -1,14 +1,18 @@
 """Query parameters of the image routes. Unknown parameters are rejected, so that a typo is noticed."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
 from app.dicom_objects.content import ReportKind
+from app.fhir.bundle import Release
 from app.patchnet.findings import FINDING_NAMES
 from app.patchnet.saliency import Border, MapKind
 from app.rendering.overlay import ColourScale, FilmDepth, Palette
 from app.validation import StrictModel
+
+FhirKind = Literal["fhir", "fhir-r5"]
+_RELEASES: dict[str, Release] = {"fhir": "R4", "fhir-r5": "R5"}
 
 
 class ImageQuery(StrictModel):
@@ -43,14 +47,31 @@ class PredictQuery(DecisionQuery):
 class ReportQuery(DecisionQuery):
     """Parameters of ``POST /report``."""
 
-    kinds: list[ReportKind] = Field(
+    kinds: list[ReportKind | FhirKind] = Field(
         alias="object",
         min_length=1,
-        description="sr: structured report; sc: secondary captures with overlays; gsps: outlines. Repeat for more.",
+        description="sr: structured report; sc: secondary captures with overlays; gsps: outlines. Repeat for more. "
+        "fhir (R4), fhir-r5: FHIR resources, alone.",
     )
     finding: str | None = Field(
         None, alias="class", description="sc, gsps: this finding instead of the positive findings."
     )
+
+    @property
+    def fhir(self) -> Release | None:
+        """The release of FHIR that is asked for; None: DICOM objects."""
+        return next((_RELEASES[kind] for kind in self.kinds if kind in _RELEASES), None)
+
+    @property
+    def dicom_kinds(self) -> list[ReportKind]:
+        """The kinds of DICOM objects that are asked for."""
+        return cast("list[ReportKind]", [kind for kind in self.kinds if kind not in _RELEASES])
+
+    @model_validator(mode="after")
+    def _are_of_one_standard(self) -> Self:
+        if self.fhir is not None and len(set(self.kinds)) > 1:
+            raise ValueError("FHIR resources and other objects need a request each")
+        return self
 
 
 class ExplainQuery(DecisionQuery):

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import Response
 from pydantic import BaseModel
 
 from app.errors import NotAcceptable
+from app.fhir.bundle import VERSIONS, Release
 from app.pacs.transport.multipart import DICOM, bundle
 from app.service.objects import Objects
 
-JSON, PNG = "application/json", "image/png"
+JSON, PNG, FHIR = "application/json", "image/png", "application/fhir+json"
 OBJECT_PROBLEMS = "X-Object-Problems"
 
 
@@ -32,6 +34,11 @@ def dicom_answer(made: Objects) -> Response:
         return Response(made.files[0], headers=headers, media_type=DICOM)
     media_type, body = bundle(made.files)
     return Response(body, headers={"Content-Type": media_type} | headers)
+
+
+def fhir_answer(bundle: dict[str, Any], release: Release) -> Response:
+    """A FHIR resource; the media type states the release (FHIR R4, 3.1.0.1.10)."""
+    return Response(json.dumps(bundle), media_type=f"{FHIR}; fhirVersion={VERSIONS[release]}")
 
 
 def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from app.api.explanations import ExplanationFormat, explain_image, is_smooth, ma
 from app.api.openapi import BINARY, IMAGE_BODY, IMAGE_PROBLEMS, Accept, ServicesOf, problems
 from app.api.presence import while_connected
 from app.api.queries import ExplainQuery, ImageQuery, PredictQuery, ReportQuery
-from app.api.responses import JSON, PNG, choose_media_type, dicom_answer, json_answer
+from app.api.responses import FHIR, JSON, PNG, choose_media_type, dicom_answer, fhir_answer, json_answer
 from app.api.schemas.catalogue import FindingsBody, HealthBody, ModelBody
 from app.api.schemas.explain import ExplainBody
 from app.api.schemas.predict import PredictBody
@@ -67,12 +67,14 @@ async def explain(
 
 @router.post(
     "/report",
-    responses={**IMAGE_PROBLEMS, 200: {"content": {DICOM: BINARY, RELATED_DICOM: BINARY}}, 204: {}},
+    responses={**IMAGE_PROBLEMS, 200: {"content": {DICOM: BINARY, RELATED_DICOM: BINARY, FHIR: {}}}, 204: {}},
     openapi_extra=IMAGE_BODY,
 )
 @requires("report")
 async def report(request: Request, services: ServicesOf, query: Annotated[ReportQuery, Query()]) -> Response:
     """The result as DICOM objects in the study of the image: one, or several as multipart/related; 204 for none.
+
+    With `object=fhir`: as a FHIR transaction.
 
     If some of several kinds cannot be made, the others are returned and `X-Object-Problems` lists the failures.
     """
@@ -83,7 +85,9 @@ async def report(request: Request, services: ServicesOf, query: Annotated[Report
         work = services.predictor.predict(data, model, job.deadline, job.watch)
         prediction, _ = await while_connected(request, work)
         with job.watch.stage("render"):
-            made = await make_objects(services.reporter, data, prediction, query.kinds, finding)
+            if query.fhir is not None:
+                return fhir_answer(await services.reporter.fhir(data, prediction, query.fhir), query.fhir)
+            made = await make_objects(services.reporter, data, prediction, query.dicom_kinds, finding)
     return dicom_answer(made)
 
 

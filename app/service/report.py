@@ -1,7 +1,8 @@
-"""Report: a prediction as DICOM objects of the radiograph's study."""
+"""Report: a prediction as DICOM objects of the radiograph's study, or as FHIR resources."""
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -14,6 +15,7 @@ from app.dicom_objects.secondary_capture import secondary_captures
 from app.dicom_objects.source_image import read_source
 from app.dicom_objects.structured_report import structured_report
 from app.errors import InvalidQuery, NoSourceObject
+from app.fhir.bundle import Release, bundle
 from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDINGS
@@ -25,7 +27,7 @@ _PATCHES_SHOWN = 3
 
 
 class Reporter:
-    """Turns predictions into DICOM objects."""
+    """Turns predictions into DICOM objects and FHIR resources."""
 
     def __init__(self, limits: DecodeLimits, opacity: float) -> None:
         """``opacity`` of the overlays is from 0 to 1."""
@@ -49,6 +51,16 @@ class Reporter:
         """
         moment = analysed_at or datetime.now(UTC)
         return await asyncio.to_thread(self._write, data, prediction, kind, finding, moment)
+
+    async def fhir(
+        self, data: bytes, prediction: Prediction, release: Release, analysed_at: datetime | None = None
+    ) -> dict[str, Any]:
+        """The result as a FHIR transaction, JSON; arguments and errors as for ``report``."""
+        return await asyncio.to_thread(self._bundle, data, prediction, release, analysed_at or datetime.now(UTC))
+
+    def _bundle(self, data: bytes, prediction: Prediction, release: Release, analysed_at: datetime) -> dict[str, Any]:
+        with silence():
+            return bundle(content(read_source(data, self._limits), prediction, analysed_at), release)
 
     def _write(
         self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None, analysed_at: datetime

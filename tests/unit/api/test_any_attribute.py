@@ -49,7 +49,7 @@ def client(tmp_path_factory):
 def check(client: TestClient, changes: Changes) -> list[str]:
     """Assert a good outcome of each request; returns the outcomes."""
     film, outcomes = film_with(changes), []
-    for path in ("/predict", ALL_KINDS):
+    for path in ("/predict", ALL_KINDS, "/report?object=fhir"):
         answer = client.post(path, content=film, headers={"Content-Type": "application/dicom"})
         if answer.status_code == 200:
             assert "x-object-problems" not in answer.headers, answer.headers["x-object-problems"]

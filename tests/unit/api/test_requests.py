@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -9,7 +10,7 @@ from app.patchnet.findings import FINDING_NAMES
 from app.runtime.application import create_app
 from app.settings import Settings
 from tests.artifacts import records_with_points, save_small_artifact
-from tests.factories import chest_dicom
+from tests.factories import chest_dicom, png_file
 
 FILM = chest_dicom()
 LOW, HIGH = 0.001, 0.999
@@ -213,3 +214,19 @@ def test_a_page_can_read_the_response_to_an_unexpected_error(client, monkeypatch
 def test_no_origin_can_call_from_a_browser_by_default(models_dir):
     app = create_app(settings(models_dir))
     assert "CORSMiddleware" not in {middleware.cls.__name__ for middleware in app.user_middleware}
+
+
+@pytest.mark.parametrize(("kind", "version"), [("fhir", "4.0"), ("fhir-r5", "5.0")])
+def test_a_report_as_fhir_states_its_release(client, kind, version):
+    answer = client.post(f"/report?object={kind}", content=FILM)
+    assert answer.headers["content-type"] == f"application/fhir+json; fhirVersion={version}"
+    made = [entry["resource"] for entry in answer.json()["entry"]]
+    assert [resource["resourceType"] for resource in made] == ["DiagnosticReport", "Device", *["Observation"] * 14]
+    decided = {item["code"]["text"]: "valueCodeableConcept" in item for item in made[2:]}
+    assert decided == {name: name in {"No Finding", "Edema"} for name in FINDING_NAMES}
+
+
+def test_fhir_and_dicom_are_requests_of_their_own(client):
+    assert "a request each" in problem(client.post("/report?object=fhir&object=sr", content=FILM), 422, "invalid_query")
+    picture = png_file(np.eye(128, dtype=np.uint8) * 200)
+    assert "DICOM" in problem(client.post("/report?object=fhir", content=picture), 422, "no_source_object")
