@@ -58,7 +58,7 @@ def displayed(
 
     The transformations are applied to a table of all stored values, which is several times smaller than the image.
     Padding and what lies outside ``visible`` do not count for the range; padding is displayed black in both polarities.
-    Raises NotAChestRadiograph where all other pixels have the same value.
+    Raises NotAChestRadiograph where all other pixels have the same value, as stored or as displayed.
     """
     low, high, padding = _range(stored if visible is None else stored[visible], pipeline.padding)
     if low == high:
@@ -70,9 +70,21 @@ def displayed(
         shown = modality[low - start : high - start + 1]
         voi = FullRange(float(shown.min()), float(shown.max()))
     values = apply_polarity(apply_voi(modality, voi), inverted=pipeline.inverted)
+    if np.ptp(values[low - start : high - start + 1]) == 0:
+        raise NotAChestRadiograph(
+            f"all displayed pixels have the same value, by {_named(pipeline)}; only exposed radiographs are accepted"
+        )
     if padding is not None:
         values[max(0, padding[0] - start) : max(0, padding[1] + 1 - start)] = 0.0
     return values.astype(np.float32)[stored.astype(np.int32) - start]
+
+
+def _named(pipeline: GrayscalePipeline) -> str:
+    """The attributes that determine the displayed values."""
+    of_modality = "Modality LUT Sequence" if isinstance(pipeline.modality, LookupTable) else "Rescale Slope"
+    of_voi = "VOI LUT Sequence" if isinstance(pipeline.voi, LookupTable) else "Window Center and Window Width"
+    names = [of_modality] if pipeline.modality != _IDENTITY else []
+    return " and ".join([*names, of_voi] if pipeline.voi is not None else names)
 
 
 def _range(stored: NDArray[np.integer], padding: tuple[int, int] | None) -> tuple[int, int, tuple[int, int] | None]:

@@ -233,7 +233,7 @@ def test_a_constant_film_is_refused(attributes):
 
 
 def test_a_film_whose_window_misses_it_is_refused():
-    with pytest.raises(NotAChestRadiograph, match="all displayed pixels"):
+    with pytest.raises(NotAChestRadiograph, match=r"all displayed pixels .* by Window Center and Window Width;"):
         decode(WindowCenter=20000, WindowWidth=10)
 
 
@@ -279,8 +279,13 @@ def test_entries_of_8_bits_may_be_packed_in_pairs():
 
 
 def test_a_table_of_one_entry_is_a_blank_film():
-    with pytest.raises(NotAChestRadiograph, match="all displayed pixels"):
+    with pytest.raises(NotAChestRadiograph, match=r"all displayed pixels .* by VOI LUT Sequence;"):
         decode(VOILUTSequence=[lut([7])])
+
+
+def test_a_rescale_that_leaves_one_value_is_refused_by_its_name():
+    with pytest.raises(NotAChestRadiograph, match="by Rescale Slope and Window Center and Window Width;"):
+        decode(RescaleSlope="0.0001", RescaleIntercept="0", WindowCenter=20000, WindowWidth=10)
 
 
 def short_lut() -> Dataset:
