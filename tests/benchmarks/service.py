@@ -35,11 +35,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], url: str, ready: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A server process, ready when its ``ready`` path answers 200; it is stopped with its children."""
+def running(
+    command: list[str], url: str, ready: str, folder: Path = ROOT, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server process in ``folder``, ready when its ``ready`` path answers 200; it is stopped with its children."""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
+            command, cwd=folder, env={**os.environ, **environment}, stdout=log, stderr=log, start_new_session=True
         )
         try:
             deadline = perf_counter() + 300
