@@ -81,6 +81,12 @@ class JobNotFound(RequestError):
     code = "job_not_found"
 
 
+class NoShadowModel(RequestError):
+    """No shadow model is configured."""
+
+    code = "no_shadow_model"
+
+
 class IdempotencyConflict(RequestError):
     """The Idempotency-Key was used before for a different request."""
 

@@ -52,6 +52,14 @@ class Settings(BaseSettings):
         description="SHA-256 of the weights that may be served, separated by commas. Startup fails on any other hash. "
         "Empty: any weights that match their manifest.",
     )
+    shadow_model: str = Field(
+        default="",
+        description="Artifact that analyses the same radiographs as the default model for comparison (`GET /shadow`); "
+        "its results are not served. Empty: none.",
+    )
+    shadow_queue: int = Field(
+        default=4, ge=1, description="Maximum number of radiographs that wait for the shadow model; more are dropped."
+    )
     operating_point: str = Field(
         default="",
         description="Operating point of all findings (`balanced`, `sensitive`, `specific`); empty: the default of the "
@@ -191,8 +199,8 @@ class Settings(BaseSettings):
         default=8001,
         ge=0,
         le=65535,
-        description="Port that serves /livez, /readyz, /health and /metrics without credentials, if authentication is "
-        "on; 0 picks a free one.",
+        description="Port that serves /livez, /readyz, /health, /metrics and /shadow without credentials, if "
+        "authentication is on; 0 picks a free one.",
     )
 
     pacs_file: Path | None = Field(

@@ -43,6 +43,10 @@ AssociationOutcome = Literal["accepted", "unknown_called", "unknown_calling", "t
 ImageOrigin = Literal["cr", "dx", "other_dicom", "png", "jpeg"]
 """Modality or file format of a radiograph: a closed set, never text of the file."""
 
+ShadowOutcome = Literal["compared", "dropped", "failed"]
+Agreement = Literal["both_positive", "both_negative", "only_served", "only_shadow", "undecided"]
+"""How the decisions of the served and of the shadow model about one finding relate."""
+
 STAGES: tuple[Stage, ...] = ("decode", "preprocess", "queue", "inference", "render")
 
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
@@ -50,6 +54,9 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 _NAMESPACE = "medpatchnet"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
+DIFFERENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Bounds of the absolute differences of two probabilities."""
+
 _TENTHS = tuple(step / 10 for step in range(1, 10))
 
 request_id_var: ContextVar[str] = ContextVar("request_id", default="")
@@ -164,6 +171,31 @@ class PacsMetrics:
         ):
             for outcome in get_args(outcomes):
                 by_outcome.labels(outcome)
+
+
+class ShadowMetrics:
+    """The metrics of the shadow model, in the registry of ``metrics``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        counter = partial(Counter, namespace=_NAMESPACE, subsystem="shadow", registry=metrics.registry)
+        gauge = partial(Gauge, namespace=_NAMESPACE, subsystem="shadow", registry=metrics.registry)
+        histogram = partial(Histogram, namespace=_NAMESPACE, subsystem="shadow", registry=metrics.registry)
+        self.model = gauge("model_info", "The shadow model.", ("name", "version", "weights_sha256", "device"))
+        self.radiographs = counter(
+            "radiographs", "Radiographs for the shadow model: compared, dropped while busy, or failed.", ("outcome",)
+        )
+        self.waiting = gauge("waiting", "Radiographs that wait for the shadow model.")
+        self.difference = histogram(
+            "difference",
+            "Absolute difference of the probabilities of the served and the shadow model.",
+            ("finding",),
+            buckets=DIFFERENCES,
+        )
+        self.decisions = counter(
+            "decisions", "Decisions of the served beside those of the shadow model.", ("finding", "agreement")
+        )
+        for outcome in get_args(ShadowOutcome):
+            self.radiographs.labels(outcome)
 
 
 class Stopwatch:

@@ -31,6 +31,7 @@ STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.ResultNotFound: HTTPStatus.NOT_FOUND,
     errors.UnknownNode: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.JobNotFound: HTTPStatus.NOT_FOUND,
+    errors.NoShadowModel: HTTPStatus.NOT_FOUND,
     errors.IdempotencyConflict: HTTPStatus.CONFLICT,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,

@@ -22,8 +22,8 @@ TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16"
 class EngineOptions:
     """Options of the engines of a model.
 
-    ``threads`` 0 uses all cores. ``smallest`` and ``largest`` are the patches of one image and of the largest batch.
-    ``key`` and ``cache`` are those of ``exported``.
+    ``threads`` are those of OpenVINO; 0 uses all cores. ``smallest`` and ``largest`` are the patches of one image and
+    of the largest batch. ``key`` and ``cache`` are those of ``exported``.
     """
 
     device: str = "cpu"
@@ -72,7 +72,7 @@ def _on_cpu(backbone: Callable[[], nn.Module], patch_size: int, wanted: EngineOp
         if wanted.engine == "openvino":
             raise ConfigurationError(f"the engine 'openvino' cannot serve this model: {reason}; use 'auto' or 'torch'")
         get_logger().warning("openvino_not_used", reason=reason)
-    return [TorchEngine(backbone(), "cpu", wanted.threads, wanted.precision)]
+    return [TorchEngine(backbone(), "cpu", wanted.precision)]
 
 
 def _of_openvino(
@@ -112,7 +112,7 @@ def _on_cuda(backbone: nn.Module, patch_size: int, wanted: EngineOptions, index:
         if engine is not None and reason is None:
             return engine
         get_logger().warning("cuda_graphs_not_used", reason=reason)
-    return TorchEngine(backbone, f"cuda:{index}", wanted.threads, wanted.precision)
+    return TorchEngine(backbone, f"cuda:{index}", wanted.precision)
 
 
 def _mismatch(engine: Engine, answers: Tensor, patch_size: int) -> str | None:

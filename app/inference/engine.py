@@ -49,10 +49,8 @@ def placed(backbone: nn.Module, device: torch.device, precision: Precision) -> n
 class TorchEngine:
     """A backbone in plain torch on one device."""
 
-    def __init__(self, backbone: nn.Module, device: str, threads: int = 0, precision: Precision = "float32") -> None:
-        """Copy the backbone to ``device``. ``threads`` > 0 sets torch's CPU threads, for the whole process."""
-        if threads:
-            torch.set_num_threads(threads)
+    def __init__(self, backbone: nn.Module, device: str, precision: Precision = "float32") -> None:
+        """Copy the backbone to ``device``. It runs on torch's CPU threads, whose number is that of the process."""
         self.precision: Precision = precision
         self._device = torch.device(device)
         self._backbone = placed(backbone, self._device, precision)

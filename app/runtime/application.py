@@ -3,8 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from urllib.parse import urlsplit
 
 import torch
@@ -18,7 +17,7 @@ from app.access.key_use import KeyUse
 from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
-from app.api import studies, viewer
+from app.api import shadow, studies, viewer
 from app.api.middleware import HeadMiddleware, RequestMiddleware
 from app.api.open_inference import routes as open_inference
 from app.api.problems import install_problems
@@ -27,24 +26,22 @@ from app.api.routes import router
 from app.audit import AuditLog
 from app.cores import usable_cores
 from app.decoding.pool import DecodePool
-from app.errors import ArtifactError, ConfigurationError, MedPatchNetError
+from app.errors import ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
-from app.inference.choice import EngineOptions, choose_device, make_engines
-from app.inference.engine import Precision
-from app.inference.scheduler import Scheduler
-from app.patchnet import artifact
-from app.patchnet.manifest import Manifest
+from app.inference.choice import choose_device
+from app.runtime.models import MAP_CHUNK_IMAGES, load_models, start_models
 from app.runtime.pacs import open_pacs
+from app.runtime.shadow import open_shadow
+from app.runtime.tasks import cancel
 from app.service.admission import Lifecycle
 from app.service.drift import export_reference
 from app.service.explain import Explainer
-from app.service.models import ModelRegistry, ServedModel
-from app.service.operating_points import operating_points, read_site_points
+from app.service.models import ModelRegistry
 from app.service.predict import Predictor
 from app.service.recent import RecentResults
 from app.service.report import Reporter
 from app.service.services import Services
-from app.settings import PrecisionPreference, Settings
+from app.settings import Settings
 from app.telemetry import Metrics, get_logger
 from app.tracing import traces_to
 
@@ -54,8 +51,6 @@ _SAVE_KEY_USE_EVERY_S = 60.0
 _NO_TELEMETRY = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
 CORS_REQUEST_HEADERS = ["Authorization", "Content-Type", "Idempotency-Key", "traceparent", "X-API-Key", "X-Request-ID"]
 CORS_RESPONSE_HEADERS = ["Location", "Retry-After", OBJECT_PROBLEMS, "X-Request-ID"]
-_MAP_CHUNK_IMAGES = {"cpu": 1, "cuda": 32}  # a prediction waits until the running chunk of a map is done
-_BATCH_IMAGES = {"cpu": 1, "cuda": 8}  # on a CPU, larger batches add latency and no throughput
 
 DESCRIPTION = """\
 Scores the 14 CheXpert findings on a chest radiograph and shows where the evidence for each finding lies. The evidence
@@ -76,7 +71,10 @@ def create_app(settings: Settings) -> FastAPI:
                 async with saved_from_time_to_time(key_use), open_services(settings, metrics, lifecycle) as services:
                     app.state.services = services
                     get_logger().info("ready", models=[model.manifest.name for model in services.models.all])
-                    async with open_pacs(settings, services, app.state.audit) as app.state.analyses:
+                    async with (
+                        open_shadow(settings, services) as app.state.shadow,
+                        open_pacs(settings, services, app.state.audit) as app.state.analyses,
+                    ):
                         with frozen_objects():
                             yield
         except MedPatchNetError as error:
@@ -94,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
     app.include_router(open_inference.router)
+    app.include_router(shadow.router)
     app.include_router(studies.router)
     app.include_router(viewer.router)
     install_problems(app, metrics)
@@ -211,7 +210,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             predictor,
             max_passes=settings.max_map_passes,
             max_concurrent=settings.max_concurrent_maps,
-            chunk_images=_MAP_CHUNK_IMAGES[device],
+            chunk_images=MAP_CHUNK_IMAGES[device],
         )
         connect_gauges(metrics, models, decoder)
         export_reference(metrics, models.get().manifest)
@@ -246,88 +245,11 @@ def start_decoder(settings: Settings, limits: DecodeLimits, stack: AsyncExitStac
     return decoder
 
 
-def start_models(models: list[ServedModel], stack: AsyncExitStack) -> ModelRegistry:
-    """The models, warmed up and with running schedulers, which ``stack`` stops."""
-    registry = ModelRegistry(models)
-    for model in registry.all:
-        warm_up(model)
-        model.scheduler.start()
-        stack.callback(model.scheduler.close)
-    return registry
-
-
-def load_models(settings: Settings, device: str, metrics: Metrics) -> list[ServedModel]:
-    """The models named in the settings, on a device. Raises ArtifactError and ConfigurationError."""
-    if not settings.model_names:
-        raise ConfigurationError("no model is configured; set MEDPATCHNET_MODEL or --model")
-    return [load_model(name, device, settings, metrics) for name in settings.model_names]
-
-
-def load_model(name: str, device: str, settings: Settings, metrics: Metrics) -> ServedModel:
-    """One model with a scheduler that is not started yet. Raises ArtifactError and ConfigurationError."""
-    stored = artifact.read(artifact.find(name, settings.models_dir))
-    if settings.pinned_weights and stored.manifest.weights_sha256 not in settings.pinned_weights:
-        raise ArtifactError(f"MEDPATCHNET_MODEL_SHA256 does not allow the weights of '{name}'")
-    manifest = stored.manifest
-    one_image = manifest.patches_per_side**2
-    batch_patches = settings.batch_patches or one_image * _BATCH_IMAGES[device]
-    options = EngineOptions(
-        device=device,
-        engine=settings.engine,
-        precision=choose_precision(settings.precision, manifest),
-        threads=settings.inference_threads,
-        smallest=one_image,
-        largest=batch_patches,
-        key=manifest.weights_sha256,
-        cache=settings.exports_dir,
-    )
-    scheduler = Scheduler(
-        make_engines(lambda: stored.network().backbone, manifest.patch_size, options),
-        batch_patches=batch_patches,
-        map_patches=one_image * _MAP_CHUNK_IMAGES[device],
-        batch_wait_s=settings.batch_wait_s,
-        queue_patches=settings.queue_patches,
-        on_batch=metrics.batch_images.observe,
-        on_fault=lambda fault: metrics.inference_faults.labels(fault).inc(),
-    )
-    metrics.model.labels(manifest.name, manifest.version, manifest.weights_sha256, device).set(1)
-    site = None if settings.operating_points_file is None else read_site_points(settings.operating_points_file)
-    points = operating_points(manifest, settings.operating_point, site)
-    return ServedModel(manifest, scheduler, points, _card(stored.directory))
-
-
-def choose_precision(preference: PrecisionPreference, manifest: Manifest) -> Precision:
-    """Arithmetic of the model. Raises ConfigurationError for a precision that the manifest does not allow."""
-    if preference in {"auto", "float32"}:
-        return "float32"
-    if preference not in manifest.allowed_precisions:
-        allowed = ", ".join(("float32", *manifest.allowed_precisions))
-        raise ConfigurationError(
-            f"the manifest of '{manifest.name}' does not allow the precision '{preference}'; allowed are: {allowed}"
-        )
-    return preference
-
-
-def warm_up(model: ServedModel) -> None:
-    """Run every engine once with one image and once with a full batch, so that no request pays for initialization."""
-    size = model.manifest.patch_size
-    for replica in model.scheduler.replicas:
-        for count in {model.manifest.patches_per_side**2, model.scheduler.batch_patches}:
-            replica.engine.patch_logits(torch.zeros(count, 1, size, size))
-
-
 async def keep_alive(decoder: DecodePool) -> None:
     """Replace decode workers that died while idle, before readiness or the next image is affected."""
     while True:
         await asyncio.sleep(_CHECK_WORKERS_EVERY_S)
         await asyncio.to_thread(decoder.replace_dead)
-
-
-async def cancel(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait for its end."""
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 def connect_gauges(metrics: Metrics, models: ModelRegistry, decoder: DecodePool) -> None:
@@ -338,8 +260,3 @@ def connect_gauges(metrics: Metrics, models: ModelRegistry, decoder: DecodePool)
         devices = range(torch.cuda.device_count())
         metrics.follow(metrics.gpu_memory.labels("allocated"), lambda: sum(map(torch.cuda.memory_allocated, devices)))
         metrics.follow(metrics.gpu_memory.labels("reserved"), lambda: sum(map(torch.cuda.memory_reserved, devices)))
-
-
-def _card(directory: Path) -> str:
-    path = directory / artifact.CARD
-    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -119,7 +119,8 @@ class Explainer:
             prediction, image = await self._predictor.predict(data, model, deadline, watch)
             field = None
             if smooth:
-                field = await self._classify(image.tensor, lattices.classified, model, deadline, watch, on_progress)
+                with self._predictor.analysing():
+                    field = await self._classify(image.tensor, lattices.classified, model, deadline, watch, on_progress)
         finally:
             self._free_maps += smooth
         items = await asyncio.to_thread(_explain_findings, prediction, request, lattices, field)

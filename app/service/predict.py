@@ -1,6 +1,8 @@
 """Predict: from bytes to a radiograph, its model image, patch logits and decisions."""
 
 import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from time import monotonic
 
@@ -21,11 +23,36 @@ from app.telemetry import Metrics, Stopwatch
 
 
 class Predictor:
-    """Predicts images. Has no state per request, so requests can run concurrently."""
+    """Predicts images, concurrently. Used on one event loop; knows how many analyses are in progress."""
 
     def __init__(self, decoder: DecodePool, metrics: Metrics) -> None:
         self._decoder = decoder
         self._metrics = metrics
+        self._observers: list[Callable[[Prediction], None]] = []
+        self._in_progress = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def watch(self, observe: Callable[[Prediction], None]) -> None:
+        """Have ``observe``, which must be quick and not raise, called with every prediction."""
+        self._observers.append(observe)
+
+    async def idle(self) -> None:
+        """Return when no analysis is in progress."""
+        while self._in_progress:
+            await self._idle.wait()
+
+    @contextmanager
+    def analysing(self) -> Generator[None]:
+        """Count the block as an analysis in progress."""
+        self._in_progress += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._in_progress -= 1
+            if not self._in_progress:
+                self._idle.set()
 
     async def predict(
         self, data: bytes, model: ServedModel, deadline: float, watch: Stopwatch
@@ -34,6 +61,12 @@ class Predictor:
 
         ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding and inference.
         """
+        with self.analysing():
+            return await self._predict(data, model, deadline, watch)
+
+    async def _predict(
+        self, data: bytes, model: ServedModel, deadline: float, watch: Stopwatch
+    ) -> tuple[Prediction, ModelImage]:
         radiograph = await self.decode(data, deadline, watch)
         note_subject(radiograph.facts.sop_instance_uid, f"{model.manifest.name}@{model.manifest.weights_sha256}")
         with watch.stage("preprocess"):
@@ -44,6 +77,8 @@ class Predictor:
         watch.record("inference", inference.inference_seconds)
         prediction = judge(model, replace(radiograph, warnings=warnings), image.geometry, inference.logits)
         drift.observe(self._metrics, prediction)
+        for observe in self._observers:
+            observe(prediction)
         return prediction, image
 
     async def decode(self, data: bytes, deadline: float, watch: Stopwatch) -> Radiograph:

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from app import errors
 from app.api.problems import STATUS
 from app.settings import Settings
-from app.telemetry import Metrics, PacsMetrics
+from app.telemetry import Metrics, PacsMetrics, ShadowMetrics
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _BEGIN, _END = "<!-- made from the code: begin -->\n", "<!-- made from the code: end -->\n"
@@ -49,6 +49,7 @@ def metrics() -> Iterator[str]:
     """Every metric with its type, its labels and its meaning."""
     yield _head("metric", "type", "labels", "meaning")
     registered = Metrics()
+    ShadowMetrics(registered)
     PacsMetrics(registered)
     for metric in registered.registry._collector_to_names:
         if isinstance(metric, MetricWrapperBase):

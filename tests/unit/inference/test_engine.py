@@ -12,7 +12,7 @@ def test_the_engine_answers_as_the_backbone_does():
     backbone = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(7))
     patches = torch.rand(5, 1, 11, 11)
     expected = backbone.eval()(patches).detach()
-    engine = TorchEngine(backbone.train(), "cpu", threads=torch.get_num_threads())
+    engine = TorchEngine(backbone.train(), "cpu")
     logits = engine.patch_logits(patches)
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
     assert not logits.requires_grad
