@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from app.patchnet.findings import FINDING_NAMES
+from training import commands
+from training.data.description import DatasetDescription, write_description
 from training.recipe import Recipe
 
 
@@ -55,3 +57,22 @@ def recipe() -> Recipe:
             "head_penalty": 0.001,
         }
     )
+
+
+def make_data(folder: Path, description: DatasetDescription | None) -> Path:
+    """Training, validation and test films in a folder, with a description of the data set."""
+    for name in ("train", "valid", "test"):
+        make_films(folder, name, 18, seed=len(name))
+    if description is not None:
+        write_description(description, folder)
+    return folder
+
+
+def publish_one_step(folder: Path, recipe: Recipe, tmp_path: Path) -> Path:
+    """One optimiser step on 18 radiographs, from random weights."""
+    one_step = {"epochs": 1, "batch_images": 18, "head_penalty": None, "initial": "random", "micro_batch_images": 6}
+    (tmp_path / "recipe.yaml").write_text(recipe.model_copy(update=one_step).model_dump_json())
+    arguments = tmp_path / "recipe.yaml", folder, tmp_path / "work"
+    commands.train(*arguments, "cpu")
+    commands.publish(*arguments, tmp_path / "published", "1", "cpu")
+    return tmp_path / "published"

@@ -1,6 +1,7 @@
 """What a published artifact states: measured figures, and provenance from the data sets' descriptions alone."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import torch
 
 from app.patchnet import artifact, backbones
 from app.patchnet.model import PatchNet
-from tests.training.conftest import make_films
+from tests.training.conftest import make_data, make_films, publish_one_step
 from training import commands
 from training.data.datasets import FilmDataset, read_films
-from training.data.description import BY_LAYOUT, DatasetDescription, write_description
+from training.data.description import BY_LAYOUT, DatasetDescription
 from training.fit.head import fit_head
 from training.measure.inference import predict_logits
 from training.measure.subgroups import Subgroup
@@ -38,6 +39,11 @@ def held_out(tmp_path_factory):
 
 @pytest.fixture
 def published(recipe, small_data, held_out, tmp_path):
+    return publish_fitted(recipe, small_data, held_out, tmp_path / "small")
+
+
+def publish_fitted(recipe, small_data, held_out, directory):
+    """Publish a model whose head is fitted; returns the result, the network and the test data."""
     torch.manual_seed(0)
     network = PatchNet(backbones.build_pretrained(recipe.backbone, 14), recipe.image_size, recipe.patch_size)
     train = read_films(small_data / "train.csv")
@@ -50,7 +56,7 @@ def published(recipe, small_data, held_out, tmp_path):
         experiments=[("what", "valid"), ("nothing", "0.500")],
     )
     valid, test = (FilmDataset(films, recipe.image_size) for films in (read_films(small_data / "valid.csv"), held_out))
-    result = publish(network, recipe, valid, test, tmp_path / "small", release, device="cpu", resamples=50)
+    result = publish(network, recipe, valid, test, directory, release, device="cpu", resamples=50)
     return result, network, test
 
 
@@ -85,24 +91,6 @@ def test_a_published_artifact_is_calibrated_measured_and_loads(published):
         assert (result.directory / picture).stat().st_size > 1000
 
 
-def make_data(folder, description):
-    for name in ("train", "valid", "test"):
-        make_films(folder, name, 18, seed=len(name))
-    if description is not None:
-        write_description(description, folder)
-    return folder
-
-
-def publish_one_step(folder, recipe, tmp_path):
-    """One optimiser step on 18 radiographs, from random weights."""
-    one_step = {"epochs": 1, "batch_images": 18, "head_penalty": None, "initial": "random", "micro_batch_images": 6}
-    (tmp_path / "recipe.yaml").write_text(recipe.model_copy(update=one_step).model_dump_json())
-    arguments = tmp_path / "recipe.yaml", folder, tmp_path / "work"
-    commands.train(*arguments, "cpu")
-    commands.publish(*arguments, tmp_path / "published", "1", "cpu")
-    return tmp_path / "published"
-
-
 @pytest.mark.parametrize("description", [BY_LAYOUT["chexpert"], None], ids=["chexpert", "none"])
 def test_other_data_get_their_own_provenance_and_one_step_validates_nothing(recipe, tmp_path, description):
     (tmp_path / "chexpert").mkdir()
@@ -117,6 +105,21 @@ def test_other_data_get_their_own_provenance_and_one_step_validates_nothing(reci
     assert ("Stanford" in card) == (description is not None)
     assert ("- Caveats: not stated" in card) == (description is None)
     assert "validated" not in {record.status for record in manifest.findings}
+
+
+@pytest.mark.thorough
+def test_test_labels_change_no_weight_and_no_threshold(published, recipe, small_data, held_out, tmp_path):
+    flipped = replace(held_out, labels=1 - held_out.labels)
+    other, _, _ = publish_fitted(recipe, small_data, flipped, tmp_path / "flipped")
+    assert other.test.findings["Edema"].auroc < 0.5 < published[0].test.findings["Edema"].auroc
+    weights = [(result.directory / artifact.WEIGHTS).read_bytes() for result in (published[0], other)]
+    assert weights[0] == weights[1]
+    one, two = (artifact.read_manifest(result.directory).findings for result in (published[0], other))
+    assert [thresholds(record) for record in one] == [thresholds(record) for record in two]
+
+
+def thresholds(record):
+    return {name: point.threshold for name, point in record.operating_points.items()}
 
 
 def test_operating_points_of_an_artifact_are_measured_again(published, small_data, held_out, tmp_path):
