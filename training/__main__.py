@@ -49,6 +49,19 @@ def prepare(
 
 
 @app.command()
+def split(
+    data: Annotated[Path, typer.Option(help="CSV file of radiographs.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder of train.csv, valid.csv and test.csv, which must not exist.")],
+    valid: Annotated[float, typer.Option(help="Share of the patients for validation.", min=0, max=0.5)] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the patients for the test.", min=0, max=0.5)] = 0.15,
+    seed: Annotated[int, typer.Option(help="Another number gives another division.")] = 0,
+) -> None:
+    """Divide radiographs into training, validation and test by patient; a patient is always in the same part."""
+    counts = commands.split(data, out, (valid, test), seed)
+    typer.echo(", ".join(f"{name}: {count} radiographs" for name, count in counts.items()))
+
+
+@app.command()
 def train(
     config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)],
     data: DataRoot,

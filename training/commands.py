@@ -35,10 +35,11 @@ from training.data.description import (
     read_description,
     write_description,
 )
-from training.data.layouts import WITH_LABELS, dicom
-from training.data.local import read_local
+from training.data.layouts import WITH_LABELS
+from training.data.local import dicom, read_local
 from training.data.prepare import Prepared
 from training.data.prepare import prepare as write_films
+from training.data.split import split as write_splits
 from training.files import cached
 from training.fit.experiment import Experiment, run, trained_network, validation_films
 from training.fit.leave_out import leave_one_out, overall, read_figures
@@ -75,6 +76,12 @@ def prepare(layout: str, source: Path, labels: Path | None, out: Path, image_siz
         films = WITH_LABELS[layout](source, labels)
     done = write_films(films, out, image_size, workers)
     return replace(done, description=write_description(BY_LAYOUT[layout], out))
+
+
+def split(films: Path, out: Path, shares: tuple[float, float], seed: int) -> dict[str, int]:
+    """Divide the radiographs of a CSV file by patient; ``shares`` are those of validation and test."""
+    valid, test = shares
+    return write_splits(films, out, {"valid": valid, "test": test}, seed)
 
 
 def read_experiment(config: Path, root: Path, work: Path, device: str) -> Experiment:

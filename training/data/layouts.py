@@ -50,6 +50,8 @@ class SourceFilm:
 def chexpert(source: Path, labels: Path) -> Iterator[SourceFilm]:
     """CheXpert's layout, also with labels of another origin such as VisualCheXbert's; the split is the CSV's name.
 
+    The patient is that of a column Patient, or of a folder such as ``patient00003``.
+
     "No Finding" is the first column of CheXpert's file and the last of VisualCheXbert's: columns read by position would
     shift every label. Raises ConfigurationError for missing columns.
     """
@@ -62,7 +64,7 @@ def chexpert(source: Path, labels: Path) -> Iterator[SourceFilm]:
             split=labels.name.split(".")[0],
             target=str(path.with_suffix("")),
             labels=_labels(row, labels),
-            patient=next((part for part in path.parts if part.startswith("patient")), ""),
+            patient=row.get("Patient") or next((part for part in path.parts if part.startswith("patient")), ""),
             sex=row.get("Sex", ""),
             age=row.get("Age", ""),
             frontal_lateral=row.get("Frontal/Lateral", ""),
@@ -88,7 +90,7 @@ def mimic(source: Path, labels: Path) -> Iterator[SourceFilm]:
             target=target,
             labels=by_study[study],
             patient=subject,
-            frontal_lateral=_frontal_or_lateral(view),
+            frontal_lateral=frontal_or_lateral(view),
             ap_pa=view if view in {"AP", "PA"} else "",
         )
 
@@ -120,20 +122,6 @@ def nih(source: Path, labels: Path) -> Iterator[SourceFilm]:
         )
 
 
-def dicom(source: Path, labels: Path | None) -> Iterator[SourceFilm]:
-    """A folder of DICOM files, ``*.dcm`` at any depth, as one split ``films``.
-
-    ``labels`` is a CSV whose Path column is relative to ``source``; only its radiographs are used. Without it all
-    files are used and no label is known.
-    """
-    if labels is not None:
-        for film in chexpert(source, labels):
-            yield SourceFilm(film.file, "films", film.target, film.labels, film.patient, film.sex, film.age)
-        return
-    for file in sorted(source.rglob("*.dcm")):
-        yield SourceFilm(file, "films", file.relative_to(source).with_suffix("").as_posix(), {})
-
-
 def nih_labels(text: str) -> dict[str, str]:
     """Findings from NIH's classes, such as ``Effusion|Mass``; findings without a class of NIH are unknown.
 
@@ -157,7 +145,7 @@ WITH_LABELS: dict[str, Callable[[Path, Path], Iterator[SourceFilm]]] = {
     "mimic": mimic,
     "nih": nih,
 }
-"""Layouts that need a file of labels; ``dicom`` does not."""
+"""Layouts of published data sets, which have files of labels."""
 
 
 def read_rows(path: Path, *needed: str) -> Iterator[Row]:
@@ -208,7 +196,8 @@ def _mimic_table(labels: Path, name: str) -> Path:
     raise ConfigurationError(f"mimic-cxr-2.0.0-{name}.csv is not beside {labels}")
 
 
-def _frontal_or_lateral(view: str) -> str:
+def frontal_or_lateral(view: str) -> str:
+    """Value of the column ``Frontal/Lateral`` for a View Position; empty where it is neither."""
     if view in {"AP", "PA"}:
         return "Frontal"
     return "Lateral" if view in {"LATERAL", "LL"} else ""

@@ -3,7 +3,8 @@
 The labels can be those of a reader, or mined from reports by the CheXpert labeler: its output has a column ``Reports``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from math import isnan
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from pydicom.errors import InvalidDicomError
 from app.errors import ConfigurationError
 from app.patchnet.findings import FINDING_NAMES
 from training.data.datasets import Films, label_value
-from training.data.layouts import Row, known_labels, read_rows
+from training.data.layouts import Row, SourceFilm, frontal_or_lateral, known_labels, read_rows
 
 KEYS = ("Path", "SOPInstanceUID", "StudyInstanceUID", "AccessionNumber")
 """Columns by which a CSV of labels can name a DICOM file, in the order in which they are looked for."""
@@ -47,6 +48,43 @@ def read_local(data: Path, labels: Path | None = None) -> Films:
         [{name: text or "" for name, text in row.items()} for row in rows],
         data,
     )
+
+
+def dicom(folder: Path, labels: Path | None) -> Iterator[SourceFilm]:
+    """A folder of DICOM files as one split ``films``, with the patient, the view and other facts of their headers.
+
+    ``labels`` is a CSV as in ``read_local``; only its radiographs are used. Without it, all files ``*.dcm`` at any
+    depth are used, and no label is known. Raises ConfigurationError with the reason.
+    """
+    if labels is None:
+        for file in sorted(folder.rglob("*.dcm")):
+            yield SourceFilm(file, "films", _target(file, folder), {})
+        return
+    films = _from_folder(folder, labels)
+    for index, file in enumerate(films.paths):
+        facts = {name: values[index] for name, values in films.columns.items()}
+        view = facts["AP/PA"]
+        yield SourceFilm(
+            file=file,
+            split="films",
+            target=_target(file, folder),
+            labels=dict(zip(FINDING_NAMES, map(_text, films.labels[index].tolist()), strict=True)),
+            patient=facts["Patient"],
+            sex=facts["Sex"],
+            age=facts["Age"],
+            frontal_lateral=frontal_or_lateral(view),
+            ap_pa=view if view in {"AP", "PA"} else "",
+            more={"Manufacturer": facts["Manufacturer"]},
+        )
+
+
+def _target(file: Path, folder: Path) -> str:
+    """The path below the folder without ``.dcm``; the last number of a UID is no suffix."""
+    return file.relative_to(folder).as_posix().removesuffix(".dcm")
+
+
+def _text(label: float) -> str:
+    return "" if isnan(label) else str(label)
 
 
 def _from_folder(folder: Path, labels: Path) -> Films:

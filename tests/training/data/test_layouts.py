@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import ConfigurationError
 from app.patchnet.findings import FINDING_NAMES
-from training.data.layouts import chexpert, dicom, mimic, nih, nih_labels
+from training.data.layouts import chexpert, mimic, nih, nih_labels
 
 
 def write_csv(path, header, *rows):
@@ -106,15 +106,6 @@ def test_nih_classes_that_say_nothing_of_a_finding_leave_it_unknown():
     assert nih_labels("Cardiomegaly")["Enlarged Cardiomediastinum"] == "1.0"
     with pytest.raises(ConfigurationError, match="Gout"):
         nih_labels("Gout|Effusion")
-
-
-def test_dicom_films_are_found_at_any_depth(tmp_path):
-    (tmp_path / "a/b").mkdir(parents=True)
-    for name in ("a/b/1.dcm", "2.dcm", "note.txt"):
-        (tmp_path / name).touch()
-    assert [(film.target, film.labels) for film in dicom(tmp_path, None)] == [("2", {}), ("a/b/1", {})]
-    labels = write_csv(tmp_path / "labels.csv", ["Path", *FINDING_NAMES], ["a/b/1.dcm", *["1.0"] * 14])
-    assert [(film.target, film.split) for film in dicom(tmp_path, labels)] == [("a/b/1", "films")]
 
 
 @pytest.mark.reference_data

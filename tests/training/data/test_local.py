@@ -7,7 +7,7 @@ import pytest
 from app.errors import ConfigurationError
 from app.patchnet.findings import FINDING_NAMES
 from tests.factories import chest_dicom
-from training.data.local import read_local
+from training.data.local import dicom, read_local
 
 EDEMA = FINDING_NAMES.index("Edema")
 
@@ -78,3 +78,27 @@ def test_a_folder_needs_labels_that_fit(folder, tmp_path):
         read_local(folder, write(tmp_path / "a.csv", [{"Number": "1", "Edema": "1"}]))
     with pytest.raises(ConfigurationError, match="no DICOM file"):
         read_local(folder, write(tmp_path / "b.csv", [{"AccessionNumber": "A9", "Edema": "1"}]))
+
+
+def test_dicom_films_without_labels_are_found_at_any_depth(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    for name in ("a/b/1.dcm", "2.dcm", "note.txt"):
+        (tmp_path / name).touch()
+    assert [(film.target, film.labels) for film in dicom(tmp_path, None)] == [("2", {}), ("a/b/1", {})]
+
+
+def test_an_export_for_training_has_the_patients_of_its_headers(folder, tmp_path):
+    rows = [{"AccessionNumber": "A1", "Edema": "1"}, {"AccessionNumber": "A9", "Edema": "0"}]
+    (film,) = dicom(folder, write(tmp_path / "labels.csv", rows))
+    assert (film.split, film.target, film.patient, film.age) == ("films", "deep/1", "P1", "64")
+    assert (film.frontal_lateral, film.ap_pa, film.labels["Edema"], film.labels["Fracture"]) == (
+        "Frontal", "PA", "1.0", "",
+    )  # fmt: skip
+
+
+def test_files_that_are_named_by_uids_stay_apart(folder, tmp_path):
+    for number in (1, 2):
+        (folder / "deep" / f"{number}.dcm").rename(folder / "deep" / f"1.2.840.{number}")
+    rows = [{"AccessionNumber": f"A{number}", "Edema": "1"} for number in (1, 2)]
+    films = dicom(folder, write(tmp_path / "labels.csv", rows))
+    assert [film.target for film in films] == ["deep/1.2.840.1", "deep/1.2.840.2"]
