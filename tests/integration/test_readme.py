@@ -12,6 +12,7 @@ import pytest
 
 from tests.programs import installed
 from tests.waiting import eventually
+from training.data.layouts import chexpert
 
 pytestmark = pytest.mark.integration
 
@@ -92,14 +93,19 @@ def test_the_python_client_of_the_interface_page(service, folder):
     assert "grid_mean" in done.stdout
 
 
+def executed(notebook, folder):
+    """The cells of a notebook with their outputs, after it was executed without an error."""
+    done_file = folder / "done.ipynb"
+    command = [sys.executable, "-m", "jupyter", "execute", ROOT / "notebooks" / notebook, f"--output={done_file}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done_file.read_text())["cells"]
+
+
 @pytest.mark.thorough
 def test_the_notebook_explains_a_prediction_exactly(tmp_path):
-    notebook = ROOT / "notebooks/explain.ipynb"
-    command = [sys.executable, "-m", "jupyter", "execute", notebook, f"--output={tmp_path / 'done.ipynb'}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    cells = json.loads((tmp_path / "done.ipynb").read_text())["cells"]
+    cells = executed("explain.ipynb", tmp_path)
     outputs = [output for cell in cells for output in cell.get("outputs", ()) if output.get("name") != "stderr"]
     printed, overlay, check = outputs
     assert "image/png" in overlay["data"]
@@ -113,3 +119,37 @@ def test_the_python_page_shows_the_notebook():
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert code[0] == example.rstrip("\n")
     assert len([line for line in example.splitlines() if line]) <= 10
+
+
+@pytest.mark.thorough
+def test_the_notebook_about_own_data_ends_with_a_validated_finding(tmp_path):
+    cells = executed("your_data.ipynb", tmp_path)
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    printed = "".join("".join(output["text"]) for output in outputs if output.get("name") == "stdout")
+    assert "160 radiographs, 0 rejected" in printed
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert re.search(r"^validated \w+ True$", printed, re.MULTILINE)
+
+
+def test_the_script_for_padchest_writes_what_prepare_reads(tmp_path):
+    (script,) = blocks("docs/YOUR_DATA.md", "python")
+    header = "ImageID,ImageDir,PatientID,PatientSex_DICOM,Projection,Labels"
+    rows = [
+        "a.png,0,7,F,PA,\"['pleural effusion', 'cardiomegaly ']\"",
+        "b.png,1,7,F,L,\"['normal']\"",
+        "c.png,2,8,M,AP,\"['exclude']\"",
+        "d.png,2,9,M,AP_horizontal,\"['normal']\"",
+    ]
+    (tmp_path / "PADCHEST.csv").write_text("\n".join([header, *rows]) + "\n")
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
+    films = list(chexpert(tmp_path, tmp_path / "padchest.csv"))
+    assert [film.file.relative_to(tmp_path).as_posix() for film in films] == ["0/a.png", "2/c.png", "2/d.png"]
+    assert [film.patient for film in films] == ["7", "8", "9"]
+    assert [film.labels["Cardiomegaly"] for film in films] == ["1", "", "0"]
+    assert [film.labels["No Finding"] for film in films] == ["0", "", "1"]
+    assert films[0].labels["Support Devices"] == ""
+
+
+def test_the_job_of_the_cluster_is_a_script_of_the_shell():
+    (job,) = blocks("docs/YOUR_DATA.md", "bash")
+    subprocess.run(["bash", "-n"], input=job, text=True, check=True, timeout=60)
