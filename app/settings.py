@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         description="YAML file of the site: by finding, the name of an operating point or its own threshold "
         "(`Edema: {threshold: 0.31, name: local}`). A finding in it is decided even if it is not validated.",
     )
+    segmenter: str = Field(
+        default="chest-anatomy",
+        description="Artifact that finds lungs and heart for zones: a name in the models folder or a directory. Loaded "
+        "when zones are first requested.",
+    )
     device: DevicePreference = Field(
         default="auto", description="Device of the model: auto selects CUDA if a CUDA device is available."
     )

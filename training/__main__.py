@@ -10,12 +10,15 @@ import typer
 
 from app.errors import MedPatchNetError
 from training import commands
+from training.anatomy.published import Data as AnatomyData
+from training.anatomy.published import measure_segmenter, train_segmenter
 from training.fit.distributed import is_lead_process
 from training.measure.evaluation import evaluation_table
 from training.measure.findings import Decided
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
+ANATOMY_RECIPE = Path(__file__).parent / "runs" / "anatomy" / "chest-anatomy.yaml"
 DataRoot = Annotated[Path, typer.Option("--data", help="Folder that the recipe's CSV paths are relative to.")]
 
 
@@ -264,6 +267,41 @@ def cite(
 ) -> None:
     """Write a comparison's figures into an artifact's model card."""
     typer.echo(f"wrote {commands.cite(comparison, artifact)}")
+
+
+@app.command()
+def anatomy(
+    data: DataRoot,
+    out: Annotated[Path, typer.Option(help="Folder of the artifact, such as models/NAME.")],
+    config: Annotated[Path, typer.Option(help="The recipe, a YAML file.", exists=True)] = ANATOMY_RECIPE,
+    device: Device = "auto",
+) -> None:
+    """Train the segmenter of lungs and heart on drawn masks, measure it, and write its artifact."""
+    typer.echo(json.dumps(train_segmenter(config, data, out, device).metrics, indent=1))
+    typer.echo(f"wrote {out}; next: python -m training anatomy-figures --data TEST.csv --artifact {out}")
+
+
+@app.command("anatomy-figures")
+def anatomy_figures(
+    data: Annotated[Path, typer.Option(help="CSV file of test radiographs with labels.", exists=True)],
+    artifact: Annotated[Path, typer.Option(help="Folder of the segmenter's artifact.", exists=True)],
+    boxes: Annotated[
+        list[Path] | None,
+        typer.Option(help="CSV of boxes (Path, Finding, x, y, width, height); repeatable.", exists=True),
+    ] = None,
+    model: Annotated[Path, typer.Option(help="Folder of the patch model.", exists=True)] = commands.MODELS
+    / "chest-lite0",
+    image: Annotated[
+        Path | None, typer.Option(help="Folder of its image-level twin; adds Grad-CAM.", exists=True)
+    ] = None,
+    most: Annotated[
+        int | None, typer.Option(help="Use so many radiographs, and so many findings of each CSV of boxes.", min=1)
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 2_000,
+) -> None:
+    """Measure a segmenter and the zones on radiographs without drawn masks; writes its manifest and card."""
+    figures = measure_segmenter(artifact, AnatomyData(data, tuple(boxes or ()), most), model, image, resamples)
+    typer.echo(json.dumps(figures.metrics, indent=1))
 
 
 @app.command("import")

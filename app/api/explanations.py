@@ -27,7 +27,7 @@ def map_request(query: ExplainQuery, form: ExplanationFormat) -> MapRequest:
     findings = tuple(finding_indices(query.finding))
     if form == "png" and len(findings) != 1:
         raise InvalidQuery("a PNG shows one finding; request one class, or format=json")
-    return MapRequest(findings, query.map, query.offset, query.stride, query.border)
+    return MapRequest(findings, query.map, query.offset, query.stride, query.border, query.zones and form == "json")
 
 
 def is_smooth(services: Services, model: ServedModel, asked: MapRequest) -> bool:

@@ -100,6 +100,7 @@ class ExplainQuery(DecisionQuery):
         "divide the image size of the model (default: the cells on which the map is constant).",
     )
     border: Border = Field("coverage", description="How a shift-averaged map treats pixels near the border.")
+    zones: bool = Field(False, description="JSON: sum the evidence over zones of the body, and measure the heart.")
     format: Literal["json", "png"] | None = Field(None, description="Takes precedence over the Accept header.")
     opacity: float | None = Field(None, ge=0, le=1, description="PNG: opacity of the evidence.")
     size: int | None = Field(

@@ -22,8 +22,9 @@ TOLERANCE: dict[Precision, float] = {"float32": 5e-3, "bfloat16": 0.5, "float16"
 class EngineOptions:
     """Options of the engines of a model.
 
-    ``threads`` are those of OpenVINO; 0 uses all cores. ``smallest`` and ``largest`` are the patches of one image and
-    of the largest batch. ``key`` and ``cache`` are those of ``exported``.
+    ``threads`` are those of OpenVINO; 0 uses all cores. ``chunk`` is the size of a request of OpenVINO, in patches; 0:
+    chosen by the size of a patch. ``smallest`` and ``largest`` are the patches of one image and of the largest batch.
+    ``key`` and ``cache`` are those of ``exported``.
     """
 
     device: str = "cpu"
@@ -32,6 +33,7 @@ class EngineOptions:
     threads: int = 0
     smallest: int = 64
     largest: int = 512
+    chunk: int = 0
     key: str = ""
     cache: Path | None = None
 
@@ -86,7 +88,7 @@ def _of_openvino(
     except ModuleNotFoundError:
         return [], "OpenVINO is not installed"
     try:
-        export = exported(backbone, patch_size, chunk_of(patch_size), wanted.key, wanted.cache)
+        export = exported(backbone, patch_size, wanted.chunk or chunk_of(patch_size), wanted.key, wanted.cache)
         engine = OpenVinoEngine(export.model, wanted.threads, wanted.precision)
         reason = _mismatch(engine, torch.from_numpy(export.answers), patch_size)
     except RuntimeError as error:  # what torch.export and OpenVINO raise for an unsupported model

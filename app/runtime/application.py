@@ -29,11 +29,13 @@ from app.decoding.pool import DecodePool
 from app.errors import ConfigurationError, MedPatchNetError
 from app.imaging.radiograph import DecodeLimits
 from app.inference.choice import choose_device
+from app.runtime.anatomy import segmenter_loader
 from app.runtime.models import MAP_CHUNK_IMAGES, load_models, start_models
 from app.runtime.pacs import open_pacs
 from app.runtime.shadow import open_shadow
 from app.runtime.tasks import cancel
 from app.service.admission import Lifecycle
+from app.service.anatomy import AnatomyReader
 from app.service.drift import export_reference
 from app.service.explain import Explainer
 from app.service.models import ModelRegistry
@@ -206,8 +208,11 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
         models = start_models(load_models(settings, device, metrics), stack)
         predictor = Predictor(decoder, metrics)
         reporter = Reporter(limits, settings.overlay_opacity)
+        anatomy = AnatomyReader(segmenter_loader(settings, device, metrics))
+        stack.callback(anatomy.close)
         explainer = Explainer(
             predictor,
+            anatomy,
             max_passes=settings.max_map_passes,
             max_concurrent=settings.max_concurrent_maps,
             chunk_images=MAP_CHUNK_IMAGES[device],

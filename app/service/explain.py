@@ -5,7 +5,7 @@ The plain grid comes from the pass of the prediction itself; smoother maps need 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from app.patchnet.saliency import (
     scale_evidence,
     shift_averaged_map,
 )
+from app.service.anatomy import Anatomy, AnatomyReader, ZoneLedger, sum_over_zones
 from app.service.models import ServedModel
 from app.service.predict import Predictor
 from app.service.results import DecisivePatches, Explanation, Explanations, Prediction, Score
@@ -38,7 +39,8 @@ _CHUNKS_IN_FLIGHT = 2
 class MapRequest:
     """What to explain: columns of findings, raw or scaled evidence, and the offset in pixels (None: the plain grid).
 
-    ``stride`` selects the map of offset 1, interpolated from every stride-th patch along each axis.
+    ``stride`` selects the map of offset 1, interpolated from every stride-th patch along each axis. ``zones`` selects
+    the sums over zones too.
     """
 
     findings: tuple[int, ...]
@@ -46,6 +48,7 @@ class MapRequest:
     offset: int | None = None
     stride: int | None = None
     border: Border = "coverage"
+    zones: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,26 @@ class Lattices:
 class Explainer:
     """Explains images; limits the number of smooth maps computed at once."""
 
-    def __init__(self, predictor: Predictor, *, max_passes: int, max_concurrent: int, chunk_images: int) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        anatomy: AnatomyReader,
+        *,
+        max_passes: int,
+        max_concurrent: int,
+        chunk_images: int,
+    ) -> None:
         """Make an explainer.
 
         Args:
             predictor: makes the prediction.
+            anatomy: finds lungs and heart, if zones are requested.
             max_passes: limit of the passes, (p / offset)², of one map.
             max_concurrent: limit of the smooth maps at once; more raise QueueFull.
             chunk_images: number of patches submitted to the scheduler at a time, in images.
         """
         self._predictor = predictor
+        self._anatomy = anatomy
         self._max_passes = max_passes
         self._free_maps = max_concurrent
         self._chunk_images = chunk_images
@@ -108,7 +121,7 @@ class Explainer:
         """Predict, and map the evidence for the requested findings.
 
         ``deadline`` is on the ``time.monotonic`` clock. Raises the errors of a prediction, InvalidQuery for offset and
-        stride, and QueueFull if too many smooth maps are being computed.
+        stride and for zones without a segmenter, and QueueFull if too many smooth maps are being computed.
         """
         lattices = self.lattices(model, request)
         smooth = not lattices.is_plain
@@ -117,14 +130,20 @@ class Explainer:
         self._free_maps -= smooth
         try:
             prediction, image = await self._predictor.predict(data, model, deadline, watch)
-            field = None
+            anatomy, field = None, None
+            if request.zones:
+                anatomy = await self._anatomy.read(image.tensor, image.geometry, deadline, watch)
             if smooth:
                 with self._predictor.analysing():
                     field = await self._classify(image.tensor, lattices.classified, model, deadline, watch, on_progress)
         finally:
             self._free_maps += smooth
         items = await asyncio.to_thread(_explain_findings, prediction, request, lattices, field)
-        return Explanations(prediction, request.map, lattices.drawn.offset, request.stride, request.border, items)
+        if anatomy is not None:
+            items = await asyncio.to_thread(_with_zones, items, prediction, request, anatomy)
+        return Explanations(
+            prediction, request.map, lattices.drawn.offset, request.stride, request.border, items, anatomy
+        )
 
     async def _classify(
         self,
@@ -181,6 +200,20 @@ def _explain_findings(
         _explanation(prediction.scores[column], patch_logits[:, index], grids[index], smooth[index] if smooth else None)
         for index, column in enumerate(columns)
     )
+
+
+def _with_zones(
+    items: tuple[Explanation, ...], prediction: Prediction, request: MapRequest, anatomy: Anatomy
+) -> tuple[Explanation, ...]:
+    shares = anatomy.zones.patch_shares(prediction.model.manifest.patches_per_side)
+    return tuple(
+        item if item.grid is None else replace(item, zones=_ledger(item.score, prediction, column, shares))
+        for item, column in zip(items, request.findings, strict=True)
+    )
+
+
+def _ledger(score: Score, prediction: Prediction, column: int, shares: Tensor) -> ZoneLedger:
+    return sum_over_zones(score.name, prediction.patch_logits[:, column], shares, positive=bool(score.positive))
 
 
 def _explanation(score: Score, patch_logits: Tensor, grid: Tensor, saliency_map: Tensor | None) -> Explanation:

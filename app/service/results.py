@@ -9,6 +9,7 @@ from app.patchnet.evidence import EvidenceSummary, RemovalRule
 from app.patchnet.manifest import FindingStatus
 from app.patchnet.preprocessing import CropGeometry
 from app.patchnet.saliency import Border, MapKind
+from app.service.anatomy import Anatomy, ZoneLedger
 from app.service.models import ServedModel
 
 
@@ -57,7 +58,8 @@ class Explanation:
 
     ``grid`` [P, P] holds the raw or scaled patch logits of the plain grid. ``saliency_map`` [S, S], in the same unit,
     is the shift-averaged map if a smaller offset was requested, else None. ``grid_mean`` is the mean of the raw grid,
-    which equals ``score.logit``. Everything but the score is None for an untrained finding.
+    which equals ``score.logit``. ``zones`` is the sum over zones if they were requested. Everything but the score is
+    None for an untrained finding.
     """
 
     score: Score
@@ -66,6 +68,7 @@ class Explanation:
     grid_mean: float | None
     evidence: EvidenceSummary | None
     decisive: tuple[DecisivePatches, ...]
+    zones: ZoneLedger | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Explanations:
     """The evidence for the requested findings, in the requested order.
 
     ``stride``: the map of offset 1 is interpolated from every stride-th patch; None if it is not interpolated.
+    ``anatomy`` is None unless zones were requested.
     """
 
     prediction: Prediction
@@ -81,6 +85,7 @@ class Explanations:
     stride: int | None
     border: Border
     items: tuple[Explanation, ...]
+    anatomy: Anatomy | None = None
 
     @property
     def exact(self) -> bool:

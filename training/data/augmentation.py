@@ -47,10 +47,10 @@ def augment(
     moved = functional.grid_sample(images, places, align_corners=False)
     bright = moved * draw(*config.brightness).to(images.device)[:, None, None, None]
     chosen, factor = draw(0, 1) < config.blur_probability, draw(2, 8)
-    return _blur(bright.clamp(0, 1), chosen if sharp is None else chosen & sharp, factor)
+    return blur(bright.clamp(0, 1), chosen if sharp is None else chosen & sharp, factor)
 
 
-def _blur(images: Tensor, chosen: Tensor, factor: Tensor) -> Tensor:
+def blur(images: Tensor, chosen: Tensor, factor: Tensor) -> Tensor:
     """Remove fine detail from the ``chosen`` images [B] bool: shrink them by ``factor`` [B], then enlarge them."""
     blurred = images.clone()
     for index in chosen.nonzero().flatten().tolist():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from app.errors import ConfigurationError
@@ -55,7 +55,7 @@ def start(network: PatchNet, recipe: Recipe, steps: int) -> State:
     return State(network, exponential_average(network, recipe.average_decay), optimizer, schedule)
 
 
-def exponential_average(network: PatchNet, decay: float) -> AveragedModel:
+def exponential_average(network: nn.Module, decay: float) -> AveragedModel:
     """The moving average of weights and buffers, from the model's initial weights on.
 
     At step t the decay is min(``decay``, (1 + t) / (10 + t)), so that the average leaves the initial weights quickly.

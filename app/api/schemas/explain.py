@@ -6,6 +6,7 @@ from typing import Literal, Self
 from torch.nn.functional import avg_pool2d
 
 from app.api.schemas.common import Cell, FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
+from app.api.schemas.zones import ZonesBody
 from app.patchnet.manifest import FindingStatus
 from app.service.results import DecisivePatches, Explanation, Explanations
 from app.telemetry import Stopwatch
@@ -129,12 +130,13 @@ class ExplanationBody(StrictModel):
 
 
 class ExplainBody(StrictModel):
-    """Answer of ``POST /explain``."""
+    """Answer of ``POST /explain``; ``zones`` is null unless it was requested."""
 
     request_id: str
     model: ModelFacts
     image: ImageBody
     explanations: list[ExplanationBody]
+    zones: ZonesBody | None
     warnings: list[WarningBody]
     timing_ms: Timing
 
@@ -147,6 +149,7 @@ class ExplainBody(StrictModel):
             model=ModelFacts.of(prediction.model),
             image=ImageBody.of(prediction),
             explanations=[ExplanationBody.of(item, explanations, cell) for item in explanations.items],
+            zones=ZonesBody.of(explanations),
             warnings=warnings(prediction),
             timing_ms=Timing.of(watch),
         )

@@ -1,0 +1,117 @@
+"""Zones: the anatomy of an image, and the exact sum of every decision over its zones. Runs only when asked for."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from app.anatomy.artifact import SegmenterManifest
+from app.anatomy.heart_size import HeartSize, heart_size
+from app.anatomy.masks import SIDE, masks_of, segmenter_input
+from app.anatomy.quality import Reason, reasons_against
+from app.anatomy.zones import OUTSIDE_LIMIT, ZoneEvidence, ZoneMap, ledger, outside_share, zone_map
+from app.errors import InvalidQuery
+from app.inference.items import Lane
+from app.inference.scheduler import Scheduler
+from app.patchnet.preprocessing import CropGeometry, resize_square
+from app.telemetry import Stopwatch
+
+_DECIDED_ANYWHERE = frozenset({"No Finding", "Support Devices"})
+
+
+@dataclass(frozen=True)
+class LoadedSegmenter:
+    """A segmenter with its running scheduler, in which an image is one patch."""
+
+    manifest: SegmenterManifest
+    scheduler: Scheduler
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The anatomy of one image: its zones, the size of its heart, and why neither can be trusted.
+
+    ``heart`` is None where the masks cannot be trusted. ``outside_film`` is the share of the radiograph outside the
+    analysed square.
+    """
+
+    segmenter: SegmenterManifest
+    zones: ZoneMap
+    heart: HeartSize | None
+    reasons: tuple[Reason, ...]
+    outside_film: float
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether nothing speaks against the masks."""
+        return not self.reasons
+
+
+@dataclass(frozen=True)
+class ZoneLedger:
+    """The decision about one finding as a sum over zones, in the order of ``ZONES``.
+
+    ``total`` is the sum, ``outside_share`` the share of the positive evidence outside lungs, heart and mediastinum.
+    ``suspicious``: the finding is positive, and that share is above the limit.
+    """
+
+    zones: tuple[ZoneEvidence, ...]
+    total: float
+    outside_share: float | None
+    suspicious: bool
+
+
+class AnatomyReader:
+    """Segments images; loads the segmenter on first use, so that a service that is not asked for zones pays nothing."""
+
+    def __init__(self, load: Callable[[], LoadedSegmenter | None]) -> None:
+        """``load`` returns a segmenter whose scheduler runs, or None where none is installed."""
+        self._load = load
+        self._loaded: LoadedSegmenter | None = None
+        self._loading = asyncio.Lock()
+
+    async def read(self, image: Tensor, geometry: CropGeometry, deadline: float, watch: Stopwatch) -> Anatomy:
+        """The anatomy of a model image [1, S, S]. ``deadline`` is on the ``time.monotonic`` clock.
+
+        Raises InvalidQuery where no segmenter is installed, and the errors of inference.
+        """
+        segmenter = await self._segmenter()
+        inputs = segmenter_input(image, segmenter.manifest.image_size)
+        inference = await segmenter.scheduler.submit(inputs, deadline, Lane.FOREGROUND)
+        watch.record("queue", inference.queue_seconds, ended_s_ago=inference.inference_seconds)
+        watch.record("inference", inference.inference_seconds)
+        return await asyncio.to_thread(_anatomy, segmenter.manifest, inference.logits, image, geometry)
+
+    def close(self) -> None:
+        """Finish accepted work and stop the scheduler. Idempotent."""
+        if self._loaded is not None:
+            self._loaded.scheduler.close()
+
+    async def _segmenter(self) -> LoadedSegmenter:
+        async with self._loading:
+            if self._loaded is None:
+                self._loaded = await asyncio.to_thread(self._load)
+        if self._loaded is None:
+            raise InvalidQuery("zones need a segmenter, and none is installed in the models folder")
+        return self._loaded
+
+
+def sum_over_zones(name: str, patch_logits: Tensor, patch_shares: Tensor, *, positive: bool) -> ZoneLedger:
+    """The ledger of one finding: patch logits [P²], and the zones' shares of the patches [Z, P²]."""
+    zones = ledger(patch_logits, patch_shares)
+    outside = outside_share(zones)
+    suspicious = positive and name not in _DECIDED_ANYWHERE and outside is not None and outside > OUTSIDE_LIMIT
+    return ZoneLedger(zones, sum(zone.evidence for zone in zones), outside, suspicious)
+
+
+def _anatomy(manifest: SegmenterManifest, logits: Tensor, image: Tensor, geometry: CropGeometry) -> Anatomy:
+    masks = masks_of(logits, manifest.image_size)
+    reasons = reasons_against(masks)
+    return Anatomy(
+        segmenter=manifest,
+        zones=zone_map(masks, resize_square(image, SIDE)[0].numpy()),
+        heart=None if reasons else heart_size(masks),
+        reasons=reasons,
+        outside_film=1 - geometry.size**2 / (geometry.rows * geometry.columns),
+    )

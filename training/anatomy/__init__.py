@@ -1,0 +1,1 @@
+"""The segmenter of lungs and heart: training, measuring, its artifact."""
