@@ -6,7 +6,8 @@ import numpy as np
 
 from app.anatomy.components import Mask
 from app.anatomy.masks import Masks
-from app.anatomy.quality import Box
+
+_LEAST_HEIGHT = 1 / 25  # of the square: masks differ in how far thin tips run along the diaphragm
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class HeartSize:
     """The ratio and its lines.
 
     ``heart_right`` and ``heart_left`` run from the middle of the thorax to the outermost points of the heart on the
-    patient's right and left; their lengths add up to its width. ``thorax`` is the widest distance of the outer edges of
-    the lungs in one row. Source: Danzer, "The cardiothoracic ratio", Am J Med Sci 1919.
+    patient's right and left; their lengths add up to its width. Columns in which the heart is less than 4 % of the
+    square high do not count. ``thorax`` is the widest distance of the outer edges of the lungs in one row. Source:
+    Danzer, "The cardiothoracic ratio", Am J Med Sci 1919.
     """
 
     ratio: float
@@ -39,7 +41,7 @@ class HeartSize:
 
 
 def heart_size(masks: Masks) -> HeartSize | None:
-    """Measure the heart; None where a mask is empty or the lungs share no row."""
+    """Measure the heart; None where the heart or the thorax has no width."""
     right, left, heart = masks.right_lung, masks.left_lung, masks.heart
     both = np.flatnonzero(right.any(axis=1) & left.any(axis=1))
     if not len(both) or not heart.any():
@@ -51,10 +53,13 @@ def heart_size(masks: Masks) -> HeartSize | None:
     thorax = Line((int(both[widest]) + 0.5) / size, int(starts[widest]) / size, int(ends[widest]) / size)
     if thorax.length <= 0:
         return None
-    box = Box.of(heart)
-    middle = min(max((thorax.start + thorax.end) / 2, box.left / size), box.right / size)
-    heart_right = Line(_row_of(heart, box.left) / size, box.left / size, middle)
-    heart_left = Line(_row_of(heart, box.right - 1) / size, middle, box.right / size)
+    wide = np.flatnonzero(heart.sum(axis=0) >= _LEAST_HEIGHT * size)
+    if not len(wide):
+        return None
+    first, last = int(wide[0]), int(wide[-1])
+    middle = min(max((thorax.start + thorax.end) / 2, first / size), (last + 1) / size)
+    heart_right = Line(_row_of(heart, first) / size, first / size, middle)
+    heart_left = Line(_row_of(heart, last) / size, middle, (last + 1) / size)
     ratio = (heart_right.length + heart_left.length) / thorax.length
     return HeartSize(ratio, heart_right, heart_left, thorax)
 

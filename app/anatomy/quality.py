@@ -14,7 +14,7 @@ ReasonCode = Literal["missing", "area", "shape", "components", "symmetry", "posi
 _LUNG_AREA, _HEART_AREA = (0.03, 0.32), (0.02, 0.25)  # shares of the analysed square
 _LUNG_RATIO = (0.35, 2.2)  # area of the left lung over that of the right one
 _LEAST_HEIGHT_PER_WIDTH = 0.85
-_LEAST_FILLING = 0.35  # of a lung's bounding box
+_LEAST_FILLING_OF_LUNGS, _LEAST_FILLING_OF_HEART = 0.28, 0.5  # share of the bounding box
 _LEAST_WHOLE = 0.95  # share of a mask in its largest piece
 _LEAST_AGREEMENT_OF_LUNGS, _LEAST_AGREEMENT_OF_HEART = 0.92, 0.85  # Dice
 _LEAST_CERTAINTY = 0.85
@@ -55,6 +55,10 @@ class Box:
         """Columns."""
         return self.right - self.left
 
+    def filling(self, mask: Mask) -> float:
+        """The share of the box that its mask covers."""
+        return float(mask.sum()) / (self.height * self.width)
+
 
 def reasons_against(masks: Masks) -> tuple[Reason, ...]:
     """Why the masks cannot be trusted; empty if they can."""
@@ -73,8 +77,8 @@ def _of_each_organ(masks: Masks) -> list[Reason]:
             found.append(
                 Reason("area", f"{name} covers {area:.0%} of the image; plausible are {low:.0%} to {high:.0%}")
             )
-        if not is_heart and not _is_shaped_like_a_lung(mask):
-            found.append(Reason("shape", f"the mask of {name} does not have the shape of a lung"))
+        if not (_is_shaped_like_a_heart if is_heart else _is_shaped_like_a_lung)(mask):
+            found.append(Reason("shape", f"the mask of {name} has an implausible shape"))
         if masks.whole_shares[organ] < _LEAST_WHOLE:
             found.append(Reason("components", f"{name} was found in several pieces"))
         least = _LEAST_AGREEMENT_OF_HEART if is_heart else _LEAST_AGREEMENT_OF_LUNGS
@@ -87,8 +91,11 @@ def _of_each_organ(masks: Masks) -> list[Reason]:
 
 def _is_shaped_like_a_lung(mask: Mask) -> bool:
     box = Box.of(mask)
-    filling = float(mask.sum()) / (box.height * box.width)
-    return box.height >= _LEAST_HEIGHT_PER_WIDTH * box.width and filling >= _LEAST_FILLING
+    return box.height >= _LEAST_HEIGHT_PER_WIDTH * box.width and box.filling(mask) >= _LEAST_FILLING_OF_LUNGS
+
+
+def _is_shaped_like_a_heart(mask: Mask) -> bool:
+    return Box.of(mask).filling(mask) >= _LEAST_FILLING_OF_HEART
 
 
 def _of_all_together(masks: Masks) -> list[Reason]:

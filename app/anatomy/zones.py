@@ -128,7 +128,7 @@ def _picture(pixels: NDArray[np.float32]) -> tuple[int, int, int, int]:
 
 def _varied(pixels: NDArray[np.float32], axis: int) -> Mask:
     """Which rows (axis 1) or columns (axis 0) are not constant; all of them if none is varied."""
-    varied: Mask = np.ptp(pixels, axis=axis) > _CONSTANT
+    varied = np.asarray(np.ptp(pixels, axis=axis) > _CONSTANT, dtype=np.bool_)
     return varied if varied.any() else np.ones_like(varied)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from app.anatomy import artifact
 from app.inference.choice import EngineOptions, make_engines
 from app.inference.scheduler import Scheduler
-from app.service.anatomy import LoadedSegmenter
+from app.service.anatomy.reader import LoadedSegmenter
 from app.settings import Settings
 from app.telemetry import Metrics
 

@@ -35,7 +35,7 @@ from app.runtime.pacs import open_pacs
 from app.runtime.shadow import open_shadow
 from app.runtime.tasks import cancel
 from app.service.admission import Lifecycle
-from app.service.anatomy import AnatomyReader
+from app.service.anatomy.reader import AnatomyReader
 from app.service.drift import export_reference
 from app.service.explain import Explainer
 from app.service.models import ModelRegistry

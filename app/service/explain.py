@@ -22,7 +22,8 @@ from app.patchnet.saliency import (
     scale_evidence,
     shift_averaged_map,
 )
-from app.service.anatomy import Anatomy, AnatomyReader, ZoneLedger, sum_over_zones
+from app.service.anatomy.ledger import ZoneLedger, sum_over_zones
+from app.service.anatomy.reader import Anatomy, AnatomyReader
 from app.service.models import ServedModel
 from app.service.predict import Predictor
 from app.service.results import DecisivePatches, Explanation, Explanations, Prediction, Score

@@ -9,7 +9,8 @@ from app.patchnet.evidence import EvidenceSummary, RemovalRule
 from app.patchnet.manifest import FindingStatus
 from app.patchnet.preprocessing import CropGeometry
 from app.patchnet.saliency import Border, MapKind
-from app.service.anatomy import Anatomy, ZoneLedger
+from app.service.anatomy.ledger import ZoneLedger
+from app.service.anatomy.reader import Anatomy
 from app.service.models import ServedModel
 
 

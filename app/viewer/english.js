@@ -75,6 +75,16 @@ export const english = {
   helpmouse: "Left button or one finger: the selected tool, window at first. Right button: window. Shift or middle button: pan. Wheel: zoom. Two fingers: zoom and pan. H hides the evidence.",
   helpcompare: "Compare shows two findings of one radiograph, or two radiographs: click the side you mean, then select or open. Prior opens a second radiograph beside the first; windows, zoom and position are linked. Patient and study texts are read from the file in this page and never sent.",
   helpsets: "The smallest sufficient set is the fewest patches that alone give the same decision. The smallest set that changes the decision is the fewest patches without which it would be the opposite.",
+  zones: "Evidence by zone, heart size", zone: "Zone", zonearea: "Area", zonelogit: "Logit", zonefor: "Evidence for", zonesum: "Sum = logit",
+  "zone right_upper": "Right lung, upper", "zone right_middle": "Right lung, middle", "zone right_lower": "Right lung, lower",
+  "zone left_upper": "Left lung, upper", "zone left_middle": "Left lung, middle", "zone left_lower": "Left lung, lower",
+  "zone heart_mediastinum": "Heart and mediastinum", "zone body": "Rest of the body", "zone border": "Border", "zone cropped": "Constant edge",
+  zonesloading: "Finding lungs and heart …", zonesuntrusted: "The zones are not reliable: {reasons}.",
+  "distrust missing": "an organ was not found", "distrust area": "implausible size", "distrust shape": "implausible shape",
+  "distrust components": "several pieces", "distrust symmetry": "the lungs do not match", "distrust position": "implausible position of the heart",
+  "distrust mirror": "the mirror image gives another result", "distrust uncertain": "uncertain outline",
+  outside: "Evidence for {finding} outside the lungs and heart: {share}", ctr: "CTR {ratio}",
+  heartsize: "Cardiothoracic ratio {ratio}, measured on the radiograph; independent of the probability of cardiomegaly. Not comparable on AP radiographs.",
   keyhint: "Arrow keys move between patches. B starts removing patches, then space removes one. H hides the evidence. Question mark: all keys.",
 };
 

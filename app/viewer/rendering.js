@@ -19,10 +19,11 @@ export function translatePage(language) {
   for (const frame of document.querySelectorAll(".frame")) frame.setAttribute("aria-label", translate("radiograph"));
 }
 
-export function show(workspace, list, language) {
+export function show(workspace, { list, zones }, language) {
   workspace.panes.forEach((pane, index) => { pane.element.hidden = index > 0 && !workspace.isComparing; });
   for (const pane of workspace.shown) showPane(pane, workspace);
   showControls(workspace);
+  zones.show(workspace.active.reading, workspace.active.finding, language);
   showResult(workspace, list, language);
 }
 
@@ -76,7 +77,10 @@ function showPane(pane, workspace) {
   const factor = item ? (workspace.isScaled ? item.probability : 1) / (reading.limit * workspace.range) : 0;
   const map = workspace.layer === "smooth" ? reading.maps.get(pane.finding) ?? null : null;
   const outline = (workspace.outline && workspace.decisive(workspace.outline, pane)) ?? [];
-  viewport.setLayer({ grid: item?.grid?.patch_logits ?? null, map, factor, removed: reading.removed, outline, lines: measured(reading) });
+  const zones = workspace.showsZones ? reading.zones ?? null : null;
+  const zone = zones && workspace.zone !== null ? zones.picture(workspace.zone) : null;
+  const lines = [...measured(reading), ...(zones?.lines ?? [])];
+  viewport.setLayer({ grid: item?.grid?.patch_logits ?? null, map, factor, removed: reading.removed, outline, lines, zone });
 }
 
 function measured({ lines, header, result }) {

@@ -13,11 +13,15 @@ import { point, show, showView, translatePage } from "./rendering.js";
 import { Refused, Service } from "./service.js";
 import { currentLanguage, toggleLanguage, translate, translateIfKnown } from "./texts.js";
 import { Workspace } from "./workspace.js";
+import { loadZones, ZoneTable } from "./zones.js";
 
 const $ = (id) => document.getElementById(id);
 const HOLD_MS = 400; // a key pressed longer is held: releasing it ends its effect
 const workspace = new Workspace([new Pane($("panes")), new Pane($("panes"))], changed);
-const list = new FindingList($("findings"), (finding) => workspace.choose(finding));
+const tables = {
+  list: new FindingList($("findings"), (finding) => workspace.choose(finding)),
+  zones: new ZoneTable((zone) => workspace.set("zone", zone)),
+};
 const service = new Service(askKey);
 const batch = new Batch(
   { section: $("batch"), box: $("batch-table"), progress: $("batch-progress") },
@@ -25,7 +29,8 @@ const batch = new Batch(
 );
 
 function changed() {
-  show(workspace, list, currentLanguage());
+  show(workspace, tables, currentLanguage());
+  if (workspace.showsZones) for (const pane of workspace.shown) findZones(pane.reading);
   if (workspace.layer === "smooth") for (const pane of workspace.shown) refine(pane.reading);
 }
 
@@ -109,10 +114,20 @@ async function refine(reading) {
   const step = (number, of) => {
     const text = number ? translate("smoothing", { step: number, of }) : "";
     for (const pane of workspace.shown) if (pane.reading === reading) pane.progress.textContent = text;
-    if (isWanted() && reading.maps.size) show(workspace, list, currentLanguage());
+    if (isWanted() && reading.maps.size) show(workspace, tables, currentLanguage());
   };
   await attempt(() => smoothen(service, reading, isWanted, step), { end: () => step(null) });
   refining.delete(reading);
+}
+
+const segmented = new Set();
+
+// Zones are requested once for a reading, when the reader opens their table.
+async function findZones(reading) {
+  if (!reading || segmented.has(reading)) return;
+  segmented.add(reading);
+  await attempt(() => loadZones(service, reading, operatingPoint(workspace.point)));
+  changed();
 }
 
 const example = () => attempt(async () => {
@@ -177,6 +192,7 @@ const inputs = {
   level: setWindow, width: setWindow,
 };
 for (const [id, act] of Object.entries(inputs)) $(id).addEventListener("input", (event) => act(event.target));
+$("zones").addEventListener("toggle", ({ target }) => workspace.set("showsZones", target.open));
 for (const id of ["file", "folder"]) {
   $(id).addEventListener("change", ({ target }) => { openAll(target.files, workspace.active); target.value = ""; });
 }
@@ -223,7 +239,7 @@ const zoom = (factor, x, y) => workspace.look(({ view }) => view.zoom(factor, x,
 const pan = (x, y) => workspace.look(({ view }) => view.pan(x, y));
 const table = bindings({
   go, pan, zoom: (factor) => zoom(factor, ...middle(workspace.active)), toggle: togglePatch, hide, rotate: clicks.rotate, flip: clicks["flip-view"],
-  fit: clicks.fit, step: (by) => list.step(by),
+  fit: clicks.fit, step: (by) => tables.list.step(by),
   window: (level, width) => workspace.moveWindow(level, width), fileWindow: () => workspace.setPreset("file"),
   invert: clicks.invert, tool: (name) => { if (!$(`tool-${name}`).disabled) workspace.set("tool", name); },
   patches: () => workspace.togglePatches(), leavePatches: () => workspace.leavePatches(), removeRuler: () => workspace.removeRuler(),

@@ -7,7 +7,7 @@ const CURSOR = "#7fc4ff";
 const OUTLINE = "#5dff9b";
 const MEASURE = "#ffe27a";
 
-const NOTHING = { grid: null, map: null, factor: 0, removed: new Set(), outline: [], lines: [] };
+const NOTHING = { grid: null, map: null, factor: 0, removed: new Set(), outline: [], lines: [], zone: null };
 
 export class Viewport {
   constructor(frame, radiograph, evidence, view) {
@@ -32,7 +32,7 @@ export class Viewport {
   }
 
   // `grid`: rows of patch logits, or null; `map`: { values, side } in logits, or null; `factor`: from logits to [-1, 1].
-  // `outline`: cells; `lines`: measured lines, { ends: two positions [column, row], text }.
+  // `outline`: cells; `lines`: measured lines, { ends: two positions [column, row], text }; `zone`: a picture of the square, or null.
   setLayer(layer) {
     this.layer = layer;
     this.paint("evidence");
@@ -108,6 +108,7 @@ export class Viewport {
     const square = (cell) => [column + (cell % this.side) * size, row + Math.floor(cell / this.side) * size, size];
     if (this.layer.map) this.paintMap(context, row, column, extent);
     else if (this.layer.grid) this.paintGrid(context, square);
+    if (this.layer.zone) context.drawImage(this.layer.zone, column, row, extent, extent);
     for (const cell of this.layer.removed) paintRemoved(context, ...square(cell), this.view.scale);
     context.strokeStyle = BORDER;
     context.lineWidth = 1.5 / this.view.scale;

@@ -9,7 +9,7 @@ export class Workspace {
   constructor(panes, changed) {
     Object.assign(this, { panes, changed, active: panes[0], isComparing: false, isLinked: true, isHidden: false, outline: null, notice: "" });
     Object.assign(this, { rule: "drop", point: "", layer: "grid", isScaled: false, opacity: 0.5, range: 0.5, palette: "red-blue" });
-    Object.assign(this, { tool: "window", toolBefore: "window" });
+    Object.assign(this, { tool: "window", toolBefore: "window", showsZones: false, zone: null });
   }
 
   get shown() {

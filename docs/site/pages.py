@@ -24,6 +24,7 @@ OUTSIDE = {
             "CHANGELOG.md",
             "CONTRIBUTING.md",
             "SECURITY.md",
+            "models/chest-anatomy/MODEL_CARD.md",
             "models/chest-lite0/MODEL_CARD.md",
             "models/chest-lite0/reliability.svg",
             "training/PROTOCOL.md",

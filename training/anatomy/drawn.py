@@ -17,23 +17,27 @@ ORGANS = range(1, len(CLASSES))
 
 @dataclass(frozen=True)
 class DrawnFigures:
-    """Mean Dice of each organ; mean absolute error and mean error of the ratio; share of radiographs not trusted."""
+    """Mean Dice of each organ; mean absolute error and mean error of the ratio; share of radiographs not trusted.
+
+    The errors are None where no ratio could be measured.
+    """
 
     films: int
     dice: dict[str, float]
-    ratio_error: float
-    ratio_bias: float
+    ratio_error: float | None
+    ratio_bias: float | None
     distrusted: float
 
     @property
     def metrics(self) -> dict[str, float]:
         """The figures by the names of the manifest."""
-        return {
+        found = {
             **{f"valid.dice.{name.replace(' ', '_')}": value for name, value in self.dice.items()},
             "valid.ctr.mean_absolute_error": self.ratio_error,
             "valid.ctr.mean_error": self.ratio_bias,
             "valid.distrusted": self.distrusted,
         }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def measure_drawn(reader: Reader, csv_file: Path) -> DrawnFigures:
@@ -53,8 +57,8 @@ def measure_drawn(reader: Reader, csv_file: Path) -> DrawnFigures:
     return DrawnFigures(
         films=len(drawn),
         dice={CLASSES[organ]: float(mean) for organ, mean in zip(ORGANS, means, strict=True)},
-        ratio_error=float(np.abs(errors).mean()),
-        ratio_bias=float(np.mean(errors)),
+        ratio_error=float(np.abs(errors).mean()) if errors else None,
+        ratio_bias=float(np.mean(errors)) if errors else None,
         distrusted=distrusted / len(drawn),
     )
 

@@ -1,5 +1,6 @@
 """Training of the segmenter on one device."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from tqdm import tqdm
 from app.anatomy.segmenter import Segmenter, class_map
 from training.anatomy.augmentation import change
 from training.anatomy.data import Drawn, read_drawn
-from training.anatomy.recipe import AnatomyRecipe
+from training.anatomy.recipe import AnatomyRecipe, Stage
 from training.fit.state import exponential_average
 
 
@@ -22,21 +23,30 @@ def fit(recipe: AnatomyRecipe, root: Path, device: str, *, pretrained: bool = Tr
     """
     torch.manual_seed(recipe.seed)
     data = read_drawn(root / recipe.train)
-    segmenter = Segmenter(pretrained=pretrained).to(device)
+    segmenter = Segmenter(pretrained=pretrained)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    for stage in recipe.stages:
+        segmenter = run_stage(segmenter, stage, recipe, data, generator, device)
+    return segmenter
+
+
+def run_stage(
+    start: Segmenter, stage: Stage, recipe: AnatomyRecipe, data: Drawn, generator: torch.Generator, device: str
+) -> Segmenter:
+    """One stage from the weights of ``start``; returns a segmenter as ``fit`` does."""
+    segmenter = deepcopy(start).train().to(device)
     segmenter = segmenter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - missing overload
     average = exponential_average(segmenter, recipe.average_decay)
     steps = max(1, len(data) // recipe.batch_images)
-    optimizer = AdamW(segmenter.parameters(), lr=recipe.peak_rate, weight_decay=recipe.weight_decay)
-    schedule = OneCycleLR(optimizer, recipe.peak_rate, total_steps=recipe.epochs * steps, pct_start=recipe.warmup_share)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    segmenter.train()
-    progress = tqdm(range(recipe.epochs), "training", unit="epoch")
+    optimizer = AdamW(segmenter.parameters(), lr=stage.peak_rate, weight_decay=recipe.weight_decay)
+    schedule = OneCycleLR(optimizer, stage.peak_rate, total_steps=stage.epochs * steps, pct_start=recipe.warmup_share)
+    progress = tqdm(range(stage.epochs), f"training at {stage.image_size} px", unit="epoch")
     for _ in progress:
         order = torch.randperm(len(data), generator=generator)
         losses: list[float] = []
         for step in range(steps):
             rows = order[step * recipe.batch_images : (step + 1) * recipe.batch_images]
-            images, masks = _changed(data, rows, recipe, generator)
+            images, masks = change(data.images[rows], data.classes[rows], stage.image_size, recipe.changes, generator)
             loss = segmentation_loss(segmenter(images.to(device)), masks.to(device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -48,10 +58,6 @@ def fit(recipe: AnatomyRecipe, root: Path, device: str, *, pretrained: bool = Tr
     kept = Segmenter()
     kept.load_state_dict(average.module.state_dict())
     return kept.eval()
-
-
-def _changed(data: Drawn, rows: Tensor, recipe: AnatomyRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    return change(data.images[rows], data.classes[rows], recipe.image_size, recipe.changes, generator)
 
 
 def segmentation_loss(logits: Tensor, masks: Tensor) -> Tensor:

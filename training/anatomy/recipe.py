@@ -27,6 +27,14 @@ class Changes(StrictModel):
     noise: float = Field(default=0.04, ge=0, description="Largest standard deviation of the noise.")
 
 
+class Stage(StrictModel):
+    """One pass of training; each begins with the averaged weights of the one before."""
+
+    image_size: Annotated[int, Field(ge=32, multiple_of=16)]
+    epochs: int = Field(ge=1)
+    peak_rate: Positive
+
+
 class AnatomyRecipe(StrictModel):
     """Everything that determines the weights of a segmenter.
 
@@ -36,13 +44,11 @@ class AnatomyRecipe(StrictModel):
 
     name: str
     version: str
-    image_size: Annotated[int, Field(ge=32, multiple_of=16)] = 128
     train: str
     valid: str
     changes: Changes = Changes()
-    epochs: int = Field(default=45, ge=1)
+    stages: list[Stage] = Field(min_length=1, description="Small images first: most is learned there, in less time.")
     batch_images: int = Field(default=12, ge=1)
-    peak_rate: Positive = 2e-3
     warmup_share: Fraction = 0.1
     weight_decay: float = Field(default=0.02, ge=0)
     average_decay: Fraction = 0.99
@@ -50,3 +56,8 @@ class AnatomyRecipe(StrictModel):
     training_data: str
     attribution: str
     licence: str
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images that the trained segmenter reads."""
+        return self.stages[-1].image_size

@@ -11,7 +11,8 @@ from app.anatomy.artifact import SegmenterManifest
 from app.anatomy.heart_size import HeartSize, Line
 from app.anatomy.zones import ZONES
 from app.patchnet.preprocessing import CropGeometry
-from app.service.anatomy import Anatomy, ZoneLedger
+from app.service.anatomy.ledger import ZoneLedger
+from app.service.anatomy.reader import Anatomy
 from app.service.results import Explanations
 from app.validation import StrictModel
 

@@ -1,4 +1,4 @@
-"""Zones: the anatomy of an image, and the exact sum of every decision over its zones. Runs only when asked for."""
+"""The anatomy of an image: lungs, heart and zones. The segmenter is loaded and runs only when zones are requested."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,14 +10,12 @@ from app.anatomy.artifact import SegmenterManifest
 from app.anatomy.heart_size import HeartSize, heart_size
 from app.anatomy.masks import SIDE, masks_of, segmenter_input
 from app.anatomy.quality import Reason, reasons_against
-from app.anatomy.zones import OUTSIDE_LIMIT, ZoneEvidence, ZoneMap, ledger, outside_share, zone_map
+from app.anatomy.zones import ZoneMap, zone_map
 from app.errors import InvalidQuery
 from app.inference.items import Lane
 from app.inference.scheduler import Scheduler
 from app.patchnet.preprocessing import CropGeometry, resize_square
 from app.telemetry import Stopwatch
-
-_DECIDED_ANYWHERE = frozenset({"No Finding", "Support Devices"})
 
 
 @dataclass(frozen=True)
@@ -46,20 +44,6 @@ class Anatomy:
     def is_trusted(self) -> bool:
         """Whether nothing speaks against the masks."""
         return not self.reasons
-
-
-@dataclass(frozen=True)
-class ZoneLedger:
-    """The decision about one finding as a sum over zones, in the order of ``ZONES``.
-
-    ``total`` is the sum, ``outside_share`` the share of the positive evidence outside lungs, heart and mediastinum.
-    ``suspicious``: the finding is positive, and that share is above the limit.
-    """
-
-    zones: tuple[ZoneEvidence, ...]
-    total: float
-    outside_share: float | None
-    suspicious: bool
 
 
 class AnatomyReader:
@@ -95,14 +79,6 @@ class AnatomyReader:
         if self._loaded is None:
             raise InvalidQuery("zones need a segmenter, and none is installed in the models folder")
         return self._loaded
-
-
-def sum_over_zones(name: str, patch_logits: Tensor, patch_shares: Tensor, *, positive: bool) -> ZoneLedger:
-    """The ledger of one finding: patch logits [P²], and the zones' shares of the patches [Z, P²]."""
-    zones = ledger(patch_logits, patch_shares)
-    outside = outside_share(zones)
-    suspicious = positive and name not in _DECIDED_ANYWHERE and outside is not None and outside > OUTSIDE_LIMIT
-    return ZoneLedger(zones, sum(zone.evidence for zone in zones), outside, suspicious)
 
 
 def _anatomy(manifest: SegmenterManifest, logits: Tensor, image: Tensor, geometry: CropGeometry) -> Anatomy:

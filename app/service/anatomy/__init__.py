@@ -1,0 +1,1 @@
+"""Zones of evidence in a request."""
