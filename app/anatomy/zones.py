@@ -37,7 +37,7 @@ LUNG_ZONES = range(6)
 OUTSIDE = (_BODY, _BORDER, _CROPPED)
 """The zones outside the lungs, the heart and the mediastinum."""
 
-OUTSIDE_LIMIT = 0.5
+OUTSIDE_LIMIT = 0.75
 """Share of the positive evidence outside lungs, heart and mediastinum above which a positive decision is suspicious."""
 
 _BORDER_WIDTH = 1 / 16  # of the square's side: half a patch of 64 px
