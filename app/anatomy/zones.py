@@ -138,7 +138,7 @@ def _mediastinum(masks: Masks) -> Mask:
     columns = np.arange(right.shape[1])
     inner_right = np.where(right, columns, -1).max(axis=1)  # the right lung is on the left of the image
     inner_left = np.where(left, columns, right.shape[1]).min(axis=1)
-    both = right.any(axis=1) & left.any(axis=1)
+    both: Mask = np.logical_and(right.any(axis=1), left.any(axis=1))
     between = (columns > inner_right[:, None]) & (columns < inner_left[:, None])
     return masks.heart | (between & both[:, None])
 

@@ -83,12 +83,14 @@ def with_figures(
 
 
 _BOXES = (
-    "How often the zone with the most positive evidence holds the centre of a box of the finding, with 95 % intervals; "
-    "radiographs that are not trusted are left out. Chance is the area of the zones that hold the centres."
+    "How often the zone with the most positive evidence holds the centre of a box of the finding, with 95 % intervals: "
+    "of all zones, where large zones outside the chest win by their area, and of the zones of lungs and heart alone. "
+    "Radiographs that are not trusted are left out. Chance is the area of the zones that hold the centres."
 )
 _OUTSIDE = (
-    "Of positive decisions on trusted radiographs, without No Finding and Support Devices: the share of the positive "
-    f"evidence that lies outside lungs, heart and mediastinum. The service warns above {OUTSIDE_LIMIT:.0%}."
+    "Of trusted radiographs above the default threshold of a finding, also of findings that are not validated, but "
+    "without No Finding and Support Devices: the share of the positive evidence that lies outside lungs, heart and "
+    f"mediastinum. The service warns above {OUTSIDE_LIMIT:.0%} if it decides on the finding."
 )
 
 

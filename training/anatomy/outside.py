@@ -22,7 +22,7 @@ _QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class OutsideFigures:
-    """Shares of positive evidence outside lungs and heart, of the positive decisions on trusted radiographs."""
+    """Shares of positive evidence outside lungs and heart, of findings above their default thresholds."""
 
     decisions: int
     area: float
@@ -52,11 +52,10 @@ def measure_outside(reader: Reader, model: Artifact, csv_file: Path, most: int |
     paths = read_films(csv_file).paths
     step = 1 if most is None else max(1, len(paths) // most)
     fast, manifest = compiled(model.network), model.manifest
-    validated = [record.name for record in manifest.findings if record.status == "validated"]
     columns = {
-        FINDING_NAMES.index(name): manifest.thresholds[name]
-        for name in validated
-        if name in manifest.thresholds and name not in _NOT_IN_THE_CHEST_ALONE
+        FINDING_NAMES.index(name): threshold
+        for name, threshold in manifest.thresholds.items()
+        if name not in _NOT_IN_THE_CHEST_ALONE
     }
     shares: list[float] = []
     areas: list[float] = []

@@ -52,7 +52,9 @@ class Figures:
             **self.population.metrics,
             **self.outside.metrics,
             **{
-                f"boxes.{name}.{method.lower().replace(' ', '_')}": figures.rate(method).value
+                f"boxes.{name.replace(', ', '.').replace(' ', '_')}.{method.lower().replace(' ', '_')}": figures.rate(
+                    method
+                ).value
                 for name, figures in self.boxes.items()
                 for method in figures.hits
             },
@@ -97,8 +99,9 @@ def measure_segmenter(directory: Path, data: Data, patch: Path, image: Path | No
         population=measure_population(reader, data.films, resamples),
         outside=measure_outside(reader, model, data.films, data.most),
         boxes={
-            f"{path.parent.name}/{path.stem}": measure_boxes(reader, model.network, twin, read_marked(path, data.most))
+            f"{path.parent.name}/{path.stem}, {candidates}": figures
             for path in data.boxes
+            for candidates, figures in measure_boxes(reader, model.network, twin, read_marked(path, data.most)).items()
         },
     )
     manifest = stored.manifest.model_copy(update={"metrics": stored.manifest.metrics | figures.metrics})
