@@ -114,7 +114,7 @@ def _of_patches(network: PatchNet, picture: Tensor, finding: int, zones: ZoneMap
 
 def _of_map(saliency: NDArray[np.float32], zones: ZoneMap) -> Array:
     even = resize_square(torch.from_numpy(saliency)[None], SIDE)[0].clamp(min=0).numpy()
-    return np.bincount(zones.zones.ravel(), even.ravel(), minlength=len(ZONES))
+    return np.bincount(zones.zones.ravel(), even.ravel(), minlength=len(ZONES)).astype(np.float64)
 
 
 def _zone_at(zones: ZoneMap, centre: Centre) -> int:
