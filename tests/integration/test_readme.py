@@ -17,7 +17,8 @@ from training.data.layouts import chexpert
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ADDRESS = "http://127.0.0.1:8000"
+HOST = "127.0.0.1:8000"
+ADDRESS = f"http://{HOST}"
 
 
 def blocks(page, language):
@@ -81,16 +82,23 @@ def test_the_calls_of_the_interface_page(service, folder):
     assert (folder / "overlay.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_python_client_of_the_interface_page(service, folder):
-    (example,) = blocks("docs/API.md", "python")
-    script = folder / "example.py"
-    script.write_text(example.replace(ADDRESS, service.url))
+def printed_by(example, folder, service):
+    """What a Python example prints with the address of a running service."""
+    script, host = folder / "example.py", service.url.removeprefix("http://")
+    script.write_text(example.replace(ADDRESS, service.url).replace(HOST, host))
     done = subprocess.run(
         [sys.executable, script], cwd=folder, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    assert "Pleural Effusion" in done.stdout
-    assert "grid_mean" in done.stdout
+    return done.stdout
+
+
+def test_the_python_clients_of_the_interface_page(service, folder):
+    of_httpx, of_triton = blocks("docs/API.md", "python")
+    printed = printed_by(of_httpx, folder, service)
+    assert "Pleural Effusion" in printed
+    assert "grid_mean" in printed
+    assert printed_by(of_triton, folder, service).startswith("[[")
 
 
 def executed(notebook, folder):

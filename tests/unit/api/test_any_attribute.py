@@ -41,7 +41,7 @@ def client(tmp_path_factory):
     save_small_artifact(folder, "one", findings=records_with_points(points))
     configured = Settings(models_dir=folder, model="one", device="cpu", decode_workers=1)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("app.runtime.application.make_engines", lambda *arguments: [QuickEngine()])
+        patched.setattr("app.runtime.models.make_engines", lambda *arguments: [QuickEngine()])
         with TestClient(create_app(configured)) as opened:
             yield opened
 

@@ -84,6 +84,7 @@ REQUESTS = {
     ("GET", "/readyz"): ("public", {}, 200),
     ("GET", "/health"): ("operations", {}, 200),
     ("GET", "/metrics"): ("operations", {}, 200),
+    ("GET", "/shadow"): ("operations", {}, 404),
 }  # fmt: skip
 
 
