@@ -3,27 +3,22 @@
 Its manifest has a name of its own, so that no folder of a segmenter is taken for a model of findings.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
+from pydantic import Field, JsonValue, model_validator
 from torch import Tensor
 
+from app import artifact_files
 from app.anatomy.segmenter import CLASSES, Segmenter
+from app.artifact_files import CARD, WEIGHTS, as_json, encoded, read_json, read_weights
 from app.errors import ArtifactError
-from app.files import replace_folder, write_atomically
-from app.patchnet.artifact import CARD, WEIGHTS
 from app.patchnet.manifest import NAME_PATTERN, Sha256
 from app.patchnet.preprocessing import PREPROCESSING
-from app.validation import StrictModel, describe
+from app.validation import StrictModel
 
 MANIFEST = "segmenter.json"
 
@@ -85,13 +80,7 @@ def find(name_or_dir: str, models_dir: Path) -> Path | None:
 
 def read_manifest(directory: Path) -> SegmenterManifest:
     """Read the manifest alone. Raises ArtifactError where it is missing, damaged, or of another version."""
-    path = directory / MANIFEST
-    try:
-        return SegmenterManifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise ArtifactError(f"{path} does not fit this version: {'; '.join(describe(error))}") from None
+    return read_json(directory / MANIFEST, SegmenterManifest)
 
 
 def read(directory: Path) -> StoredSegmenter:
@@ -99,32 +88,16 @@ def read(directory: Path) -> StoredSegmenter:
 
     Raises ArtifactError where the manifest is invalid or the SHA-256 of the weights differs from the manifest.
     """
-    manifest, path = read_manifest(directory), directory / WEIGHTS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != manifest.weights_sha256:
-        raise ArtifactError(f"{path} does not match its manifest: the sha256 differs")
-    try:
-        return StoredSegmenter(manifest, load_tensors(content))
-    except SafetensorError:
-        raise ArtifactError(f"{path} is not a safetensors file") from None
+    manifest = read_manifest(directory)
+    return StoredSegmenter(manifest, read_weights(directory, manifest.weights_sha256))
 
 
 def save(directory: Path, network: Segmenter, description: SegmenterDescription, card: str) -> SegmenterManifest:
     """Write an artifact atomically and verify it by loading; replaces an existing one. Raises ArtifactError."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    content = dump_tensors(state)
-    manifest = SegmenterManifest(**description.model_dump(), weights_sha256=hashlib.sha256(content).hexdigest())
-    try:
-        with replace_folder(directory) as fresh:
-            (fresh / WEIGHTS).write_bytes(content)
-            (fresh / MANIFEST).write_text(_as_text(manifest), encoding="utf-8")
-            (fresh / CARD).write_text(card, encoding="utf-8")
-            read(fresh).network()
-    except OSError as error:
-        raise ArtifactError(f"{directory} cannot be written: {error.strerror}") from None
+    content, sha256 = encoded(network.state_dict())
+    manifest = SegmenterManifest(**description.model_dump(), weights_sha256=sha256)
+    files = {WEIGHTS: content, MANIFEST: as_json(manifest), CARD: card.encode()}
+    artifact_files.write(directory, files, lambda fresh: read(fresh).network())
     return manifest
 
 
@@ -133,12 +106,5 @@ def amend(directory: Path, manifest: SegmenterManifest, card: str) -> None:
 
     Raises ArtifactError where the manifest belongs to other weights.
     """
-    if read_manifest(directory).weights_sha256 != manifest.weights_sha256:
-        raise ArtifactError(f"{directory} holds other weights than those of the new manifest")
-    for name, text in ((CARD, card), (MANIFEST, _as_text(manifest))):
-        with write_atomically(directory / name) as fresh:
-            fresh.write_text(text, encoding="utf-8")
-
-
-def _as_text(manifest: SegmenterManifest) -> str:
-    return json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
+    sha256 = read_manifest(directory).weights_sha256
+    artifact_files.amend(directory, sha256, manifest, {CARD: card.encode(), MANIFEST: as_json(manifest)})

@@ -1,25 +1,19 @@
 """Artifacts: a folder of weights and their manifest. Loading is strict and checks hashes; nothing is unpickled."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from app import artifact_files
+from app.artifact_files import CARD, WEIGHTS, as_json, encoded, read_json, read_weights
 from app.errors import ArtifactError
-from app.files import replace_folder, write_atomically
 from app.patchnet.backbones import build
 from app.patchnet.manifest import Description, Manifest
 from app.patchnet.model import PatchNet
-from app.validation import describe
 
-WEIGHTS, MANIFEST, CARD = "model.safetensors", "manifest.json", "MODEL_CARD.md"
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -66,13 +60,7 @@ def find(name_or_dir: str, models_dir: Path) -> Path:
 
 def read_manifest(directory: Path) -> Manifest:
     """Read the manifest alone. Raises ArtifactError where it is missing, damaged, or of another version."""
-    path = directory / MANIFEST
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise ArtifactError(f"{path} does not fit this version: {'; '.join(describe(error))}") from None
+    return read_json(directory / MANIFEST, Manifest)
 
 
 def load(directory: Path) -> Artifact:
@@ -91,18 +79,7 @@ def read(directory: Path) -> Stored:
     Raises ArtifactError where the manifest is invalid or the SHA-256 of the weights differs from the manifest.
     """
     manifest = read_manifest(directory)
-    path = directory / WEIGHTS
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != manifest.weights_sha256:
-        raise ArtifactError(f"{path} does not match its manifest: the sha256 differs")
-    try:
-        state = load_tensors(content)
-    except SafetensorError:
-        raise ArtifactError(f"{path} is not a safetensors file") from None
-    return Stored(manifest, state, directory)
+    return Stored(manifest, read_weights(directory, manifest.weights_sha256), directory)
 
 
 def save(
@@ -119,20 +96,12 @@ def save(
     """
     if (network.image_size, network.patch_size) != (description.image_size, description.patch_size):
         raise ArtifactError("the image and patch size of the model differ from the description")
-    state = {key: value.detach().cpu().contiguous() for key, value in network.backbone.state_dict().items()}
-    content = dump_tensors(state)
-    manifest = Manifest(**description.model_dump(), weights_sha256=hashlib.sha256(content).hexdigest())
+    state = network.backbone.state_dict()
+    content, sha256 = encoded(state)
+    manifest = Manifest(**description.model_dump(), weights_sha256=sha256)
     _fill(_network(manifest), state, "the model")
-    try:
-        with replace_folder(directory) as fresh:
-            (fresh / WEIGHTS).write_bytes(content)
-            (fresh / MANIFEST).write_text(_as_text(manifest), encoding="utf-8")
-            (fresh / CARD).write_text(card, encoding="utf-8")
-            for name, content_of_picture in (pictures or {}).items():
-                (fresh / name).write_bytes(content_of_picture)
-            load(fresh)
-    except OSError as error:
-        raise ArtifactError(f"{directory} cannot be written: {error.strerror}") from None
+    files = {WEIGHTS: content, MANIFEST: as_json(manifest), CARD: card.encode(), **(pictures or {})}
+    artifact_files.write(directory, files, load)
     return manifest
 
 
@@ -141,13 +110,9 @@ def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
 
     Raises ArtifactError where the manifest belongs to other weights.
     """
-    if read_manifest(directory).weights_sha256 != manifest.weights_sha256:
-        raise ArtifactError(f"{directory} holds other weights than those of the new manifest")
-    for name, text in ((CARD, card), (MANIFEST, _as_text(manifest))):
-        if text is None:
-            continue
-        with write_atomically(directory / name) as fresh:
-            fresh.write_text(text, encoding="utf-8")
+    files = {} if card is None else {CARD: card.encode()}
+    sha256 = read_manifest(directory).weights_sha256
+    artifact_files.amend(directory, sha256, manifest, files | {MANIFEST: as_json(manifest)})
 
 
 def network_from(state: dict[str, Tensor], description: Description) -> PatchNet:
@@ -155,10 +120,6 @@ def network_from(state: dict[str, Tensor], description: Description) -> PatchNet
     network = _network(description)
     _fill(network, state, "the checkpoint")
     return network.eval()
-
-
-def _as_text(manifest: Manifest) -> str:
-    return json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n"
 
 
 def _network(description: Description) -> PatchNet:
