@@ -5,6 +5,7 @@ area, so the evidence of the zones adds up to the logit, the mean of the patch l
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from app.anatomy.components import Mask
 from app.anatomy.masks import Masks
 
-ZONES = (
+ZoneName = Literal[
     "right_upper",
     "right_middle",
     "right_lower",
@@ -25,7 +26,8 @@ ZONES = (
     "body",
     "border",
     "cropped",
-)
+]
+ZONES: tuple[ZoneName, ...] = get_args(ZoneName)
 """Names of the zones, by index; left and right are those of the patient.
 
 Thirds of the height of each lung; the heart with the region between the lungs; the rest of the body; a strip along the

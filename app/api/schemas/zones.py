@@ -1,7 +1,7 @@
 """Zones in the answer of ``POST /explain``: the evidence as a sum over parts of the body, and the size of the heart."""
 
 from itertools import groupby
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,25 +9,12 @@ from pydantic import Field
 
 from app.anatomy.artifact import SegmenterManifest
 from app.anatomy.heart_size import HeartSize, Line
-from app.anatomy.zones import ZONES
+from app.anatomy.zones import ZONES, ZoneName
 from app.patchnet.preprocessing import CropGeometry
 from app.service.anatomy.ledger import ZoneLedger
 from app.service.anatomy.reader import Anatomy
 from app.service.results import Explanations
 from app.validation import StrictModel
-
-ZoneName = Literal[
-    "right_upper",
-    "right_middle",
-    "right_lower",
-    "left_upper",
-    "left_middle",
-    "left_lower",
-    "heart_mediastinum",
-    "body",
-    "border",
-    "cropped",
-]
 
 
 class SegmenterBody(StrictModel):
@@ -140,7 +127,7 @@ class ZoneLedgerBody(StrictModel):
             outside_share=item.outside_share,
             warning=f"evidence outside the lungs and heart: {item.outside_share:.0%}" if warned else None,
             zones=[
-                ZoneEvidenceBody(zone=name, area_share=area, **vars(zone))  # pyright: ignore[reportArgumentType]
+                ZoneEvidenceBody(zone=name, area_share=area, **vars(zone))
                 for name, area, zone in zip(ZONES, anatomy.zones.areas, item.zones, strict=True)
             ],
         )
