@@ -18,7 +18,7 @@ from training.measure.findings import Decided
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-ANATOMY_RECIPE = Path(__file__).parent / "runs" / "anatomy" / "chest-anatomy.yaml"
+ANATOMY_RECIPE, PATCH_MODEL = Path("training/runs/anatomy/chest-anatomy.yaml"), Path("models/chest-lite0")
 DataRoot = Annotated[Path, typer.Option("--data", help="Folder that the recipe's CSV paths are relative to.")]
 
 
@@ -289,8 +289,7 @@ def anatomy_figures(
         list[Path] | None,
         typer.Option(help="CSV of boxes (Path, Finding, x, y, width, height); repeatable.", exists=True),
     ] = None,
-    model: Annotated[Path, typer.Option(help="Folder of the patch model.", exists=True)] = commands.MODELS
-    / "chest-lite0",
+    model: Annotated[Path, typer.Option(help="Folder of the patch model.", exists=True)] = PATCH_MODEL,
     image: Annotated[
         Path | None, typer.Option(help="Folder of its image-level twin; adds Grad-CAM.", exists=True)
     ] = None,
