@@ -39,6 +39,9 @@ LUNG_ZONES = range(6)
 OUTSIDE = (_BODY, _BORDER, _CROPPED)
 """The zones outside the lungs, the heart and the mediastinum."""
 
+ANYWHERE = frozenset({"No Finding", "Support Devices"})
+"""The findings whose evidence can lie in any zone."""
+
 OUTSIDE_LIMIT = 0.75
 """Share of the positive evidence outside lungs, heart and mediastinum above which a positive decision is suspicious."""
 
@@ -111,8 +114,8 @@ def ledger(patch_logits: Tensor, patch_shares: Tensor) -> tuple[ZoneEvidence, ..
 
 def outside_share(zones: tuple[ZoneEvidence, ...]) -> float | None:
     """Share of the positive evidence outside lungs, heart and mediastinum; None without positive evidence."""
-    shares = [zones[index].share_for for index in OUTSIDE]
-    return None if None in shares else sum(share for share in shares if share is not None)
+    total = sum(zone.evidence_for for zone in zones)
+    return sum(zones[index].evidence_for for index in OUTSIDE) / total if total else None
 
 
 def _picture(pixels: NDArray[np.float32]) -> tuple[int, int, int, int]:

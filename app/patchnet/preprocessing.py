@@ -40,6 +40,11 @@ class CropGeometry:
         return self.rows != self.columns
 
     @property
+    def outside_share(self) -> float:
+        """Share of the source that lies outside the model image."""
+        return 1 - self.size**2 / (self.rows * self.columns)
+
+    @property
     def scale(self) -> float:
         """Source pixels per model pixel."""
         return self.size / self.image_size

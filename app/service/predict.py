@@ -109,8 +109,6 @@ def judge(model: ServedModel, radiograph: Radiograph, geometry: CropGeometry, pa
 
 
 def _cropped(geometry: CropGeometry) -> ImageWarning:
-    lost = 1 - geometry.size**2 / (geometry.rows * geometry.columns)
     axis = "top and bottom" if geometry.rows > geometry.columns else "left and right"
-    return ImageWarning(
-        "cropped", f"the model analyses the centred square; {lost:.0%} of the radiograph, {axis}, is outside it"
-    )
+    lost = f"{geometry.outside_share:.0%} of the radiograph, {axis},"
+    return ImageWarning("cropped", f"the model analyses the centred square; {lost} is outside it")

@@ -9,14 +9,13 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from app.anatomy.quality import reasons_against
-from app.anatomy.zones import OUTSIDE, OUTSIDE_LIMIT, ledger, outside_share
+from app.anatomy.zones import ANYWHERE, OUTSIDE, OUTSIDE_LIMIT, ledger, outside_share
 from app.patchnet.artifact import Artifact
 from app.patchnet.findings import FINDING_NAMES
 from training.anatomy.segmented import Reader
 from training.compare.compiled import compiled
 from training.data.datasets import read_film, read_films
 
-_NOT_IN_THE_CHEST_ALONE = {"No Finding", "Support Devices"}
 _QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
@@ -53,9 +52,7 @@ def measure_outside(reader: Reader, model: Artifact, csv_file: Path, most: int |
     step = 1 if most is None else max(1, len(paths) // most)
     fast, manifest = compiled(model.network), model.manifest
     columns = {
-        FINDING_NAMES.index(name): threshold
-        for name, threshold in manifest.thresholds.items()
-        if name not in _NOT_IN_THE_CHEST_ALONE
+        FINDING_NAMES.index(name): threshold for name, threshold in manifest.thresholds.items() if name not in ANYWHERE
     }
     shares: list[float] = []
     areas: list[float] = []

@@ -4,9 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from app.anatomy.zones import OUTSIDE_LIMIT, ZoneEvidence, ledger, outside_share
-
-_DECIDED_ANYWHERE = frozenset({"No Finding", "Support Devices"})
+from app.anatomy.zones import ANYWHERE, OUTSIDE_LIMIT, ZoneEvidence, ledger, outside_share
 
 
 @dataclass(frozen=True)
@@ -27,5 +25,5 @@ def sum_over_zones(name: str, patch_logits: Tensor, patch_shares: Tensor, *, pos
     """The ledger of one finding: patch logits [P²], and the zones' shares of the patches [Z, P²]."""
     zones = ledger(patch_logits, patch_shares)
     outside = outside_share(zones)
-    suspicious = positive and name not in _DECIDED_ANYWHERE and outside is not None and outside > OUTSIDE_LIMIT
+    suspicious = positive and name not in ANYWHERE and outside is not None and outside > OUTSIDE_LIMIT
     return ZoneLedger(zones, sum(zone.evidence for zone in zones), outside, suspicious)

@@ -89,5 +89,5 @@ def _anatomy(manifest: SegmenterManifest, logits: Tensor, image: Tensor, geometr
         zones=zone_map(masks, resize_square(image, SIDE)[0].numpy()),
         heart=None if reasons else heart_size(masks),
         reasons=reasons,
-        outside_film=1 - geometry.size**2 / (geometry.rows * geometry.columns),
+        outside_film=geometry.outside_share,
     )
