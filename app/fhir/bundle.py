@@ -24,6 +24,7 @@ from app.fhir.elements import (
     study_date,
     subject,
     uid_identifier,
+    uid_of,
 )
 from app.patchnet.findings import Code
 
@@ -51,20 +52,8 @@ def bundle(report: Report, release: Release) -> Element:
         "resourceType": "Bundle",
         "type": "transaction",
         "timestamp": _issued(report),
-        "entry": [_entry(uid, resource) for uid, resource in zip(_uids(report), resources, strict=True)],
+        "entry": [_entry(resource) for resource in resources],
     }
-
-
-def _uids(report: Report) -> Iterator[str]:
-    """The UIDs of the resources, in their order."""
-    yield _report_uid(report)
-    yield _device_uid(report)
-    for finding in report.findings:
-        yield _observation_uid(report, finding)
-
-
-def _report_uid(report: Report) -> str:
-    return report.uid("fhir", "report")
 
 
 def _device_uid(report: Report) -> str:
@@ -76,18 +65,18 @@ def _observation_uid(report: Report, finding: ReportedFinding) -> str:
     return report.uid("fhir", "observation", finding.name)
 
 
-def _entry(uid: str, resource: Element) -> Element:
+def _entry(resource: Element) -> Element:
     (identifier,) = resource["identifier"]
     query = quote(f"{identifier['system']}|{identifier['value']}", safe="")
     url = f"{resource['resourceType']}?identifier={query}"
-    return {"fullUrl": full_url(uid), "resource": resource, "request": {"method": "PUT", "url": url}}
+    return {"fullUrl": full_url(uid_of(identifier)), "resource": resource, "request": {"method": "PUT", "url": url}}
 
 
 def _report(report: Report, release: Release) -> Element:
     study = "imagingStudy" if release == "R4" else "study"
     return {
         "resourceType": "DiagnosticReport",
-        "identifier": [uid_identifier(_report_uid(report))],
+        "identifier": [uid_identifier(report.uid("fhir", "report"))],
         **order(report.source),
         "status": _PRELIMINARY,
         "category": [_RADIOLOGY],

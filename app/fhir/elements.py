@@ -14,7 +14,7 @@ Element = dict[str, Any]
 """A FHIR element or resource as JSON."""
 
 UCUM = "http://unitsofmeasure.org"
-_DICOM_UID = "urn:dicom:uid"
+_DICOM_UID, _OID = "urn:dicom:uid", "urn:oid:"
 _IDENTIFIER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
 _SYSTEMS = {
     "SCT": "http://snomed.info/sct",
@@ -41,7 +41,12 @@ def quantity(value: float) -> Element:
 
 def uid_identifier(uid: str) -> Element:
     """An Identifier that is a DICOM UID. Source: FHIR R4, ImagingStudy.identifier."""
-    return {"system": _DICOM_UID, "value": f"urn:oid:{uid}"}
+    return {"system": _DICOM_UID, "value": f"{_OID}{uid}"}
+
+
+def uid_of(identifier: Element) -> str:
+    """The UID of an Identifier that is one."""
+    return str(identifier["value"]).removeprefix(_OID)
 
 
 def full_url(uid: str) -> str:
