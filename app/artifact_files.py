@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
@@ -71,12 +71,21 @@ def write(directory: Path, files: Mapping[str, bytes], verify: Callable[[Path], 
         raise ArtifactError(f"{directory} cannot be written: {error.strerror}") from None
 
 
-def amend(directory: Path, sha256: str, manifest: BaseModel, files: Mapping[str, bytes]) -> None:
-    """Replace files of an artifact, each atomically; ``sha256`` is that of its weights.
+class OfWeights(Protocol):
+    """A manifest: it names the weights that it belongs to."""
 
-    Raises ArtifactError where ``manifest``, the new one, belongs to other weights.
+    @property
+    def weights_sha256(self) -> str:
+        """Their SHA-256 in hexadecimal."""
+        ...
+
+
+def amend(directory: Path, old: OfWeights, new: OfWeights, files: Mapping[str, bytes]) -> None:
+    """Replace files of an artifact, each atomically; ``old`` and ``new`` are its manifests before and after.
+
+    Raises ArtifactError where the new manifest belongs to other weights.
     """
-    if getattr(manifest, "weights_sha256", None) != sha256:
+    if new.weights_sha256 != old.weights_sha256:
         raise ArtifactError(f"{directory} holds other weights than those of the new manifest")
     for name, content in files.items():
         with write_atomically(directory / name) as fresh:

@@ -106,5 +106,5 @@ def amend(directory: Path, manifest: SegmenterManifest, card: str) -> None:
 
     Raises ArtifactError where the manifest belongs to other weights.
     """
-    sha256 = read_manifest(directory).weights_sha256
-    artifact_files.amend(directory, sha256, manifest, {CARD: card.encode(), MANIFEST: as_json(manifest)})
+    files = {CARD: card.encode(), MANIFEST: as_json(manifest)}
+    artifact_files.amend(directory, read_manifest(directory), manifest, files)

@@ -111,8 +111,7 @@ def amend(directory: Path, manifest: Manifest, card: str | None = None) -> None:
     Raises ArtifactError where the manifest belongs to other weights.
     """
     files = {} if card is None else {CARD: card.encode()}
-    sha256 = read_manifest(directory).weights_sha256
-    artifact_files.amend(directory, sha256, manifest, files | {MANIFEST: as_json(manifest)})
+    artifact_files.amend(directory, read_manifest(directory), manifest, files | {MANIFEST: as_json(manifest)})
 
 
 def network_from(state: dict[str, Tensor], description: Description) -> PatchNet:

@@ -18,8 +18,8 @@ _REST = "train"
 def split(films: Path, out: Path, shares: Mapping[str, float], seed: int) -> dict[str, int]:
     """Write ``out/<part>.csv`` for each part of ``shares``, and ``out/train.csv`` of the rest; returns their sizes.
 
-    A hash of the patient (column Patient) and the seed decides, so that radiographs which are added later do not move
-    those of before. ``shares`` are those of the patients, about. A description of the data set is copied. Raises
+    A hash of the patient (column Patient) and the seed decides, so radiographs that are added later move no earlier
+    one. ``shares`` are approximate shares of the patients. A description of the data set is copied. Raises
     ConfigurationError where a patient is not known, a file exists, or a part would be empty.
     """
     rows = list(read_rows(films, "Path", "Patient"))

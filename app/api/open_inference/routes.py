@@ -28,7 +28,6 @@ from app.service.results import Prediction
 
 _PROBLEMS = problems(400, 401, 403, 413, 415, 422, 429, 500, 503, 504)
 _JSON_ALLOWANCE = 64 * 1024  # of what surrounds the image
-_BASE64_OF_BYTES = (4, 3)
 
 router = APIRouter(prefix=PREFIX, route_class=GuardedRoute)
 
@@ -114,8 +113,7 @@ def _readiness(is_ready: bool) -> Response:
 
 def _largest_body(image_bytes: int) -> int:
     """Bytes of the largest request: the image in base64, and the JSON around it."""
-    longer, shorter = _BASE64_OF_BYTES
-    return image_bytes * longer // shorter + _JSON_ALLOWANCE
+    return image_bytes * 4 // 3 + _JSON_ALLOWANCE
 
 
 def _answer(question: InferenceRequest, prediction: Prediction) -> Response:

@@ -77,7 +77,7 @@ def encode(request: InferenceRequest, model: tuple[str, str], tensors: dict[str,
             outputs.append(_output(output.name, values, data=_plain(values)))
     name, version = model
     response = InferenceResponse(model_name=name, model_version=version, id=request.id, outputs=outputs)
-    text = response.model_dump_json(exclude_none=False).encode()
+    text = response.model_dump_json().encode()
     return Encoded(text + b"".join(parts), len(text) if parts else None)
 
 
