@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Column, Table
 
+from app.cli.batch import batch
 from app.cli.dead_letters import outbox
 from app.cli.from_environment import make_settings
 from app.cli.models import models
@@ -33,6 +34,7 @@ app.add_typer(routes, name="routes")
 app.add_typer(outbox, name="outbox")
 app.add_typer(models, name="models")
 app.command()(setup)
+app.command()(batch)
 
 Model = Annotated[str | None, typer.Option(help="Model: a name in the models folder, or a directory.")]
 OperatingPoint = Annotated[str | None, typer.Option(help="Operating point (default: the one in force).")]
