@@ -26,5 +26,8 @@ class RecentResults:
         """The model and patch logits of an earlier prediction. Raises ResultNotFound."""
         result = self._results.get(request_id)
         if result is None:
-            raise ResultNotFound("no recent result has this id; send the patch logits, or request a new prediction")
+            raise ResultNotFound(
+                "this process has no recent result with this id; another replica can have it. Send 'grids' instead: "
+                "those of /predict?grids=true are accepted by every replica"
+            )
         return result

@@ -1,9 +1,11 @@
 """A service connected to an Orthanc: configuration, radiographs to send, and senders."""
 
+import gc
 import subprocess
 import warnings
 from io import BytesIO
 from pathlib import Path
+from time import sleep
 
 import yaml
 from pydicom import dcmread, dcmwrite, uid
@@ -107,3 +109,18 @@ def store(port: int, radiographs, *, called="MEDPATCHNET", calling=WEB_SENDER, t
     if association.is_established:
         association.release()
     return statuses
+
+
+def send_until_accepted(port, radiographs, done, calling=WEB_SENDER):
+    """Send every radiograph until it is accepted once, across restarts of the listener."""
+    waiting = list(radiographs)
+    while waiting:
+        try:
+            statuses = store(port, waiting, calling=calling, timeout=30)
+        except OSError:
+            statuses = []
+        accepted = {index for index, status in enumerate(statuses) if status == 0}
+        waiting = [radiograph for index, radiograph in enumerate(waiting) if index not in accepted]
+        sleep(0.2)
+    gc.collect()
+    done.set()

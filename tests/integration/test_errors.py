@@ -217,7 +217,9 @@ def test_grids_that_are_not_finite_are_refused(client):
 
 
 def test_a_result_nobody_remembers(client):
-    assert_problem(client.post("/whatif", json={"request_id": "gone", "remove": []}), 404, "result_not_found")
+    answer = client.post("/whatif", json={"request_id": "gone", "remove": []})
+    assert_problem(answer, 404, "result_not_found")
+    assert "'grids'" in answer.json()["detail"]
 
 
 def test_unknown_routes_and_methods_are_problems_too(client):

@@ -3,7 +3,6 @@
 Short here; the long versions: ``uv run pytest -m slow tests/integration/test_pacs_faults.py -s --timeout 7200``.
 """
 
-import gc
 import os
 import random
 import re
@@ -21,7 +20,7 @@ from tests.integration.radiology import (
     new_study,
     pacs_settings,
     radiograph_as,
-    store,
+    send_until_accepted,
     write_config,
 )
 from tests.load.traffic import decode_workers, stat_fields
@@ -35,21 +34,6 @@ pytestmark = [
 ]
 
 
-def sender(port, radiographs, done):
-    """Send every radiograph until it is accepted once, across restarts of the listener."""
-    waiting = list(radiographs)
-    while waiting:
-        try:
-            statuses = store(port, waiting, timeout=30)
-        except OSError:
-            statuses = []
-        accepted = {index for index, status in enumerate(statuses) if status == 0}
-        waiting = [radiograph for index, radiograph in enumerate(waiting) if index not in accepted]
-        sleep(0.2)
-    gc.collect()
-    done.set()
-
-
 def killed_and_complete(start_service, start_orthanc, folder, radiograph, *, radiographs, kills, seed):
     """Kill the service and the archive at random moments, and wait for all results."""
     archive: Orthanc = start_orthanc()
@@ -59,7 +43,7 @@ def killed_and_complete(start_service, start_orthanc, folder, radiograph, *, rad
     service = start_service(**settings)
     done = threading.Event()
     sent = [radiograph_as(radiograph, study, number) for number in range(radiographs)]
-    thread = threading.Thread(target=sender, args=(port, sent, done), daemon=True)
+    thread = threading.Thread(target=send_until_accepted, args=(port, sent, done), daemon=True)
     thread.start()
     for number in range(kills):
         sleep(moments.uniform(0.2, 4.0))
@@ -127,7 +111,7 @@ def test_a_thousand_radiographs_over_four_associations(start_service, start_orth
     done = [threading.Event() for _ in range(4)]
     for part, event in enumerate(done):
         sent = (radiograph_as(rg1, study, number) for number in range(part, radiographs, 4))
-        threading.Thread(target=sender, args=(port, sent, event), daemon=True).start()
+        threading.Thread(target=send_until_accepted, args=(port, sent, event), daemon=True).start()
     eventually(lambda: len(archive.instances()) >= radiographs, timeout_s=3600, every_s=1)
     seconds = monotonic() - begin
     each = (processor_seconds(service.process.pid) - spent) / radiographs

@@ -1,9 +1,10 @@
 """A real nginx with the shipped configuration, and certificates for it."""
 
 import shutil
+import signal
 import ssl
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,9 @@ CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "deploy/nginx/me
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where it listens, and the folder of its certificate (``tls.crt``) and temporary files."""
+    """Its process, where it listens, and the folder of its certificate (``tls.crt``) and temporary files."""
 
+    process: subprocess.Popen
     port: int
     folder: Path
 
@@ -31,6 +33,11 @@ class Proxy:
     def trusted(self) -> ssl.SSLContext:
         """What a client needs to trust it."""
         return ssl.create_default_context(cafile=self.folder / "tls.crt")
+
+    def lead_to(self, service_urls: Sequence[str]) -> None:
+        """Send later requests to these services in turn; running requests end where they are."""
+        write_upstream(self.folder, service_urls)
+        self.process.send_signal(signal.SIGHUP)
 
     def answers(self) -> bool:
         """Whether it takes connections."""
@@ -54,13 +61,21 @@ def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
     )  # fmt: skip
 
 
+def write_upstream(folder: Path, service_urls: Sequence[str]) -> None:
+    """The services behind the proxy, as nginx's configuration names them."""
+    hosts = [url.removeprefix("http://").replace("0.0.0.0", "127.0.0.1") for url in service_urls]
+    servers = " ".join(f"server {host};" for host in hosts)
+    (folder / "upstream.conf").write_text(f"upstream medpatchnet {{ {servers} }}\n")
+
+
 @contextmanager
 def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = False) -> Generator[Proxy]:
     """nginx in front of a service; with ``client_certificates`` only for those whom ``clients-ca.crt`` signed."""
     certificate(folder, "tls")
     (port,) = free_ports(1)
     text = CONFIGURATION.read_text()
-    text = text.replace("medpatchnet:8000", service_url.removeprefix("http://").replace("0.0.0.0", "127.0.0.1"))
+    text = text.replace("medpatchnet:8000", "medpatchnet")
+    write_upstream(folder, [service_url])
     text = text.replace("8443", f"127.0.0.1:{port}").replace("/run/secrets/tls", str(folder))
     text = text.replace("    http2 on;\n", "")  # Debian's nginx is older than that directive
     if client_certificates:
@@ -69,11 +84,11 @@ def tls_proxy(service_url: str, folder: Path, *, client_certificates: bool = Fal
     temporary = "\n".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\nhttp {{ {temporary}\n{text} }}\n"
-    )
+    head = f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}"
+    upstream = f"include {folder}/upstream.conf;"
+    (folder / "nginx.conf").write_text(f"{head}\nhttp {{ {temporary}\n{upstream}\n{text} }}\n")
     process = subprocess.Popen([installed("nginx"), "-c", folder / "nginx.conf", "-e", folder / "error.log"])
-    proxy = Proxy(port, folder)
+    proxy = Proxy(process, port, folder)
     try:
         eventually(proxy.answers)
         yield proxy

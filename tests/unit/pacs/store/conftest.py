@@ -1,13 +1,7 @@
 """Stores on real databases: SQLite always, PostgreSQL where it is installed."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -20,7 +14,7 @@ from app.pacs.store.store import Store, make_retry_policy
 from app.pacs.values import Arrival, FailedOutput, Problem, Result
 from app.settings import Settings
 from tests.clocks import Clock
-from tests.programs import installed
+from tests.postgres import postgres_server
 
 ARRIVAL = Arrival("MODALITY", "1.2.1", "1.2.3", b"film" * 100)
 ORDER = Order("pacs", ("sr", "sc"), "chest", "rule")
@@ -31,25 +25,9 @@ FAILED = FailedOutput("sr", Problem("object_not_created", "cannot be created (Va
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server of these tests' own, on a free port."""
-    initdb = installed("initdb", *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True))
-    folder = Path(
-        tempfile.mkdtemp(prefix="postgres", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-    )  # not the user postgres cannot enter the folder of pytest
-    as_user = []
-    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
-        shutil.chown(folder, "postgres", "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    data, pg_ctl = folder / "data", str(Path(initdb).with_name("pg_ctl"))
-    subprocess.run([*as_user, initdb, "-D", data, "-A", "trust", "-U", "tester", "--no-sync"], check=True, stdout=-3)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-    start = [*as_user, pg_ctl, "-D", data, "-w", "-o", options, "-l", folder / "log", "start"]
-    subprocess.run(start, check=True, stdout=-3, timeout=60)
-    yield f"postgresql+psycopg://tester@127.0.0.1:{port}/postgres"
-    subprocess.run([*as_user, pg_ctl, "-D", data, "-m", "immediate", "stop"], check=True, stdout=-3, timeout=60)
-    shutil.rmtree(folder)
+    """The URL of a PostgreSQL server of these tests' own."""
+    with postgres_server() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
