@@ -4,6 +4,8 @@
 # pyarrow has no types.
 
 import logging
+import os
+import secrets
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 import ray.data
+from ray._private.node import Node
 from ray.exceptions import RayError
 
 from app.batch.scoring import Job, PartScorer
@@ -30,6 +33,7 @@ def joined(address: str | None) -> Generator[int]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is None:
+            _keep_to_this_machine()
             ray.init(
                 address="local",
                 num_cpus=usable_cores(),
@@ -77,6 +81,22 @@ def score(parts: Sequence[pa.Table], job: Job, workers: int) -> Iterator[dict[st
         yield from scored.iter_rows()
     except RayError as error:
         raise ConfigurationError(f"Ray ended the run: {_last_line(error)}") from None
+
+
+def _keep_to_this_machine() -> None:
+    """Prepare this process for a local Ray that looks up no name, and writes nothing to the home folder.
+
+    Ray's API server is not started: without a dashboard it has the reports of use alone, and asks the metadata services
+    of the cloud providers where it runs, also if reports are off.
+    """
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # otherwise Ray writes one to the home folder
+    Node.start_api_server = _no_api_server
+
+
+def _no_api_server(node: Node, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
+    """Replaces ``Node.start_api_server`` of Ray 2.60."""
+    del include_dashboard, raise_on_failure
+    node._webui_url = None  # noqa: SLF001
 
 
 def _first_line(error: Exception) -> str:
