@@ -96,7 +96,7 @@ def _keep_to_this_machine() -> None:
 def _no_api_server(node: Node, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
     """Replaces ``Node.start_api_server`` of Ray 2.60."""
     del include_dashboard, raise_on_failure
-    node._webui_url = None  # noqa: SLF001
+    node._webui_url = None
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """An archive scored on Ray: the results of the service, each film once, after lost workers and nodes.
 
-Short here; with 2,000 films on three nodes: ``uv run pytest -m slow tests/integration/test_batch.py -n 0 -s``.
+One local run here; a killed worker, and 2,000 films on three nodes of which one is lost:
+``uv run pytest -m slow tests/integration/test_batch.py -n 0 -s``.
 """
 
 import re
@@ -161,7 +162,7 @@ def test_a_local_run_reaches_nothing_and_gives_the_results_of_the_service(model,
     are_those_of_the_service(rows_of(out), **model)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_each_film_has_one_row_after_a_killed_worker_and_a_lost_node(model, tmp_path, monkeypatch):
     archive, out = archive_of(MANY, tmp_path / "archive"), tmp_path / "out"
     with cluster_of(2, monkeypatch) as cluster:

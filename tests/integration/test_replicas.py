@@ -1,8 +1,10 @@
 """Three replicas on one PostgreSQL: kills and restarts lose nothing, and a rolling restart fails no request.
 
-Short here; with a thousand radiographs: ``uv run pytest -m slow tests/integration/test_replicas.py -n 0 -s``.
+Short here; with a thousand radiographs, and the rolling restart:
+``uv run pytest -m slow tests/integration/test_replicas.py -n 0 -s``.
 """
 
+import gc
 import random
 import signal
 import threading
@@ -70,6 +72,13 @@ class Replica:
             return httpx.post(f"{self.service.url}{path}", timeout=30, trust_env=False, **options).status_code
         except (httpx.TransportError, httpx.UnsupportedProtocol):  # gone, or not listening yet
             return 0
+
+
+@pytest.fixture(autouse=True)
+def sockets_are_collected() -> Iterator[None]:
+    """Those that pynetdicom left behind, while the warnings about them are ignored."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +207,7 @@ def test_a_thousand_films_over_three_replicas_after_thirty_kills(tmp_path, ortha
     print(f"\n1,000 films, three replicas, 30 kills: complete after {monotonic() - begin:.0f} s")
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_rolling_restart_behind_the_proxy_fails_no_request(tmp_path, model):
     film, end, statuses = chest_dicom(), threading.Event(), Counter()
     settings = {"drain_delay_s": 2, **model}
