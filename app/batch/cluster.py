@@ -90,13 +90,13 @@ def _keep_to_this_machine() -> None:
     of the cloud providers where it runs, also if reports are off.
     """
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # otherwise Ray writes one to the home folder
-    Node.start_api_server = _no_api_server
+    Node.start_api_server = _no_api_server  # pyright: ignore[reportAttributeAccessIssue] - the name of self differs
 
 
 def _no_api_server(node: Node, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
     """Replaces ``Node.start_api_server`` of Ray 2.60."""
     del include_dashboard, raise_on_failure
-    node._webui_url = None
+    node._webui_url = None  # pyright: ignore[reportPrivateUsage]
 
 
 def _first_line(error: Exception) -> str:
