@@ -15,6 +15,7 @@ from app.patchnet.model import PatchNet
 from training.data import voc
 from training.data.datasets import FilmDataset, Films, Unknown, read_films
 from training.files import save_atomically
+from training.fit.depthwise import as_matrix_products
 from training.fit.distillation import Teacher, soften
 from training.fit.distributed import World, joined
 from training.fit.head import fit_head
@@ -99,6 +100,8 @@ def _fit(experiment: Experiment, world: World) -> None:
     data = [keep(films) for films in _training_films(experiment, world)]
     valid = keep(validation_films(experiment), keep_in_memory=True)
     network = initial_network(recipe)
+    if world.device == "cpu":
+        as_matrix_products(network)
     _initialise(network, recipe, data[0], work, world)
     state = start(deepcopy(network), recipe, recipe.epochs * steps_per_epoch(recipe, data))
     if (work / CHECKPOINT).exists():
