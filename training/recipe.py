@@ -78,7 +78,7 @@ class Recipe(StrictModel):
     initial: Literal["imagenet", "random"] = "imagenet"
     head_penalty: float | None = Field(
         default=None,
-        description="Fit the head on frozen features first, with this L2 penalty; null: random initial head.",
+        description="First fit the head to frozen features of all films, with this L2 penalty; null: random head.",
     )
     data: Data
     augmentation: Augmentation = Augmentation()

@@ -7,6 +7,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from torch.utils.data import ConcatDataset
 
 from app.errors import ConfigurationError
 from app.patchnet import backbones
@@ -18,7 +19,7 @@ from training.files import save_atomically
 from training.fit.depthwise import as_matrix_products
 from training.fit.distillation import Teacher, soften
 from training.fit.distributed import World, joined
-from training.fit.head import fit_head
+from training.fit.head import LabelledImages, fit_head
 from training.fit.loop import CHECKPOINT, train
 from training.fit.sampling import steps_per_epoch
 from training.fit.state import State, resume, start
@@ -102,7 +103,7 @@ def _fit(experiment: Experiment, world: World) -> None:
     network = initial_network(recipe)
     if world.device == "cpu":
         as_matrix_products(network)
-    _initialise(network, recipe, data[0], work, world)
+    _initialise(network, recipe, ConcatDataset(data), work, world)
     state = start(deepcopy(network), recipe, recipe.epochs * steps_per_epoch(recipe, data))
     if (work / CHECKPOINT).exists():
         resume(state, work / CHECKPOINT)
@@ -111,7 +112,7 @@ def _fit(experiment: Experiment, world: World) -> None:
         _keep_best_blend(network, state, recipe, valid, work, world)
 
 
-def _initialise(network: PatchNet, recipe: Recipe, data: FilmDataset, work: Path, world: World) -> None:
+def _initialise(network: PatchNet, recipe: Recipe, data: LabelledImages, work: Path, world: World) -> None:
     """Give the model, in place, its weights before the first step: those of an earlier call, or with a fitted head."""
     initial = work / "initial.pt"
     if initial.exists():

@@ -55,7 +55,7 @@ def test_the_patients_of_films_left_out_are_left_out_of_files_that_do_not_know_t
     seen = []
 
     def fit_head(network, backbone, data, penalty):
-        seen.append({int(patient or 0) for patient in data.films.patients})
+        seen.append({int(patient or 0) for part in data.datasets for patient in part.films.patients})
 
     monkeypatch.setattr("training.fit.experiment.fit_head", fit_head)
     monkeypatch.setattr("training.measure.subgroups._LEAST_FILMS_OF_A_CLASS", 1)
@@ -68,7 +68,7 @@ def test_a_value_is_measured_by_a_network_that_never_saw_it(experiment, monkeypa
     seen = []
 
     def fit_head(network, backbone, data, penalty):
-        seen.append(set(data.films.columns["Sex"]))
+        seen.append({sex for part in data.datasets for sex in part.films.columns["Sex"]})
 
     monkeypatch.setattr("training.fit.experiment.fit_head", fit_head)
     monkeypatch.setattr("training.measure.subgroups._LEAST_FILMS_OF_A_CLASS", 1)
