@@ -39,11 +39,12 @@ def test_settings_come_from_the_environment(monkeypatch):
 
 
 def test_only_settings_read_the_environment():
-    """But for the decode pool, which hands it on to its processes, and torchrun's ranks, which exist nowhere else."""
+    """But for three that others read or write: processes of the decode pool, torchrun's ranks, and Ray."""
     readers = {
         path.relative_to(ROOT).as_posix()
         for folder in ("app", "training")
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"os\.(environ|getenv)", path.read_text())
     }
-    assert readers == {"app/settings.py", "app/decoding/pool.py", "training/fit/distributed.py"}
+    ray = {"app/batch/__init__.py", "app/batch/cluster.py"}
+    assert readers == {"app/settings.py", "app/decoding/pool.py", "training/fit/distributed.py"} | ray
