@@ -30,15 +30,30 @@ _TAIL_BYTES = 1 << 16
 
 @dataclass
 class Subject:
-    """The object of a request, filled in while the request is handled.
+    """The objects of a request, filled in while the request is handled.
 
-    ``object_sha256`` is the hash of the bytes as received, ``instance_sha256`` that of the SOP Instance UID. With the
-    object, its lines can be found; from a line, the object cannot be identified.
+    ``object_sha256`` is the hash of the bytes as received, ``instance_sha256`` that of the SOP Instance UID; hashes of
+    several objects are separated by commas. With an object, its lines can be found; from a line, the object cannot be
+    identified.
     """
 
     object_sha256: str | None = None
     instance_sha256: str | None = None
     model: str | None = None
+
+    def note_object(self, content: bytes) -> None:
+        """Add the hash of an object as received."""
+        self.object_sha256 = _with(self.object_sha256, content)
+
+    def note_instance(self, instance_uid: str | None) -> None:
+        """Add the hash of a SOP Instance UID, if there is one."""
+        if instance_uid:
+            self.instance_sha256 = _with(self.instance_sha256, instance_uid.encode())
+
+
+def _with(noted: str | None, content: bytes) -> str:
+    digest = hashlib.sha256(content).hexdigest()
+    return digest if noted is None else f"{noted},{digest}"
 
 
 subject_var: ContextVar[Subject | None] = ContextVar("subject", default=None)
@@ -48,7 +63,7 @@ def note_subject(instance_uid: str | None, model: str) -> None:
     """Record the DICOM object and the model of the current request; outside a request, do nothing."""
     subject = subject_var.get()
     if subject is not None:
-        subject.instance_sha256 = hashlib.sha256(instance_uid.encode()).hexdigest() if instance_uid else None
+        subject.note_instance(instance_uid)
         subject.model = model
 
 

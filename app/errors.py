@@ -184,6 +184,18 @@ class NotAChestRadiograph(ImageError):
     code = "not_a_chest_radiograph"
 
 
+class DifferentPatients(ImageError):
+    """The radiographs of one request have different Patient IDs."""
+
+    code = "different_patients"
+
+
+class DifferentViews(ImageError):
+    """The radiographs of a comparison are different views."""
+
+    code = "different_views"
+
+
 class DecodeTimeout(ImageError):
     """Decoding took longer than the limit; the worker was stopped."""
 

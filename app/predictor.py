@@ -29,16 +29,19 @@ from PIL import Image
 from pydantic import ValidationError
 
 from app.api.explanations import map_request, overlay_png, require_cell
-from app.api.queries import ExplainQuery
+from app.api.queries import CompareQuery, ExplainQuery, ImageQuery
+from app.api.schemas.compare import CompareBody, ComparedFinding
 from app.api.schemas.explain import ExplainBody
 from app.api.schemas.predict import PredictBody
 from app.dicom_objects.content import ReportKind
 from app.errors import BodyTooLarge, EmptyBody, InvalidQuery, MalformedRequest
 from app.imaging.radiograph import ImageWarning
-from app.patchnet.findings import finding_index
+from app.patchnet.findings import FINDING_NAMES, finding_index, finding_indices
 from app.patchnet.saliency import patch_grid
 from app.runtime.application import open_services
 from app.service.admission import Admission, Lifecycle
+from app.service.comparison.comparer import CompareRequest
+from app.service.comparison.results import Pair
 from app.service.explain import OnProgress
 from app.service.objects import make_objects
 from app.service.results import Explanations, Prediction, Score
@@ -52,6 +55,7 @@ ImageSource = str | Path | bytes
 """A file, or the bytes of one: DICOM, PNG or JPEG."""
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=ImageQuery)
 _MAX_CALLS = 1024  # concurrent calls; the threads of the caller are the practical limit
 
 
@@ -113,6 +117,28 @@ class ExplainedFinding:
         return self.body.model_dump_json()
 
 
+@dataclass(frozen=True)
+class ComparedImages:
+    """What changed between two images, for the requested findings; changes are current minus prior.
+
+    ``zones_compared``: whether the evidence of the zones is compared; ``body.zones`` states why not.
+    """
+
+    findings: tuple[ComparedFinding, ...]
+    zones_compared: bool
+    warnings: tuple[ImageWarning, ...]
+    body: CompareBody = field(repr=False)
+
+    def __getitem__(self, finding: str) -> ComparedFinding:
+        """The change of a finding, by name or alias. Raises UnknownFinding, and KeyError if it was not requested."""
+        name = FINDING_NAMES[finding_index(finding)]
+        return {item.name: item for item in self.findings}[name]
+
+    def json(self) -> str:
+        """The body of ``POST /compare``."""
+        return self.body.model_dump_json()
+
+
 class LoadedModel:
     """A model that is ready to predict. Close it, or use it as a context manager: it holds threads and processes."""
 
@@ -168,7 +194,7 @@ class LoadedModel:
         With ``all`` as the finding, arrays are those of the first finding and ``json()`` has all of them. Raises the
         domain errors of ``app.errors``.
         """
-        data, query = self._read(image), _explain_query({"class": [finding], **options})
+        data, query = self._read(image), _query(ExplainQuery, {"class": [finding], **options})
 
         async def work(services: Services, admission: Admission) -> ExplainedFinding:
             model = services.models.get().at(query.operating_point)
@@ -185,6 +211,26 @@ class LoadedModel:
             return ExplainedFinding(item.score, grid, smooth, item.grid_mean, warnings, result, query, body, opacity)
 
         return self._admitted(work, self._services.settings.map_timeout_s)
+
+    def compare(self, current: ImageSource, prior: ImageSource, **options: object) -> ComparedImages:
+        """What changed between a prior image of a patient and the current one.
+
+        ``options`` are the parameters of ``POST /compare``, with ``findings=["Edema"]`` for its ``class``. Raises the
+        domain errors of ``app.errors``.
+        """
+        files = Pair(self._read(current), self._read(prior))
+        query = _query(
+            CompareQuery, {"class" if name == "findings" else name: given for name, given in options.items()}
+        )
+        asked = CompareRequest(tuple(finding_indices(query.finding)), query.map)
+
+        async def work(services: Services, admission: Admission) -> ComparedImages:
+            model = services.models.get().at(query.operating_point)
+            comparison = await services.comparer.compare(files, model, asked, admission.deadline, admission.watch)
+            body = CompareBody.of(request_id_from(None), comparison, admission.watch)
+            return ComparedImages(tuple(body.findings), body.zones.compared, comparison.warnings, body)
+
+        return self._admitted(work, self._services.settings.request_timeout_s)
 
     def report(
         self,
@@ -253,8 +299,8 @@ async def _predict(services: Services, data: bytes, operating_point: str | None,
     return prediction
 
 
-def _explain_query(parameters: dict[str, object]) -> ExplainQuery:
+def _query(kind: type[Q], parameters: dict[str, object]) -> Q:
     try:
-        return ExplainQuery.model_validate(parameters)
+        return kind.model_validate(parameters)
     except ValidationError as error:
         raise InvalidQuery("; ".join(describe(error))) from None

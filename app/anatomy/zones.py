@@ -77,9 +77,11 @@ class ZoneMap:
 
     def patch_shares(self, side: int) -> Tensor:
         """Shares of the zones in each patch of a ``side`` × ``side`` grid: [Z, P²] float64; a column adds up to 1."""
-        overlaps = torch.from_numpy(_overlaps(side, len(self.zones)))  # [P, S]
+        size = len(self.zones)
+        shares = overlaps(np.arange(side + 1) / side, np.arange(size + 1) / size) * side
+        of_lines = torch.from_numpy(shares)  # [P, S]; a row adds up to 1
         members = torch.from_numpy(self.zones == np.arange(len(ZONES))[:, None, None]).double()  # [Z, S, S]
-        return (overlaps @ members @ overlaps.T).flatten(1)
+        return (of_lines @ members @ of_lines.T).flatten(1)
 
 
 def zone_map(masks: Masks, pixels: NDArray[np.float32]) -> ZoneMap:
@@ -158,10 +160,8 @@ def _thirds(lung: Mask) -> NDArray[np.uint8]:
     return np.broadcast_to(third[:, None], lung.shape)
 
 
-def _overlaps(parts: int, size: int) -> NDArray[np.float64]:
-    """Shares of ``size`` pixels in each of ``parts`` equal parts of a line: [parts, size]; a row adds up to 1."""
-    edges = np.arange(parts + 1) / parts
-    pixel_edges = np.arange(size + 1) / size
-    low = np.maximum(edges[:-1, None], pixel_edges[None, :-1])
-    high = np.minimum(edges[1:, None], pixel_edges[None, 1:])
-    return (high - low).clip(min=0) * parts
+def overlaps(parts: NDArray[np.float64], cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lengths that the parts and the cells of a line share, both given by their increasing edges: [parts, cells]."""
+    low = np.maximum(parts[:-1, None], cells[None, :-1])
+    high = np.minimum(parts[1:, None], cells[None, 1:])
+    return (high - low).clip(min=0)

@@ -6,6 +6,7 @@ from fastapi import Depends, Header, Request
 
 from app.api.problems import PROBLEM_JSON, PROBLEM_SCHEMA
 from app.api.uploads import FILE_PART, RAW_TYPES
+from app.service.comparison.results import Pair
 from app.service.services import Services
 
 
@@ -33,6 +34,23 @@ IMAGE_BODY: dict[str, Any] = {
     }
 }
 """The body of a request with an image."""
+
+PAIR_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The files of two radiographs of one patient: DICOM, PNG or JPEG.",
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": [*Pair._fields],
+                    "properties": dict.fromkeys(Pair._fields, BINARY["schema"]),
+                }
+            }
+        },
+    }
+}
+"""The body of a request with two images."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

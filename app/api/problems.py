@@ -42,6 +42,8 @@ STATUS: dict[type[errors.MedPatchNetError], HTTPStatus] = {
     errors.NoSourceObject: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ObjectNotPossible: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.NotAChestRadiograph: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DifferentPatients: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DifferentViews: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DecodeTimeout: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DecoderCrashed: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,

@@ -44,6 +44,19 @@ class PredictQuery(DecisionQuery):
     grids: bool = Field(False, description="Include the patch-logit grids of all findings.")
 
 
+class CompareQuery(DecisionQuery):
+    """Parameters of ``POST /compare``."""
+
+    finding: list[str] = Field(
+        default=["all"],
+        alias="class",
+        min_length=1,
+        description="A finding by its name or an alias, or 'all'; repeat for more.",
+        json_schema_extra={"items": {"type": "string", "enum": [*FINDING_NAMES, "all"]}},
+    )
+    map: bool = Field(False, description="Include the difference map of each finding.")
+
+
 class ReportQuery(DecisionQuery):
     """Parameters of ``POST /report``."""
 

@@ -1,7 +1,6 @@
 """Reading the image of a request: raw or as multipart, within limits of size and time, in memory only."""
 
 import asyncio
-import hashlib
 from collections.abc import Iterator
 from time import monotonic
 
@@ -18,6 +17,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.imaging.sniffing import sniff
+from app.service.comparison.results import Pair
 
 RAW_TYPES = ("application/dicom", "image/png", "image/jpeg", "application/octet-stream")
 FILE_PART = "file"
@@ -42,19 +42,37 @@ async def read_image(request: Request, max_bytes: int, deadline: float) -> bytes
         DeadlineExceeded: the body did not arrive in time.
         MalformedRequest: broken multipart, or the client disconnected.
     """
-    name, options = parse_options_header(request.headers.get("content-type", "application/octet-stream"))
-    if name == _MULTIPART:
-        boundary = options.get("boundary")
-        if not boundary:
-            raise MalformedRequest("multipart/form-data without a boundary")
-        body = await read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
-        return await recorded(_file_part(body, boundary, max_bytes))
+    name, boundary = _framing(request)
+    if boundary is not None:
+        parts = await _read_form(request, boundary, max_bytes, deadline)
+        return await recorded(_single(parts, FILE_PART, max_bytes))
     if name not in {*RAW_TYPES, _DEFAULT_OF_CURL}:
         raise _unsupported()
     body = await read_bounded(request, max_bytes, deadline)
     if name == _DEFAULT_OF_CURL and not _is_image(body):
         raise _unsupported()
     return await recorded(body)
+
+
+async def read_pair(request: Request, max_bytes: int, deadline: float) -> Pair[bytes]:
+    """The bytes of both images of a comparison, from multipart/form-data with the parts ``current`` and ``prior``.
+
+    Each has at most ``max_bytes``. Raises what ``read_image`` raises.
+    """
+    _, boundary = _framing(request)
+    if boundary is None:
+        raise UnsupportedMediaType(f"send {_MULTIPART} with the parts {' and '.join(map(repr, Pair._fields))}")
+    parts = await _read_form(request, boundary, len(Pair._fields) * max_bytes, deadline)
+    files = [_single(parts, name, max_bytes) for name in Pair._fields]
+    return Pair(*[await recorded(file) for file in files])
+
+
+def _framing(request: Request) -> tuple[str, str | None]:
+    """The media type of the body, and its boundary if it is multipart. Raises MalformedRequest without a boundary."""
+    name, options = parse_options_header(request.headers.get("content-type", "application/octet-stream"))
+    if name == _MULTIPART and not options.get("boundary"):
+        raise MalformedRequest("multipart/form-data without a boundary")
+    return name, options["boundary"] if name == _MULTIPART else None
 
 
 def _unsupported() -> UnsupportedMediaType:
@@ -73,8 +91,7 @@ async def recorded(image: bytes) -> bytes:
     """The image, after its hash is recorded for the audit log."""
     subject = subject_var.get()
     if subject is not None:
-        digest = await asyncio.to_thread(hashlib.sha256, image)
-        subject.object_sha256 = digest.hexdigest()
+        await asyncio.to_thread(subject.note_object, image)
     return image
 
 
@@ -105,18 +122,26 @@ def _too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body is larger than the limit of {max_bytes} bytes")
 
 
-def _file_part(body: bytes, boundary: str, max_bytes: int) -> bytes:
+async def _read_form(
+    request: Request, boundary: str, max_bytes: int, deadline: float
+) -> list[tuple[str | None, bytes]]:
+    """Name and content of every part of a form whose files have at most ``max_bytes``."""
+    body = await read_bounded(request, max_bytes + _FRAMING_ALLOWANCE, deadline)
     try:
-        files = [content for name, content in _parts(body, boundary) if name == FILE_PART]
+        return list(_parts(body, boundary))
     except ParserLimitReached:
         raise MalformedRequest(f"the multipart body has more than {_MAX_PARTS} parts, or too large headers") from None
     except MultipartError:
         raise MalformedRequest("the multipart body is broken or incomplete") from None
+
+
+def _single(parts: list[tuple[str | None, bytes]], wanted: str, max_bytes: int) -> bytes:
+    files = [content for name, content in parts if name == wanted]
     if len(files) != 1:
-        raise MalformedRequest(f"expected one part named '{FILE_PART}', found {len(files)}")
+        raise MalformedRequest(f"expected one part named '{wanted}', found {len(files)}")
     image = files[0]
     if not image:
-        raise EmptyBody(f"the part '{FILE_PART}' is empty")
+        raise EmptyBody(f"the part '{wanted}' is empty")
     if len(image) > max_bytes:
         raise _too_large(max_bytes)
     return image

@@ -9,6 +9,7 @@ import typer
 from rich.table import Column, Table
 
 from app.cli.batch import batch
+from app.cli.compare import compare
 from app.cli.dead_letters import outbox
 from app.cli.from_environment import make_settings
 from app.cli.models import models
@@ -35,6 +36,7 @@ app.add_typer(outbox, name="outbox")
 app.add_typer(models, name="models")
 app.command()(setup)
 app.command()(batch)
+app.command()(compare)
 
 Model = Annotated[str | None, typer.Option(help="Model: a name in the models folder, or a directory.")]
 OperatingPoint = Annotated[str | None, typer.Option(help="Operating point (default: the one in force).")]

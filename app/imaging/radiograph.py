@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ImageFormat = Literal["dicom", "png", "jpeg"]
+View = Literal["PA", "AP", "lateral"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class ImageFacts:
     """Facts about the source image. DICOM attributes are None for other formats and where the data set lacks them.
 
     ``rows`` and ``columns`` are the size of the pixels as displayed: upright, and with square pixels. UIDs are returned
-    to the caller who sent the object and stored nowhere else.
+    to the caller who sent the object and stored nowhere else. ``view`` is the View Position as written, ``projection``
+    what it and other attributes mean. ``patient`` is a hash of the Patient ID and ``acquired`` a date, with a time
+    where it is known; both are compared and never returned.
     """
 
     format: ImageFormat
@@ -36,6 +39,9 @@ class ImageFacts:
     study_instance_uid: str | None = None
     series_instance_uid: str | None = None
     sop_instance_uid: str | None = None
+    projection: View | None = None
+    patient: str | None = None
+    acquired: str | None = None
 
 
 @dataclass(frozen=True)

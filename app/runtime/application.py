@@ -17,7 +17,7 @@ from app.access.key_use import KeyUse
 from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
-from app.api import shadow, studies, viewer
+from app.api import compare, shadow, studies, viewer
 from app.api.middleware import HeadMiddleware, RequestMiddleware
 from app.api.open_inference import routes as open_inference
 from app.api.problems import install_problems
@@ -36,6 +36,7 @@ from app.runtime.shadow import open_shadow
 from app.runtime.tasks import cancel
 from app.service.admission import Lifecycle
 from app.service.anatomy.reader import AnatomyReader
+from app.service.comparison.comparer import Comparer
 from app.service.drift import export_reference
 from app.service.explain import Explainer
 from app.service.models import ModelRegistry
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
+    app.include_router(compare.router)
     app.include_router(open_inference.router)
     app.include_router(shadow.router)
     app.include_router(studies.router)
@@ -229,6 +231,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             decoder,
             predictor,
             explainer,
+            Comparer(predictor, anatomy),
             reporter,
             RecentResults(settings.recent_results),
         )

@@ -62,12 +62,12 @@ class Predictor:
         ``deadline`` is on the ``time.monotonic`` clock. Raises the domain errors of decoding and inference.
         """
         with self.analysing():
-            return await self._predict(data, model, deadline, watch)
+            return await self.classify(await self.decode(data, deadline, watch), model, deadline, watch)
 
-    async def _predict(
-        self, data: bytes, model: ServedModel, deadline: float, watch: Stopwatch
+    async def classify(
+        self, radiograph: Radiograph, model: ServedModel, deadline: float, watch: Stopwatch
     ) -> tuple[Prediction, ModelImage]:
-        radiograph = await self.decode(data, deadline, watch)
+        """The second half of ``predict``, of a decoded radiograph; the caller counts it as ``analysing``."""
         note_subject(radiograph.facts.sop_instance_uid, f"{model.manifest.name}@{model.manifest.weights_sha256}")
         with watch.stage("preprocess"):
             image, warnings = await asyncio.to_thread(_prepare, radiograph, model.manifest.image_size)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from app.decoding.pool import DecodePool
 from app.service.admission import Lifecycle, Phase
+from app.service.comparison.comparer import Comparer
 from app.service.explain import Explainer
 from app.service.models import ModelRegistry
 from app.service.predict import Predictor
@@ -27,6 +28,7 @@ class Services:
     decoder: DecodePool
     predictor: Predictor
     explainer: Explainer
+    comparer: Comparer
     reporter: Reporter
     recent: RecentResults
 

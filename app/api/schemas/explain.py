@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d
 from app.api.schemas.common import Cell, FindingBody, Grid, ImageBody, ModelFacts, Timing, WarningBody, warnings
 from app.api.schemas.zones import ZonesBody
 from app.patchnet.manifest import FindingStatus
-from app.service.results import DecisivePatches, Explanation, Explanations
+from app.service.results import DecisivePatches, Explanation, Explanations, Prediction
 from app.telemetry import Stopwatch
 from app.validation import StrictModel
 
@@ -39,6 +39,18 @@ class GridGeometry(StrictModel):
     height: float
     width: float
     patch_size: float
+
+    @classmethod
+    def of(cls, prediction: Prediction) -> Self:
+        """Of the grids of a prediction."""
+        geometry = prediction.geometry
+        return cls(
+            row=geometry.row,
+            column=geometry.column,
+            height=geometry.size,
+            width=geometry.size,
+            patch_size=prediction.model.manifest.patch_size * geometry.scale,
+        )
 
 
 class Additivity(StrictModel):
@@ -103,10 +115,9 @@ class ExplanationBody(StrictModel):
     @classmethod
     def of(cls, item: Explanation, explanations: Explanations, cell: int | None) -> Self:
         """From one explanation. ``cell``: side of the cells of the map; None: the default."""
-        score, geometry = item.score, explanations.prediction.geometry
+        score = item.score
         manifest = explanations.prediction.model.manifest
         side = manifest.image_size // manifest.patch_size
-        patch_in_source = manifest.patch_size * geometry.scale
         return cls(
             **FindingBody.of(score).model_dump(exclude={"name"}),
             finding=score.name,
@@ -116,13 +127,7 @@ class ExplanationBody(StrictModel):
             exact=explanations.exact,
             grid=None if item.grid is None else GridBody(rows=side, columns=side, patch_logits=item.grid.tolist()),
             saliency_map=_map(item, explanations, cell),
-            geometry=GridGeometry(
-                row=geometry.row,
-                column=geometry.column,
-                height=geometry.size,
-                width=geometry.size,
-                patch_size=patch_in_source,
-            ),
+            geometry=GridGeometry.of(explanations.prediction),
             additivity=_additivity(item),
             evidence=None if item.evidence is None else EvidenceBody(**vars(item.evidence)),
             decisive_patches=[DecisiveBody.of(sets, side) for sets in item.decisive],

@@ -8,7 +8,8 @@ from pydicom.dataset import Dataset
 from app.errors import NoPixels, NotAChestRadiograph
 from app.imaging.dicom.attributes import Attributes
 from app.imaging.dicom.body_part import is_chest, shown
-from app.imaging.dicom.view import view_warnings
+from app.imaging.dicom.origin import acquired_at, patient_digest
+from app.imaging.dicom.view import view_of, view_warnings
 from app.imaging.radiograph import DecodeLimits, ImageFacts, ImageWarning
 
 MODALITIES = ("CR", "DX", "DR")
@@ -62,6 +63,9 @@ def read_facts(attributes: Attributes, transfer_syntax: uid.UID) -> ImageFacts:
         study_instance_uid=_uid(attributes, "StudyInstanceUID"),
         series_instance_uid=_uid(attributes, "SeriesInstanceUID"),
         sop_instance_uid=_uid(attributes, "SOPInstanceUID"),
+        projection=view_of(attributes),
+        patient=patient_digest(attributes),
+        acquired=acquired_at(attributes),
     )
 
 

@@ -1,7 +1,6 @@
 """Analysis of instances: read from the spool or retrieved, analysed, results put into the outbox."""
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -144,7 +143,7 @@ class InstanceWorker:
         content = await asyncio.to_thread(self._inbox.content, instance)
         if content is None:
             content = await self._fetch(instance)
-        subject.object_sha256 = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
+        await asyncio.to_thread(subject.note_object, content)
         order = instance.order or await asyncio.to_thread(self._analyzer.decide, content, instance.source)
         if order is None:
             return None

@@ -55,12 +55,18 @@ class AnatomyReader:
         self._loaded: LoadedSegmenter | None = None
         self._loading = asyncio.Lock()
 
+    async def is_installed(self) -> bool:
+        """Whether there is a segmenter; loads it. Raises ArtifactError for a damaged one."""
+        return await self._segmenter() is not None
+
     async def read(self, image: Tensor, geometry: CropGeometry, deadline: float, watch: Stopwatch) -> Anatomy:
         """The anatomy of a model image [1, S, S]. ``deadline`` is on the ``time.monotonic`` clock.
 
         Raises InvalidQuery where no segmenter is installed, and the errors of inference.
         """
         segmenter = await self._segmenter()
+        if segmenter is None:
+            raise InvalidQuery("zones need a segmenter, and none is installed in the models folder")
         inputs = segmenter_input(image, segmenter.manifest.image_size)
         inference = await segmenter.scheduler.submit(inputs, deadline, Lane.FOREGROUND)
         watch.record("queue", inference.queue_seconds, ended_s_ago=inference.inference_seconds)
@@ -72,12 +78,10 @@ class AnatomyReader:
         if self._loaded is not None:
             self._loaded.scheduler.close()
 
-    async def _segmenter(self) -> LoadedSegmenter:
+    async def _segmenter(self) -> LoadedSegmenter | None:
         async with self._loading:
             if self._loaded is None:
                 self._loaded = await asyncio.to_thread(self._load)
-        if self._loaded is None:
-            raise InvalidQuery("zones need a segmenter, and none is installed in the models folder")
         return self._loaded
 
 

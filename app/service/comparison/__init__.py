@@ -1,0 +1,1 @@
+"""Two radiographs of one patient in a request."""
