@@ -7,18 +7,20 @@ from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.api.explanations import ExplanationFormat, explain_image, is_smooth, map_request
-from app.api.openapi import BINARY, IMAGE_BODY, IMAGE_PROBLEMS, Accept, ServicesOf, problems
+from app.api.openapi import BINARY, IMAGE_BODY, IMAGE_PROBLEMS, PAIR_BODY, Accept, ServicesOf, problems
 from app.api.presence import while_connected
-from app.api.queries import ExplainQuery, ImageQuery, PredictQuery, ReportQuery
+from app.api.queries import CompareQuery, ExplainQuery, ImageQuery, PredictQuery, ReportQuery
 from app.api.responses import FHIR, JSON, PNG, choose_media_type, dicom_answer, fhir_answer, json_answer
 from app.api.schemas.catalogue import FindingsBody, HealthBody, ModelBody
+from app.api.schemas.compare import CompareBody
 from app.api.schemas.explain import ExplainBody
 from app.api.schemas.predict import PredictBody
 from app.api.schemas.whatif import WhatIfBody, WhatIfRequest
 from app.api.security import GuardedRoute, own_result, requires, result_key
-from app.api.uploads import read_image
+from app.api.uploads import read_image, read_pair
 from app.pacs.transport.multipart import DICOM, RELATED_DICOM
-from app.patchnet.findings import finding_index
+from app.patchnet.findings import finding_index, finding_indices
+from app.service.comparison.comparer import CompareRequest
 from app.service.objects import make_objects
 from app.service.whatif import decide_without
 from app.telemetry import request_id_var
@@ -103,6 +105,22 @@ async def whatif(services: ServicesOf, question: WhatIfRequest, accept: Accept =
         patch_logits = question.patch_logits(model.manifest.patches_per_side)
     answer = decide_without(model.at(question.operating_point), patch_logits, question.cells, question.rule)
     return json_answer(WhatIfBody.of(request_id_var.get(), answer, question.findings))
+
+
+@router.post("/compare", response_model=CompareBody, responses=IMAGE_PROBLEMS, openapi_extra=PAIR_BODY)
+@requires("explain")
+async def compare(
+    request: Request, services: ServicesOf, query: Annotated[CompareQuery, Query()], accept: Accept = None
+) -> Response:
+    """Compare a chest radiograph with a prior one: what changed for each finding, and in which zone of the chest."""
+    choose_media_type(accept, [JSON])
+    model = services.models.get(query.model).at(query.operating_point)
+    asked = CompareRequest(tuple(finding_indices(query.finding)), query.map)
+    with services.lifecycle.admit(services.settings.request_timeout_s) as job:
+        files = await read_pair(request, services.settings.max_body_bytes, job.deadline)
+        work = services.comparer.compare(files, model, asked, job.deadline, job.watch)
+        comparison = await while_connected(request, work)
+    return json_answer(CompareBody.of(request_id_var.get(), comparison, job.watch))
 
 
 @router.get("/findings", response_model=FindingsBody, responses=problems(401, 422, 429))

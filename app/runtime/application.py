@@ -17,7 +17,7 @@ from app.access.key_use import KeyUse
 from app.access.keys import KeyFile
 from app.access.rates import RateLimiter
 from app.access.tokens import Issuer, JwkSet, TokenVerifier
-from app.api import compare, shadow, studies, viewer
+from app.api import shadow, studies, viewer
 from app.api.middleware import HeadMiddleware, RequestMiddleware
 from app.api.open_inference import routes as open_inference
 from app.api.problems import install_problems
@@ -94,7 +94,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.lifecycle, app.state.failure, app.state.admin_port = lifecycle, None, None
     app.include_router(router)
-    app.include_router(compare.router)
     app.include_router(open_inference.router)
     app.include_router(shadow.router)
     app.include_router(studies.router)
