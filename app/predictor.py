@@ -37,13 +37,16 @@ from app.dicom_objects.content import ReportKind
 from app.errors import BodyTooLarge, EmptyBody, InvalidQuery, MalformedRequest
 from app.imaging.radiograph import ImageWarning
 from app.patchnet.findings import FINDING_NAMES, finding_index, finding_indices
+from app.patchnet.preprocessing import ModelImage
 from app.patchnet.saliency import patch_grid
 from app.runtime.application import open_services
 from app.service.admission import Admission, Lifecycle
+from app.service.anatomy.reader import PendingAnatomy
 from app.service.comparison.comparer import CompareRequest
 from app.service.comparison.results import Pair
 from app.service.explain import OnProgress
 from app.service.objects import make_objects
+from app.service.report import AnalysedFilm
 from app.service.results import Explanations, Prediction, Score
 from app.service.services import Services
 from app.settings import Settings
@@ -178,7 +181,7 @@ class LoadedModel:
         data = self._read(image)
 
         async def work(services: Services, admission: Admission) -> PredictedImage:
-            prediction = await _predict(services, data, operating_point, admission)
+            prediction, _ = await _predict(services, data, operating_point, admission)
             body = PredictBody.of(request_id_from(None), prediction, admission.watch, with_grids=False)
             grids = patch_grid(prediction.patch_logits[None])[0].numpy()
             return PredictedImage(prediction.scores, grids, prediction.warnings, body)
@@ -244,8 +247,10 @@ class LoadedModel:
         data, column = self._read(image), None if finding is None else finding_index(finding)
 
         async def work(services: Services, admission: Admission) -> tuple[bytes, ...]:
-            prediction = await _predict(services, data, operating_point, admission)
-            return (await make_objects(services.reporter, data, prediction, kinds, column)).files
+            prediction, image = await _predict(services, data, operating_point, admission)
+            anatomy = PendingAnatomy(services.anatomy, image, admission.deadline, admission.watch)
+            film = AnalysedFilm(data, prediction, anatomy)
+            return (await make_objects(services.reporter, film, kinds, column)).files
 
         return self._admitted(work, self._services.settings.request_timeout_s)
 
@@ -293,10 +298,11 @@ def load(
     return LoadedModel(Settings.model_validate({**base.model_dump(), **changes}))
 
 
-async def _predict(services: Services, data: bytes, operating_point: str | None, admission: Admission) -> Prediction:
+async def _predict(
+    services: Services, data: bytes, operating_point: str | None, admission: Admission
+) -> tuple[Prediction, ModelImage]:
     model = services.models.get().at(operating_point)
-    prediction, _ = await services.predictor.predict(data, model, admission.deadline, admission.watch)
-    return prediction
+    return await services.predictor.predict(data, model, admission.deadline, admission.watch)
 
 
 def _query(kind: type[Q], parameters: dict[str, object]) -> Q:

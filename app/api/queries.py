@@ -63,7 +63,8 @@ class ReportQuery(DecisionQuery):
     kinds: list[ReportKind | FhirKind] = Field(
         alias="object",
         min_length=1,
-        description="sr: structured report; sc: secondary captures with overlays; gsps: outlines. Repeat for more. "
+        description="sr: structured report; sc: secondary captures with overlays; gsps: outlines; seg: segmentation of "
+        "lungs and heart. Repeat for more. "
         "fhir (R4), fhir-r5: FHIR resources, alone.",
     )
     finding: str | None = Field(

@@ -20,8 +20,10 @@ from app.api.security import GuardedRoute, own_result, requires, result_key
 from app.api.uploads import read_image, read_pair
 from app.pacs.transport.multipart import DICOM, RELATED_DICOM
 from app.patchnet.findings import finding_index, finding_indices
+from app.service.anatomy.reader import PendingAnatomy
 from app.service.comparison.comparer import CompareRequest
 from app.service.objects import make_objects
+from app.service.report import AnalysedFilm
 from app.service.whatif import decide_without
 from app.telemetry import request_id_var
 
@@ -85,11 +87,12 @@ async def report(request: Request, services: ServicesOf, query: Annotated[Report
     with services.lifecycle.admit(services.settings.request_timeout_s) as job:
         data = await read_image(request, services.settings.max_body_bytes, job.deadline)
         work = services.predictor.predict(data, model, job.deadline, job.watch)
-        prediction, _ = await while_connected(request, work)
+        prediction, image = await while_connected(request, work)
+        film = AnalysedFilm(data, prediction, PendingAnatomy(services.anatomy, image, job.deadline, job.watch))
         with job.watch.stage("render"):
             if query.fhir is not None:
                 return fhir_answer(await services.reporter.fhir(data, prediction, query.fhir), query.fhir)
-            made = await make_objects(services.reporter, data, prediction, query.dicom_kinds, finding)
+            made = await make_objects(services.reporter, film, query.dicom_kinds, finding)
     return dicom_answer(made)
 
 

@@ -185,7 +185,8 @@ def report(
     file: Annotated[Path, typer.Argument(help="A DICOM file.", exists=True, dir_okay=False)],
     out: Annotated[Path, typer.Option(help="Folder for the DICOM files; created if needed.")],
     kind: Annotated[
-        Literal["sr", "sc", "gsps"], typer.Option("--object", help="Structured report, overlays or outlines.")
+        Literal["sr", "sc", "gsps", "seg"],
+        typer.Option("--object", help="Structured report, overlays, outlines, or lungs and heart as a segmentation."),
     ] = "sr",
     finding: Annotated[
         str | None, typer.Option("--class", help="This finding instead of the positive findings.")

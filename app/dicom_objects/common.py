@@ -9,7 +9,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
-from app.dicom_objects.attributes import encoded_dataset, encoded_element, first_text
+from app.dicom_objects.attributes import encoded_dataset, encoded_element, first_text, numbers, texts
 from app.dicom_objects.content import Report
 from app.dicom_objects.source_image import context
 from app.dicom_objects.uids import derived_uid
@@ -19,6 +19,10 @@ MANUFACTURER = "medpatchnet"
 _IMPLEMENTATION = derived_uid("medpatchnet", "implementation")
 _PREAMBLE = b"\0" * 128 + b"DICM"
 _OFFSET_LENGTH, _LONGEST_LO = 5, 64
+_ORIENTATIONS = frozenset("ALRPFH")
+_LONGEST_ORIENTATION = 3
+_LOSSY_SYNTAXES = {"1.2.840.10008.1.2.4.50": "ISO_10918_1", "1.2.840.10008.1.2.4.51": "ISO_10918_1"}
+"""Transfer syntaxes that are lossy by definition, with the defined term of PS3.3 C.7.6.1.1.5.1."""
 
 
 def stamp(dataset: Dataset, report: Report, description: str) -> None:
@@ -52,6 +56,29 @@ def referenced_image(source: Dataset) -> Dataset:
     image.ReferencedSOPClassUID = first_text(source, "SOPClassUID")
     image.ReferencedSOPInstanceUID = first_text(source, "SOPInstanceUID")
     return image
+
+
+def orientation(source: Dataset) -> list[str] | None:
+    """Patient Orientation of the source where it is valid (PS3.3 C.7.6.1.1.1), else none: it cannot be guessed."""
+    value = texts(source, "PatientOrientation")
+    valid = all(0 < len(part) <= _LONGEST_ORIENTATION and set(part) <= _ORIENTATIONS for part in value)
+    return value if valid and len(value) == 2 else None
+
+
+def copy_lossy_compression(source: Dataset, dataset: Dataset, transfer_syntax: str | None) -> None:
+    """Lossy compression of the source, also by its transfer syntax: it stays lossy (PS3.3 C.7.6.1.1.5)."""
+    method = _LOSSY_SYNTAXES.get(transfer_syntax or "")
+    flag = first_text(source, "LossyImageCompression")
+    if flag == "01" or method is not None:
+        dataset.LossyImageCompression = "01"
+        ratios, methods = numbers(source, "LossyImageCompressionRatio"), texts(source, "LossyImageCompressionMethod")
+        if ratios and len(ratios) == len(methods) and all(methods):
+            dataset.LossyImageCompressionRatio = [f"{ratio:.6g}" for ratio in ratios]
+            dataset.LossyImageCompressionMethod = methods
+        elif method is not None:
+            dataset.LossyImageCompressionMethod = method
+    elif flag == "00":
+        dataset.LossyImageCompression = "00"
 
 
 def local_time(report: Report) -> datetime:

@@ -14,8 +14,8 @@ from app.patchnet.manifest import FindingStatus
 from app.rendering.overlay import SaliencyLayer
 from app.rendering.wording import NO_FINDING, listed
 
-ReportKind = Literal["sr", "sc", "gsps"]
-"""Structured report, secondary captures, presentation state."""
+ReportKind = Literal["sr", "sc", "gsps", "seg"]
+"""Structured report, secondary captures, presentation state, segmentation."""
 
 _MIDDLE_BAND = 0.1  # of the side: a centre this near to the middle line belongs to no half
 

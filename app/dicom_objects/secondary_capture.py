@@ -5,8 +5,16 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from app.dicom_objects.attributes import first_text, numbers, texts
-from app.dicom_objects.common import as_file, local_time, referenced_image, series_description, stamp
+from app.dicom_objects.attributes import first_text
+from app.dicom_objects.common import (
+    as_file,
+    copy_lossy_compression,
+    local_time,
+    orientation,
+    referenced_image,
+    series_description,
+    stamp,
+)
 from app.dicom_objects.content import Report, ReportedFinding
 from app.rendering.captions import evidence_caption
 from app.rendering.overlay import OverlayStyle, SaliencyLayer, draw_overlay
@@ -14,10 +22,6 @@ from app.rendering.wording import NOTICE, headline
 
 _SERIES_NUMBER = 9002
 _LONGEST_SIDE = 1024
-_ORIENTATIONS = frozenset("ALRPFH")
-_LONGEST_ORIENTATION = 3
-_LOSSY_SYNTAXES = {"1.2.840.10008.1.2.4.50": "ISO_10918_1", "1.2.840.10008.1.2.4.51": "ISO_10918_1"}
-"""Transfer syntaxes that are lossy by definition, with the defined term of PS3.3 C.7.6.1.1.5.1."""
 
 
 def secondary_captures(
@@ -81,34 +85,11 @@ def _describe(dataset: Dataset, report: Report, finding: ReportedFinding, transf
     """What the image shows, and the facts of the radiograph that stay true of it."""
     source = report.source
     dataset.BodyPartExamined = "CHEST"
-    dataset.PatientOrientation = _orientation(source)
+    dataset.PatientOrientation = orientation(source)
     dataset.BurnedInAnnotation = "YES"  # the caption
     if (features := first_text(source, "RecognizableVisualFeatures")) in {"YES", "NO"}:
         dataset.RecognizableVisualFeatures = features
     dataset.DerivationDescription = f"Patch evidence over the radiograph. {headline(finding)}"
     dataset.ImageComments = f"{headline(finding)}. {NOTICE}"
     dataset.SourceImageSequence = [referenced_image(source)]
-    _copy_lossy_compression(source, dataset, transfer_syntax)
-
-
-def _orientation(source: Dataset) -> list[str] | None:
-    """Patient Orientation of the source where it is valid (PS3.3 C.7.6.1.1.1), else none: it cannot be guessed."""
-    value = texts(source, "PatientOrientation")
-    valid = all(0 < len(part) <= _LONGEST_ORIENTATION and set(part) <= _ORIENTATIONS for part in value)
-    return value if valid and len(value) == 2 else None
-
-
-def _copy_lossy_compression(source: Dataset, dataset: Dataset, transfer_syntax: str | None) -> None:
-    """Lossy compression of the source, also by its transfer syntax: it stays lossy (PS3.3 C.7.6.1.1.5)."""
-    method = _LOSSY_SYNTAXES.get(transfer_syntax or "")
-    flag = first_text(source, "LossyImageCompression")
-    if flag == "01" or method is not None:
-        dataset.LossyImageCompression = "01"
-        ratios, methods = numbers(source, "LossyImageCompressionRatio"), texts(source, "LossyImageCompressionMethod")
-        if ratios and len(ratios) == len(methods) and all(methods):
-            dataset.LossyImageCompressionRatio = [f"{ratio:.6g}" for ratio in ratios]
-            dataset.LossyImageCompressionMethod = methods
-        elif method is not None:
-            dataset.LossyImageCompressionMethod = method
-    elif flag == "00":
-        dataset.LossyImageCompression = "00"
+    copy_lossy_compression(source, dataset, transfer_syntax)

@@ -231,6 +231,7 @@ async def open_services(settings: Settings, metrics: Metrics, lifecycle: Lifecyc
             predictor,
             explainer,
             Comparer(predictor, anatomy),
+            anatomy,
             reporter,
             RecentResults(settings.recent_results),
         )

@@ -98,6 +98,7 @@ def make_steps(
     analyzer = InstanceAnalyzer(
         services.models,
         services.predictor,
+        services.anatomy,
         services.reporter,
         services.metrics,
         config.routes,

@@ -8,14 +8,14 @@ from pydicom.datadict import dictionary_has_tag, keyword_for_tag, tag_for_keywor
 
 from app.dicom_objects.content import ReportKind
 from app.errors import MedPatchNetError, ObjectNotPossible
-from app.service.report import Reporter
-from app.service.results import Prediction
+from app.service.report import AnalysedFilm, Reporter
 from app.telemetry import get_logger
 
 _NAMES: Mapping[ReportKind, str] = {
     "sr": "structured report",
     "sc": "secondary capture",
     "gsps": "presentation state",
+    "seg": "segmentation",
 }
 _KEYWORD = re.compile(r"\b[A-Z][A-Za-z]+\b")
 _TAG = re.compile(r"\(([0-9A-Fa-f]{4}), ?([0-9A-Fa-f]{4})\)")
@@ -30,7 +30,7 @@ class Objects:
 
 
 async def make_objects(
-    reporter: Reporter, data: bytes, prediction: Prediction, kinds: Sequence[ReportKind], finding: int | None = None
+    reporter: Reporter, film: AnalysedFilm, kinds: Sequence[ReportKind], finding: int | None = None
 ) -> Objects:
     """The objects of several kinds, as ``Reporter.report`` makes each; repeats count once.
 
@@ -42,7 +42,7 @@ async def make_objects(
     distinct = tuple(dict.fromkeys(kinds))
     for kind in distinct:
         try:
-            files += await reporter.report(data, prediction, kind, finding)
+            files += await reporter.report(film, kind, finding)
         except MedPatchNetError as error:
             problems[kind] = error
         except Exception as error:  # noqa: BLE001 - whatever a library does not expect of the image

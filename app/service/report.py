@@ -1,6 +1,7 @@
 """Report: a prediction as DICOM objects of the radiograph's study, or as FHIR resources."""
 
 import asyncio
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,22 +9,34 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from app import __version__
+from app.anatomy.placement import placed
 from app.dicom_objects.attributes import words
 from app.dicom_objects.content import Algorithm, Patch, Report, ReportedFinding, ReportKind
 from app.dicom_objects.presentation_state import presentation_state
 from app.dicom_objects.secondary_capture import secondary_captures
+from app.dicom_objects.segmentation import segmentation
 from app.dicom_objects.source_image import read_source
 from app.dicom_objects.structured_report import structured_report
-from app.errors import InvalidQuery, NoSourceObject
+from app.errors import InvalidQuery, NoSourceObject, ObjectNotPossible
 from app.fhir.bundle import Release, bundle
 from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDINGS
 from app.patchnet.saliency import expand_grid, patch_grid
 from app.rendering.overlay import SaliencyLayer
+from app.service.anatomy.reader import Anatomy, PendingAnatomy
 from app.service.results import Prediction
 
 _PATCHES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class AnalysedFilm:
+    """A file and its prediction; ``anatomy`` is read for the objects that need it alone."""
+
+    data: bytes
+    prediction: Prediction
+    anatomy: PendingAnatomy
 
 
 class Reporter:
@@ -35,22 +48,19 @@ class Reporter:
         self._opacity = opacity
 
     async def report(
-        self,
-        data: bytes,
-        prediction: Prediction,
-        kind: ReportKind,
-        finding: int | None = None,
-        analysed_at: datetime | None = None,
+        self, film: AnalysedFilm, kind: ReportKind, finding: int | None = None, analysed_at: datetime | None = None
     ) -> list[bytes]:
-        """The files of one kind: one for ``sr`` and ``gsps``; for ``sc`` one for each finding, which can be none.
+        """The files of one kind: one for ``sr``, ``gsps`` and ``seg``; for ``sc`` one for each finding, maybe none.
 
-        ``data`` is the file of the prediction. ``finding`` selects one column; without it, ``sc`` and ``gsps`` show the
-        positive ones but *No Finding*, strongest first. ``analysed_at`` (aware; default: now) is the time of the
-        analysis: with the same time, the files have the same bytes. Raises NoSourceObject if ``data`` is not a DICOM
-        object, InvalidQuery for a finding that the model cannot judge.
+        ``finding`` selects one column; without it, ``sc`` and ``gsps`` show the positive ones but *No Finding*,
+        strongest first. ``analysed_at`` (aware; default: now) is the time of the analysis: with the same time, the
+        files have the same bytes. Raises NoSourceObject if the file is not a DICOM object, InvalidQuery for a finding
+        that the model cannot judge; for ``seg`` the errors of ``AnatomyReader.read``, and ObjectNotPossible for masks
+        that cannot be trusted.
         """
         moment = analysed_at or datetime.now(UTC)
-        return await asyncio.to_thread(self._write, data, prediction, kind, finding, moment)
+        anatomy = await film.anatomy.get() if kind == "seg" else None
+        return await asyncio.to_thread(self._write, film, kind, finding, moment, anatomy)
 
     async def fhir(
         self, data: bytes, prediction: Prediction, release: Release, analysed_at: datetime | None = None
@@ -63,11 +73,19 @@ class Reporter:
             return bundle(content(read_source(data, self._limits), prediction, analysed_at), release)
 
     def _write(
-        self, data: bytes, prediction: Prediction, kind: ReportKind, finding: int | None, analysed_at: datetime
+        self,
+        film: AnalysedFilm,
+        kind: ReportKind,
+        finding: int | None,
+        analysed_at: datetime,
+        anatomy: Anatomy | None,
     ) -> list[bytes]:
         with silence():
-            source = read_source(data, self._limits)
-            return self._objects(content(source, prediction, analysed_at, finding), prediction, kind, finding)
+            source = read_source(film.data, self._limits)
+            report = content(source, film.prediction, analysed_at, finding)
+            if anatomy is not None:
+                return [_segmentation(report, film.prediction, anatomy)]
+            return self._objects(report, film.prediction, kind, finding)
 
     def _objects(self, report: Report, prediction: Prediction, kind: ReportKind, finding: int | None) -> list[bytes]:
         if kind == "sr":
@@ -111,6 +129,20 @@ def content(source: Dataset, prediction: Prediction, analysed_at: datetime, aske
         limit=manifest.display_limit,
         analysed_at=analysed_at,
     )
+
+
+def _segmentation(report: Report, prediction: Prediction, anatomy: Anatomy) -> bytes:
+    """The segmentation by the segmenter, which is the algorithm of this object: no finding is part of it."""
+    if not anatomy.is_trusted:
+        reasons = "; ".join(reason.detail for reason in anatomy.reasons)
+        raise ObjectNotPossible(
+            f"no segmentation (seg) can be made from this image: the masks cannot be trusted: {reasons}"
+        )
+    segmenter, geometry = anatomy.segmenter, prediction.geometry
+    algorithm = Algorithm(segmenter.name, segmenter.version, segmenter.weights_sha256, __version__)
+    organs = placed(anatomy.masks, geometry, report.rows, report.columns)
+    transfer_syntax = prediction.radiograph.facts.transfer_syntax
+    return segmentation(replace(report, algorithm=algorithm, findings=()), organs, geometry.image_size, transfer_syntax)
 
 
 def _size(source: Dataset, keyword: str) -> int:

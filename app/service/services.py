@@ -5,6 +5,7 @@ from typing import Literal
 
 from app.decoding.pool import DecodePool
 from app.service.admission import Lifecycle, Phase
+from app.service.anatomy.reader import AnatomyReader
 from app.service.comparison.comparer import Comparer
 from app.service.explain import Explainer
 from app.service.models import ModelRegistry
@@ -29,6 +30,7 @@ class Services:
     predictor: Predictor
     explainer: Explainer
     comparer: Comparer
+    anatomy: AnatomyReader
     reporter: Reporter
     recent: RecentResults
 

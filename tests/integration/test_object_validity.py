@@ -45,14 +45,14 @@ def validate(client, tmp_path):
         folder = Path(mkdtemp(dir=tmp_path))
         together = [folder / "film.dcm"]
         together[0].write_bytes(film)
-        for kind in KINDS:
+        for kind in (*KINDS, "seg"):
             asked = query if kind != "sr" else {}
             for number, content in enumerate(objects_or_none(client, film, kind, asked)):
                 path = folder / f"{kind}-{number}.dcm"
                 path.write_bytes(content)
                 run("dciodvfy", path)
                 run("dcmdump", path)
-                {"sr": check_report, "sc": check_capture, "gsps": check_state}[kind](path, run)
+                CHECKS[kind](path, run)
                 counts[kind] += 1
                 together.append(path)
         run("dcentvfy", *together)  # patient and study are the same in all
@@ -74,7 +74,15 @@ def validate_many(validate):
 
 
 def objects_or_none(client, film: bytes, kind: str, query: dict[str, str]) -> list[bytes]:
-    """The objects of a kind: overlays there are for positive findings only, so there may be none (204)."""
+    """The objects of a kind: overlays there are for positive findings only, so there may be none (204).
+
+    Made films have no lungs that a segmentation could show.
+    """
+    if kind == "seg":
+        answer = client.post("/report", params={"object": "seg"}, content=film)
+        if answer.status_code == 422:
+            assert answer.json()["type"].endswith(":object_not_possible")
+            return []
     if kind != "sc" or query:
         return objects(client, film, kind, **query)
     answer = client.post("/report", params={"object": "sc"}, content=film)
@@ -104,13 +112,22 @@ def check_state(path: Path, run) -> None:
     assert {item.GraphicLayer for item in state.GraphicAnnotationSequence} <= layers
 
 
+def check_segmentation(path: Path, run) -> None:
+    segmentation = hd.seg.segread(path)
+    assert segmentation.number_of_segments == len(segmentation.SegmentSequence) == dcmread(path).NumberOfFrames == 3
+    assert dcmread(path).pixel_array.any(axis=(1, 2)).all()
+
+
+CHECKS = {"sr": check_report, "sc": check_capture, "gsps": check_state, "seg": check_segmentation}
+
+
 def films(shared: Path) -> list[Path]:
     return sorted((shared / "data/nih-cxr/test").rglob("*.jpg"))
 
 
 def test_a_real_film(rg1, validate):
     counts = validate(rg1)
-    assert counts["sr"] == counts["gsps"] == 1
+    assert counts["sr"] == counts["gsps"] == counts["seg"] == 1
     assert counts["sc"] > 1
 
 

@@ -40,7 +40,7 @@ def problems_of(tmp_path, content: bytes) -> list[str]:
     return [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("Error")]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "seg"])
 def test_objects_of_a_real_film_have_no_errors_and_lie_in_its_study(client, rg1, tmp_path, kind):
     source = dcmread(BytesIO(rg1), stop_before_pixels=True)
     found = objects(client, rg1, kind)
@@ -55,7 +55,7 @@ def test_objects_of_a_real_film_have_no_errors_and_lie_in_its_study(client, rg1,
     assert len({dcmread(BytesIO(content)).SeriesInstanceUID for content in found}) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "seg"])
 def test_the_same_film_gives_the_same_objects_but_for_the_time(client, rg1, kind):
     first, second = (list(map(without_time, objects(client, rg1, kind))) for _ in range(2))
     assert first == second
@@ -195,6 +195,17 @@ def test_the_presentation_state_outlines_patches_of_the_original(client, rg1):
     assert any(text.startswith("Lung Opacity") for text in texts)
 
 
+def test_the_segmentation_has_the_lungs_on_their_sides_of_the_radiograph(client, rg1):
+    source = dcmread(BytesIO(rg1), stop_before_pixels=True)
+    (content,) = objects(client, rg1, "seg")
+    segmentation = hd.seg.segread(BytesIO(content))
+    assert (segmentation.Rows, segmentation.Columns) == (source.Rows, source.Columns)
+    right, left, heart = segmentation.get_pixels_by_source_instance([source.SOPInstanceUID])[0].transpose(2, 0, 1)
+    middles = [np.flatnonzero(organ.any(axis=0)).mean() for organ in (right, heart, left)]
+    assert middles == sorted(middles)
+    assert all(0.02 < organ.mean() < 0.32 for organ in (right, left, heart))
+
+
 @pytest.mark.parametrize(
     ("image", "query", "status", "code"),
     [
@@ -202,6 +213,7 @@ def test_the_presentation_state_outlines_patches_of_the_original(client, rg1):
         (lambda: chest_dicom(StudyInstanceUID=None), "object=sr", 422, "no_source_object"),
         (chest_dicom, "object=sc&class=Fracture", 422, "invalid_query"),
         (chest_dicom, "object=sc&class=Nonsense", 422, "unknown_finding"),
+        (chest_dicom, "object=seg", 422, "object_not_possible"),
         (chest_dicom, "object=pdf", 422, "invalid_query"),
     ],
 )

@@ -10,18 +10,30 @@ from pydicom.dataset import Dataset
 
 from app.dicom_objects.content import ReportKind
 from app.dicom_objects.source_image import read_source
-from app.errors import CapacityError, ImageError, MedPatchNetError, NoSourceObject, ObjectNotCreated, UnreadableImage
+from app.errors import (
+    CapacityError,
+    DeadlineExceeded,
+    ImageError,
+    InferenceFailed,
+    MedPatchNetError,
+    NoSourceObject,
+    ObjectNotCreated,
+    UnreadableImage,
+)
 from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.pacs.configuration import Rule
 from app.pacs.routing import decide, facts_of
 from app.pacs.store.inbox import Order
 from app.pacs.values import FailedOutput, Problem, Result
+from app.service.anatomy.reader import AnatomyReader, PendingAnatomy
 from app.service.models import ModelRegistry
 from app.service.predict import Predictor
-from app.service.report import Reporter
-from app.service.results import Prediction
+from app.service.report import AnalysedFilm, Reporter
 from app.telemetry import Metrics, Stopwatch, error_places, get_logger, span
+
+_NOT_ABOUT_ONE_KIND = (CapacityError, DeadlineExceeded, InferenceFailed, NoSourceObject, MemoryError)
+"""Errors that end the analysis of an instance; all but NoSourceObject can be gone at another attempt."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,7 @@ class InstanceAnalyzer:
         self,
         models: ModelRegistry,
         predictor: Predictor,
+        anatomy: AnatomyReader,
         reporter: Reporter,
         metrics: Metrics,
         routes: tuple[Rule, ...],
@@ -53,6 +66,7 @@ class InstanceAnalyzer:
     ) -> None:
         self._models = models
         self._predictor = predictor
+        self._anatomy = anatomy
         self._reporter = reporter
         self._metrics = metrics
         self._routes = routes
@@ -87,16 +101,17 @@ class InstanceAnalyzer:
 
     async def _analyse(self, content: bytes, order: Order, analysed_at: datetime) -> Analysed:
         model = self._models.get(order.model)
-        watch = Stopwatch(self._metrics)
-        prediction, _ = await self._predictor.predict(content, model, monotonic() + self._timeout_s, watch)
+        watch, deadline = Stopwatch(self._metrics), monotonic() + self._timeout_s
+        prediction, image = await self._predictor.predict(content, model, deadline, watch)
         facts = prediction.radiograph.facts
         if facts.study_instance_uid is None:
             raise NoSourceObject("the image has no Study Instance UID, to which results could be added")
+        film = AnalysedFilm(content, prediction, PendingAnatomy(self._anatomy, image, deadline, watch))
         results: list[Result] = []
         failed: list[FailedOutput] = []
         with watch.stage("render"):
             for kind in order.outputs:
-                made = await self._create(content, prediction, kind, facts.study_instance_uid, analysed_at)
+                made = await self._create(film, kind, facts.study_instance_uid, analysed_at)
                 if isinstance(made, Problem):
                     failed.append(FailedOutput(kind, made))
                 else:
@@ -105,13 +120,13 @@ class InstanceAnalyzer:
         return Analysed(named, facts.study_instance_uid, facts.sop_instance_uid, tuple(results), tuple(failed))
 
     async def _create(
-        self, content: bytes, prediction: Prediction, kind: ReportKind, study_uid: str, analysed_at: datetime
+        self, film: AnalysedFilm, kind: ReportKind, study_uid: str, analysed_at: datetime
     ) -> list[Result] | Problem:
         """The objects of one kind, or the permanent problem why there are none."""
         try:
-            files = await self._reporter.report(content, prediction, kind, analysed_at=analysed_at)
+            files = await self._reporter.report(film, kind, analysed_at=analysed_at)
             return [_result(study_uid, file) for file in files]
-        except (CapacityError, NoSourceObject, MemoryError):  # not about this kind
+        except _NOT_ABOUT_ONE_KIND:
             raise
         except MedPatchNetError as error:
             return Problem(error.code, error.detail, permanent=True)

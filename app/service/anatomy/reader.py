@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from app.anatomy.artifact import SegmenterManifest
 from app.anatomy.heart_size import HeartSize, heart_size
-from app.anatomy.masks import SIDE, masks_of, segmenter_input
+from app.anatomy.masks import SIDE, Masks, masks_of, segmenter_input
 from app.anatomy.quality import Reason, reasons_against
 from app.anatomy.zones import ZoneMap, zone_map
 from app.errors import InvalidQuery
 from app.inference.items import Lane
 from app.inference.scheduler import Scheduler
-from app.patchnet.preprocessing import CropGeometry, resize_square
+from app.patchnet.preprocessing import CropGeometry, ModelImage, resize_square
 from app.telemetry import Stopwatch
 
 
@@ -28,13 +28,14 @@ class LoadedSegmenter:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The anatomy of one image: its zones, the size of its heart, and why neither can be trusted.
+    """The anatomy of one image: masks, zones, the size of its heart, and why none of them can be trusted.
 
     ``heart`` is None where the masks cannot be trusted. ``outside_film`` is the share of the radiograph outside the
     analysed square.
     """
 
     segmenter: SegmenterManifest
+    masks: Masks
     zones: ZoneMap
     heart: HeartSize | None
     reasons: tuple[Reason, ...]
@@ -66,7 +67,7 @@ class AnatomyReader:
         """
         segmenter = await self._segmenter()
         if segmenter is None:
-            raise InvalidQuery("zones need a segmenter, and none is installed in the models folder")
+            raise InvalidQuery("zones and segmentations need a segmenter; none is installed in the models folder")
         inputs = segmenter_input(image, segmenter.manifest.image_size)
         inference = await segmenter.scheduler.submit(inputs, deadline, Lane.FOREGROUND)
         watch.record("queue", inference.queue_seconds, ended_s_ago=inference.inference_seconds)
@@ -85,11 +86,32 @@ class AnatomyReader:
         return self._loaded
 
 
+@dataclass
+class PendingAnatomy:
+    """The anatomy of one image, read when it is first needed, and once.
+
+    ``deadline`` is on the ``time.monotonic`` clock.
+    """
+
+    reader: AnatomyReader
+    image: ModelImage
+    deadline: float
+    watch: Stopwatch
+    _found: Anatomy | None = field(default=None, init=False)
+
+    async def get(self) -> Anatomy:
+        """The anatomy. Raises the errors of ``AnatomyReader.read``."""
+        if self._found is None:
+            self._found = await self.reader.read(self.image.tensor, self.image.geometry, self.deadline, self.watch)
+        return self._found
+
+
 def _anatomy(manifest: SegmenterManifest, logits: Tensor, image: Tensor, geometry: CropGeometry) -> Anatomy:
     masks = masks_of(logits, manifest.image_size)
     reasons = reasons_against(masks)
     return Anatomy(
         segmenter=manifest,
+        masks=masks,
         zones=zone_map(masks, resize_square(image, SIDE)[0].numpy()),
         heart=None if reasons else heart_size(masks),
         reasons=reasons,

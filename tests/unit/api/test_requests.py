@@ -160,10 +160,10 @@ def break_kind(monkeypatch, kind, error):
 
     whole = Reporter.report
 
-    async def report(self, data, prediction, asked, finding=None):
+    async def report(self, film, asked, finding=None):
         if asked == kind:
             raise error
-        return await whole(self, data, prediction, asked, finding)
+        return await whole(self, film, asked, finding)
 
     monkeypatch.setattr(Reporter, "report", report)
 
@@ -176,6 +176,14 @@ def test_a_kind_that_cannot_be_made_leaves_the_others(client, monkeypatch):
     assert (failure["object"], failure["code"]) == ("gsps", "object_not_possible")
     assert "PatientSex" in failure["detail"]
     assert "Doe" not in failure["detail"]
+
+
+def test_without_a_segmenter_there_is_no_segmentation_and_the_other_objects_are_made(client):
+    assert "segmenter" in problem(client.post("/report?object=seg", content=FILM), 422, "invalid_query")
+    answer = client.post("/report?object=seg&object=sr", content=FILM)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom")
+    [failure] = json.loads(answer.headers["x-object-problems"])
+    assert (failure["object"], failure["code"]) == ("seg", "invalid_query")
 
 
 @pytest.mark.parametrize(

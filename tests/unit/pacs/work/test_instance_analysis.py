@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.errors import InvalidQuery, NoSourceObject, QueueFull
+from app.errors import DeadlineExceeded, InferenceFailed, InvalidQuery, NoSourceObject, QueueFull
 from app.imaging.radiograph import DecodeLimits
 from app.pacs.store.inbox import Order
 from app.pacs.values import FailedOutput, Problem
@@ -26,7 +26,7 @@ class Reporter:
     def __init__(self, **errors):
         self._errors = errors
 
-    async def report(self, data, prediction, kind, finding=None, analysed_at=None):
+    async def report(self, film, kind, finding=None, analysed_at=None):
         if kind in self._errors:
             raise self._errors[kind]
         return [chest_dicom(SOPInstanceUID=f"1.2.{len(kind)}")]
@@ -40,7 +40,7 @@ class Predictor:
 def analyse(reporter):
     models = SimpleNamespace(get=lambda name: MODEL)
     limits = DecodeLimits(pixels=10_000_000, inflated_bytes=10_000_000)
-    analyzer = InstanceAnalyzer(models, Predictor(), reporter, Metrics(), (), limits, 60.0)
+    analyzer = InstanceAnalyzer(models, Predictor(), None, reporter, Metrics(), (), limits, 60.0)
     return asyncio.run(analyzer.analyse(b"image", ORDER, datetime(2026, 1, 2, tzinfo=UTC)))
 
 
@@ -58,7 +58,10 @@ def test_a_domain_error_of_one_kind_keeps_its_code_and_reason():
     assert made.failed == (FailedOutput("gsps", Problem("invalid_query", "no usable window", permanent=True)),)
 
 
-@pytest.mark.parametrize("error", [QueueFull("full"), NoSourceObject("no UID"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [QueueFull("full"), DeadlineExceeded("late"), InferenceFailed("lost"), NoSourceObject("no UID"), MemoryError()],
+)
 def test_an_error_that_is_not_about_one_kind_ends_the_analysis(error):
     with pytest.raises(type(error)):
         analyse(Reporter(sc=error))
