@@ -15,7 +15,7 @@ several threads at once.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -41,7 +41,9 @@ from app.patchnet.preprocessing import ModelImage
 from app.patchnet.saliency import patch_grid
 from app.runtime.application import open_services
 from app.service.admission import Admission, Lifecycle
-from app.service.anatomy.reader import PendingAnatomy
+from app.service.anatomy.ledger import ZoneLedger
+from app.service.anatomy.reader import Anatomy, PendingAnatomy
+from app.service.anatomy.sums import sums_of
 from app.service.comparison.comparer import CompareRequest
 from app.service.comparison.results import Pair
 from app.service.explain import OnProgress
@@ -67,13 +69,16 @@ class PredictedImage:
     """The prediction for one image.
 
     ``findings``: the 14 decisions in label order. ``evidence`` [C, P, P] float32: the patch logits, in label order;
-    the mean of a grid is the logit of its finding.
+    the mean of a grid is the logit of its finding. ``zones``: the decisions of trained findings as sums over zones, by
+    name, and ``anatomy`` what found them; only if they were requested.
     """
 
     findings: tuple[Score, ...]
     evidence: Floats
     warnings: tuple[ImageWarning, ...]
     body: PredictBody = field(repr=False)
+    zones: Mapping[str, ZoneLedger] = field(default_factory=dict[str, ZoneLedger], repr=False)
+    anatomy: Anatomy | None = field(default=None, repr=False)
 
     def __getitem__(self, finding: str) -> Score:
         """The decision about a finding, by name or alias. Raises UnknownFinding."""
@@ -176,15 +181,23 @@ class LoadedModel:
         """Name of the model."""
         return self._services.models.get().manifest.name
 
-    def predict(self, image: ImageSource, *, operating_point: str | None = None) -> PredictedImage:
-        """Score the 14 findings on an image. Raises the domain errors of ``app.errors``."""
+    def predict(self, image: ImageSource, *, operating_point: str | None = None, zones: bool = False) -> PredictedImage:
+        """Score the 14 findings on an image; with ``zones``, also sum their evidence over zones of the body.
+
+        Raises the domain errors of ``app.errors``.
+        """
         data = self._read(image)
 
         async def work(services: Services, admission: Admission) -> PredictedImage:
-            prediction, _ = await _predict(services, data, operating_point, admission)
+            prediction, image = await _predict(services, data, operating_point, admission)
+            anatomy, sums = None, dict[int, ZoneLedger]()
+            if zones:
+                anatomy = await PendingAnatomy(services.anatomy, image, admission.deadline, admission.watch).get()
+                sums = sums_of(prediction, anatomy, range(len(prediction.scores)))
+            by_name = {prediction.scores[column].name: item for column, item in sums.items()}
             body = PredictBody.of(request_id_from(None), prediction, admission.watch, with_grids=False)
             grids = patch_grid(prediction.patch_logits[None])[0].numpy()
-            return PredictedImage(prediction.scores, grids, prediction.warnings, body)
+            return PredictedImage(prediction.scores, grids, prediction.warnings, body, by_name, anatomy)
 
         return self._admitted(work, self._services.settings.request_timeout_s)
 
@@ -242,6 +255,7 @@ class LoadedModel:
         *,
         finding: str | None = None,
         operating_point: str | None = None,
+        zones: bool = False,
     ) -> tuple[bytes, ...]:
         """The result as DICOM files in the study of the image, as in the response of ``POST /report``."""
         data, column = self._read(image), None if finding is None else finding_index(finding)
@@ -250,7 +264,7 @@ class LoadedModel:
             prediction, image = await _predict(services, data, operating_point, admission)
             anatomy = PendingAnatomy(services.anatomy, image, admission.deadline, admission.watch)
             film = AnalysedFilm(data, prediction, anatomy)
-            return (await make_objects(services.reporter, film, kinds, column)).files
+            return (await make_objects(services.reporter, film, kinds, column, zones=zones)).files
 
         return self._admitted(work, self._services.settings.request_timeout_s)
 

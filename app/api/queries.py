@@ -70,6 +70,7 @@ class ReportQuery(DecisionQuery):
     finding: str | None = Field(
         None, alias="class", description="sc, gsps: this finding instead of the positive findings."
     )
+    zones: bool = Field(False, description="sr: state in which zone of lungs and heart the evidence lies.")
 
     @property
     def fhir(self) -> Release | None:

@@ -92,7 +92,7 @@ async def report(request: Request, services: ServicesOf, query: Annotated[Report
         with job.watch.stage("render"):
             if query.fhir is not None:
                 return fhir_answer(await services.reporter.fhir(data, prediction, query.fhir), query.fhir)
-            made = await make_objects(services.reporter, film, query.dicom_kinds, finding)
+            made = await make_objects(services.reporter, film, query.dicom_kinds, finding, zones=query.zones)
     return dicom_answer(made)
 
 

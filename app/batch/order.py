@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.anatomy.artifact import find, read_manifest
+from app.anatomy.zones import ZONES
 from app.batch.scoring import Job
 from app.errors import ConfigurationError
 from app.patchnet import artifact
@@ -22,6 +24,7 @@ class Order:
     operating_point: str | None = None
     identifiers: bool = False
     address: str | None = None
+    zones: bool = False
 
 
 def prepare(order: Order, settings: Settings, out: str) -> tuple[Job, dict[str, Any]]:
@@ -35,6 +38,11 @@ def prepare(order: Order, settings: Settings, out: str) -> tuple[Job, dict[str, 
         "operating_points_file": site_file and site_file.resolve(),
     }
     manifest = artifact.read(Path(str(paths["model"]))).manifest
+    about_zones: dict[str, Any] = {}
+    if order.zones:  # a data set without zones states nothing about them, as before there were any
+        segmenter = _segmenter(settings)
+        paths["segmenter"] = str(segmenter.resolve())
+        about_zones = {"zones": ZONES, "segmenter_sha256": read_manifest(segmenter).weights_sha256}
     model = {"model": manifest.name, "weights_sha256": manifest.weights_sha256}
     job = Job(
         settings={**settings.model_dump(exclude={"database_url"}), **paths},
@@ -42,6 +50,7 @@ def prepare(order: Order, settings: Settings, out: str) -> tuple[Job, dict[str, 
         operating_point=order.operating_point,
         patches=manifest.patches_per_side**2,
         identifiers=order.identifiers,
+        zones=order.zones,
         model=model,
     )
     about = {
@@ -50,8 +59,16 @@ def prepare(order: Order, settings: Settings, out: str) -> tuple[Job, dict[str, 
         "patches_per_side": manifest.patches_per_side,
         "operating_points": _points(order, settings, manifest),
         "identifiers": order.identifiers,
+        **about_zones,
     }
     return job, about
+
+
+def _segmenter(settings: Settings) -> Path:
+    found = find(settings.segmenter, settings.models_dir)
+    if found is None:
+        raise ConfigurationError("--zones needs a segmenter; none is installed in the models folder")
+    return found
 
 
 def _points(order: Order, settings: Settings, manifest: Manifest) -> dict[str, dict[str, Any]]:

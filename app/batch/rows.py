@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from app.anatomy.zones import ZONES
 from app.errors import MedPatchNetError
 from app.patchnet.findings import FINDING_NAMES
 from app.predictor import PredictedImage
@@ -19,6 +20,7 @@ Row = Mapping[str, Any]
 _IDENTIFIERS = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
 _FACTS = ("modality", "body_part", "view", "photometric_interpretation")
 _CROP = ("row", "column", "size")
+_BY_ZONE = pa.list_(pa.float32(), len(ZONES))
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def column_of(finding: str) -> str:
     return finding.lower().replace(" ", "_")
 
 
-def make_schema(patches: int, *, identifiers: bool) -> pa.Schema:
+def make_schema(patches: int, *, identifiers: bool, zones: bool = False) -> pa.Schema:
     """The columns of the data set. ``patches`` is P², the length of the patch logits of a finding, row by row."""
     grid = pa.list_(pa.float32(), patches)
     warning = pa.struct([("code", pa.string()), ("detail", pa.string())])
@@ -60,7 +62,15 @@ def make_schema(patches: int, *, identifiers: bool) -> pa.Schema:
     ]
     if identifiers:
         fields += [("location", pa.string()), *((name, pa.string()) for name in _IDENTIFIERS)]
+    if zones:
+        fields += [
+            ("zones_trusted", pa.bool_()),
+            ("zones_reasons", pa.list_(pa.string())),
+            ("cardiothoracic_ratio", pa.float32()),
+        ]
     for finding in map(column_of, FINDING_NAMES):
+        if zones:
+            fields += [(f"zone_evidence_{finding}", _BY_ZONE), (f"zone_share_{finding}", _BY_ZONE)]
         fields += [
             (f"probability_{finding}", pa.float32()),
             (f"positive_{finding}", pa.bool_()),
@@ -93,6 +103,23 @@ def row_of(key: FilmKey, result: PredictedImage | MedPatchNetError, model: Mappi
         row[f"positive_{finding}"] = score.positive
         row[f"operating_point_{finding}"] = score.operating_point
         row[f"patch_logits_{finding}"] = result.evidence[index].ravel() if trained else None
+    return {**row, **_zones_of(result)}
+
+
+def _zones_of(result: PredictedImage) -> Row:
+    """The columns of zones; empty where they were not requested."""
+    if result.anatomy is None:
+        return {}
+    heart = result.anatomy.heart
+    row: dict[str, Any] = {
+        "zones_trusted": result.anatomy.is_trusted,
+        "zones_reasons": [reason.code for reason in result.anatomy.reasons],
+        "cardiothoracic_ratio": None if heart is None else heart.ratio,
+    }
+    for name, sums in result.zones.items():
+        shares = [zone.share_for for zone in sums.zones]
+        row[f"zone_evidence_{column_of(name)}"] = [zone.evidence for zone in sums.zones]
+        row[f"zone_share_{column_of(name)}"] = None if None in shares else shares
     return row
 
 

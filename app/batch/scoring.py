@@ -43,6 +43,7 @@ class Job:
     operating_point: str | None
     patches: int
     identifiers: bool
+    zones: bool
     model: Mapping[str, str]
 
 
@@ -59,7 +60,7 @@ class PartScorer:
         threads = settings.inference_threads or usable_cores()  # Ray sets OMP_NUM_THREADS to one
         self._job = job
         self._max_bytes = settings.max_body_bytes
-        self._schema = make_schema(job.patches, identifiers=job.identifiers)
+        self._schema = make_schema(job.patches, identifiers=job.identifiers, zones=job.zones)
         self._results = ResultFolder(job.out)
         self._model = model or LoadedModel(settings.model_copy(update={"inference_threads": threads}))
         self._threads = ThreadPoolExecutor(2 * settings.decode_workers)  # decoding and inference overlap
@@ -103,7 +104,7 @@ class PartScorer:
 
     def _attempt(self, data: bytes) -> PredictedImage | MedPatchNetError:
         try:
-            return self._model.predict(data, operating_point=self._job.operating_point)
+            return self._model.predict(data, operating_point=self._job.operating_point, zones=self._job.zones)
         except MedPatchNetError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one film never ends the run

@@ -24,6 +24,9 @@ def batch(
     identifiers: Annotated[
         bool, typer.Option("--identifiers", help="Also write the location of each film and its DICOM UIDs.")
     ] = False,
+    zones: Annotated[
+        bool, typer.Option("--zones", help="Also sum the evidence over zones of the body, and measure the heart.")
+    ] = False,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to use: HOST:PORT or 'auto' (default: a local Ray of its own).")
     ] = None,
@@ -43,7 +46,7 @@ def batch(
         from app.batch.run import run
     except ImportError:
         fail("batch needs the extra 'batch' of this project (ray[data], pyarrow, fsspec): uv sync --extra batch")
-    order = Order(sources, out, operating_point, identifiers, address)
+    order = Order(sources, out, operating_point, identifiers, address, zones)
     report = ProgressReport()
     progress = guarded(lambda: run(order, settings, report.show))
     report.end(progress)

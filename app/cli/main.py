@@ -156,6 +156,9 @@ def explain(
         int | None, typer.Option(help="Interpolate the map of offset 1 from every stride-th patch; odd.")
     ] = None,
     legend: Annotated[bool, typer.Option(help="Add a caption and the colour scale.")] = True,
+    zones: Annotated[
+        bool, typer.Option("--zones", help="JSON: sum the evidence over zones of the body, and measure the heart.")
+    ] = False,
     operating_point: OperatingPoint = None,
     model: Model = None,
     device: Device = None,
@@ -167,7 +170,7 @@ def explain(
         fail("--out must end in .png or .json", MISUSED)
     settings = make_settings(model=model, device=device)
     configure_logging("warning", settings.log_format)
-    options = {"map": map_kind, "offset": offset, "stride": stride, "legend": legend}
+    options = {"map": map_kind, "offset": offset, "stride": stride, "legend": legend, "zones": zones}
     options |= {"operating_point": operating_point, "format": out.suffix[1:]}
 
     def explained(advance: "Advance") -> bytes:
@@ -191,6 +194,9 @@ def report(
     finding: Annotated[
         str | None, typer.Option("--class", help="This finding instead of the positive findings.")
     ] = None,
+    zones: Annotated[
+        bool, typer.Option("--zones", help="sr: state in which zone of lungs and heart the evidence lies.")
+    ] = False,
     operating_point: OperatingPoint = None,
     model: Model = None,
     device: Device = None,
@@ -203,7 +209,7 @@ def report(
 
     def reported() -> tuple[bytes, ...]:
         with load(settings=settings) as loaded:
-            return loaded.report(file, (kind,), finding=finding, operating_point=operating_point)
+            return loaded.report(file, (kind,), finding=finding, operating_point=operating_point, zones=zones)
 
     files = guarded(reported)
     out.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from app.anatomy.zones import ZoneName
 from app.dicom_objects.attributes import first_text
 from app.dicom_objects.uids import derived_uid
 from app.patchnet.findings import Code
@@ -48,11 +49,25 @@ class Patch:
 
 
 @dataclass(frozen=True)
+class EvidenceSite:
+    """Where in the chest the positive evidence for a finding lies; shares are from 0 to 1.
+
+    ``zone`` is the one of lungs, heart and mediastinum with the most of it, None where they have none, and ``share`` is
+    its share; ``outside`` is the share outside all of them. ``suspicious``: the latter is unusually large.
+    """
+
+    zone: ZoneName | None
+    share: float
+    outside: float
+    suspicious: bool
+
+
+@dataclass(frozen=True)
 class ReportedFinding:
     """One finding of the report, see ``app.service.results.Score``; an untrained one has no probability and no layer.
 
     ``patches`` hold the strongest evidence for a positive finding, strongest first; ``layer`` holds the whole patch
-    grid.
+    grid. ``site`` is stated for positive findings if zones are requested and can be trusted.
     """
 
     name: str
@@ -65,6 +80,7 @@ class ReportedFinding:
     contradicted_by: tuple[str, ...] = ()
     layer: SaliencyLayer | None = None
     patches: tuple[Patch, ...] = ()
+    site: EvidenceSite | None = None
 
     @property
     def rank(self) -> float:
@@ -87,8 +103,8 @@ class Report:
     """The result for one radiograph.
 
     ``source`` is its data set without pixels, ``rows`` × ``columns`` the size of its stored image. ``limit`` is the
-    logit of the strongest colour of an overlay. ``positives`` are the positive findings but *No Finding*, strongest
-    first.
+    logit of the strongest colour of an overlay. ``segmenter`` found the zones, None unless they are requested.
+    ``positives`` are the positive findings but *No Finding*, strongest first.
     """
 
     source: Dataset
@@ -99,6 +115,7 @@ class Report:
     warnings: tuple[str, ...]
     limit: float
     analysed_at: datetime
+    segmenter: Algorithm | None = None
     positives: tuple[ReportedFinding, ...] = field(init=False)
 
     def __post_init__(self) -> None:

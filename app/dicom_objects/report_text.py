@@ -1,6 +1,7 @@
 """The part of a structured report that a person reads: the conclusion, then the findings in order of importance."""
 
-from app.dicom_objects.content import Report, ReportedFinding
+from app.anatomy.zones import ZoneName
+from app.dicom_objects.content import EvidenceSite, Report, ReportedFinding
 from app.rendering.wording import NOTICE, ascii_text, conclusion, headline, percent
 
 _LONGEST_WARNING = 1024
@@ -27,14 +28,26 @@ def finding_texts(report: Report) -> list[str]:
 
 
 def remark_texts(report: Report) -> list[str]:
-    """What a reader should know about the radiograph, and once the intended use."""
+    """What a reader should know about the radiograph, what found the zones, and once the intended use."""
     warnings = [ascii_text(f"Warning: {text}")[:_LONGEST_WARNING] for text in report.warnings]
-    return [*warnings, NOTICE]
+    segmenter = report.segmenter
+    zones = [f"Zones of lungs and heart by {segmenter.name} {segmenter.version}."] if segmenter is not None else []
+    return [*warnings, *map(ascii_text, zones), NOTICE]
 
 
 def _positive(report: Report, finding: ReportedFinding) -> str:
-    where = report.whereabouts(finding)
-    return f"{headline(finding)}{f'; {where}' if where else ''}."
+    parts = [headline(finding), report.whereabouts(finding), "" if finding.site is None else _site(finding.site)]
+    return f"{'; '.join(filter(None, parts))}."
+
+
+def _site(site: EvidenceSite) -> str:
+    outside = f"{percent(site.outside)} of the positive evidence outside lungs and heart"
+    return outside if site.zone is None else f"{outside}, {percent(site.share)} in {_zone_name(site.zone)}"
+
+
+def _zone_name(zone: ZoneName) -> str:
+    side, _, part = zone.partition("_")
+    return "heart and mediastinum" if zone == "heart_mediastinum" else f"the {part} zone of the {side} lung"
 
 
 def _value(finding: ReportedFinding, *, with_threshold: bool = False) -> str:

@@ -13,9 +13,10 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as Coded
 from pydicom.uid import ComputedRadiographyImageStorage, EnhancedSRStorage
 
+from app.anatomy.zones import ZoneName
 from app.dicom_objects.attributes import first_text
 from app.dicom_objects.common import as_file, referenced_image, stamp
-from app.dicom_objects.content import Algorithm, Patch, Report, ReportedFinding
+from app.dicom_objects.content import Algorithm, EvidenceSite, Patch, Report, ReportedFinding
 from app.dicom_objects.item_templates import ItemTemplate, encode
 from app.dicom_objects.report_text import conclusion_text, finding_texts, remark_texts
 from app.dicom_objects.uids import derived_uid
@@ -28,8 +29,16 @@ _CONCLUSION, _COMMENT = Coded("121077", "DCM", "Conclusion"), Coded("121106", "D
 _PROBABILITY = Coded("122157", "DCM", "Probability")
 _THRESHOLD = Coded("THRESHOLD", "99MPN", "Decision threshold of the probability")
 _EVIDENCE = Coded("PATCHLOGIT", "99MPN", "Evidence of an image patch, in logits")
+_SITE_SHARE = Coded("SITESHARE", "99MPN", "Share of the positive evidence in the finding site")
+_OUTSIDE_SHARE = Coded("OUTSIDESHARE", "99MPN", "Share of the positive evidence outside lungs and mediastinum")
 _NO_UNITS = Coded("1", "UCUM", "no units")
 _PRESENT, _ABSENT = Coded("52101004", "SCT", "Present"), Coded("272519000", "SCT", "Absent")
+_SIDES = {"right": codes.SCT.Right, "left": codes.SCT.Left}
+_LUNG_ZONES = {
+    "upper": codes.SCT.UpperZoneOfLung,
+    "middle": codes.SCT.MiddleZoneOfLung,
+    "lower": codes.SCT.LowerZoneOfLung,
+}
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _SERIES_NUMBER = 9001
 _SOME_UID = "2.25.1"  # placeholder in templates
@@ -58,8 +67,9 @@ def _document(report: Report) -> Dataset:
     document = Dataset()
     document.update({element.tag: element for element in root})
     document.SOPClassUID = EnhancedSRStorage
-    document.SOPInstanceUID = report.uid("sr")
-    document.SeriesInstanceUID = report.uid("sr", "series")
+    zones = () if report.segmenter is None else ("zones", report.segmenter.weights_sha256)
+    document.SOPInstanceUID = report.uid("sr", *zones)
+    document.SeriesInstanceUID = report.uid("sr", "series", *zones)
     document.Modality = "SR"
     document.SeriesNumber, document.InstanceNumber = _SERIES_NUMBER, 1
     document.ReferencedPerformedProcedureStepSequence = []
@@ -91,6 +101,7 @@ def _group(report: Report, finding: ReportedFinding, patch: Patch, image: bytes)
         _tracking_name(finding.name),
         _tracking_uid().encode(UID=report.uid("sr", "tracking", finding.name)),
         _finding_type(finding.code),
+        *_where(finding.site),
         _measurement(_PROBABILITY, round(finding.probability or 0.0, 6)),
         *([] if finding.threshold is None else [_measurement(_THRESHOLD, round(finding.threshold, 6))]),
         _measurement(_EVIDENCE, round(patch.logit, 4)),
@@ -98,6 +109,24 @@ def _group(report: Report, finding: ReportedFinding, patch: Patch, image: bytes)
         _region().encode(GraphicData=outline, ContentSequence=image),
     ]
     return _container(codes.DCM.MeasurementGroup, "1410").encode(ContentSequence=b"".join(parts))
+
+
+def _where(site: EvidenceSite | None) -> Iterator[bytes]:
+    """The finding site with its share, and the share of the evidence outside lungs, heart and mediastinum."""
+    if site is not None:
+        if site.zone is not None:
+            yield _finding_site(site.zone)
+            yield _measurement(_SITE_SHARE, round(site.share, 4))
+        yield _measurement(_OUTSIDE_SHARE, round(site.outside, 4))
+
+
+@cache
+def _finding_site(zone: ZoneName) -> bytes:
+    """The site of a zone of lungs, heart and mediastinum (PS3.16 CID 6124, 4031, 244)."""
+    side, _, part = zone.partition("_")
+    if zone == "heart_mediastinum":
+        return encode([sr.FindingSite(codes.SCT.Mediastinum)])
+    return encode([sr.FindingSite(_LUNG_ZONES[part], laterality=_SIDES[side])])
 
 
 def _evaluations(report: Report) -> Iterator[bytes]:

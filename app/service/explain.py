@@ -22,8 +22,8 @@ from app.patchnet.saliency import (
     scale_evidence,
     shift_averaged_map,
 )
-from app.service.anatomy.ledger import ZoneLedger, sum_over_zones
 from app.service.anatomy.reader import Anatomy, AnatomyReader
+from app.service.anatomy.sums import sums_of
 from app.service.models import ServedModel
 from app.service.predict import Predictor
 from app.service.results import DecisivePatches, Explanation, Explanations, Prediction, Score
@@ -206,15 +206,8 @@ def _explain_findings(
 def _with_zones(
     items: tuple[Explanation, ...], prediction: Prediction, request: MapRequest, anatomy: Anatomy
 ) -> tuple[Explanation, ...]:
-    shares = anatomy.zones.patch_shares(prediction.model.manifest.patches_per_side)
-    return tuple(
-        item if item.grid is None else replace(item, zones=_ledger(item.score, prediction, column, shares))
-        for item, column in zip(items, request.findings, strict=True)
-    )
-
-
-def _ledger(score: Score, prediction: Prediction, column: int, shares: Tensor) -> ZoneLedger:
-    return sum_over_zones(score.name, prediction.patch_logits[:, column], shares, positive=bool(score.positive))
+    sums = sums_of(prediction, anatomy, request.findings)
+    return tuple(replace(item, zones=sums.get(column)) for item, column in zip(items, request.findings, strict=True))
 
 
 def _explanation(score: Score, patch_logits: Tensor, grid: Tensor, saliency_map: Tensor | None) -> Explanation:

@@ -30,7 +30,12 @@ class Objects:
 
 
 async def make_objects(
-    reporter: Reporter, film: AnalysedFilm, kinds: Sequence[ReportKind], finding: int | None = None
+    reporter: Reporter,
+    film: AnalysedFilm,
+    kinds: Sequence[ReportKind],
+    finding: int | None = None,
+    *,
+    zones: bool = False,
 ) -> Objects:
     """The objects of several kinds, as ``Reporter.report`` makes each; repeats count once.
 
@@ -42,7 +47,7 @@ async def make_objects(
     distinct = tuple(dict.fromkeys(kinds))
     for kind in distinct:
         try:
-            files += await reporter.report(film, kind, finding)
+            files += await reporter.report(film, kind, finding, zones=zones)
         except MedPatchNetError as error:
             problems[kind] = error
         except Exception as error:  # noqa: BLE001 - whatever a library does not expect of the image

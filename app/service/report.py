@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from app import __version__
+from app.anatomy.artifact import SegmenterManifest
 from app.anatomy.placement import placed
 from app.dicom_objects.attributes import words
 from app.dicom_objects.content import Algorithm, Patch, Report, ReportedFinding, ReportKind
@@ -22,9 +23,11 @@ from app.fhir.bundle import Release, bundle
 from app.imaging.dicom.file import silence
 from app.imaging.radiograph import DecodeLimits
 from app.patchnet.findings import FINDINGS
+from app.patchnet.manifest import Manifest
 from app.patchnet.saliency import expand_grid, patch_grid
 from app.rendering.overlay import SaliencyLayer
 from app.service.anatomy.reader import Anatomy, PendingAnatomy
+from app.service.anatomy.sites import site_warnings, sites_of
 from app.service.results import Prediction
 
 _PATCHES_SHOWN = 3
@@ -48,18 +51,26 @@ class Reporter:
         self._opacity = opacity
 
     async def report(
-        self, film: AnalysedFilm, kind: ReportKind, finding: int | None = None, analysed_at: datetime | None = None
+        self,
+        film: AnalysedFilm,
+        kind: ReportKind,
+        finding: int | None = None,
+        analysed_at: datetime | None = None,
+        *,
+        zones: bool = False,
     ) -> list[bytes]:
         """The files of one kind: one for ``sr``, ``gsps`` and ``seg``; for ``sc`` one for each finding, maybe none.
 
         ``finding`` selects one column; without it, ``sc`` and ``gsps`` show the positive ones but *No Finding*,
         strongest first. ``analysed_at`` (aware; default: now) is the time of the analysis: with the same time, the
-        files have the same bytes. Raises NoSourceObject if the file is not a DICOM object, InvalidQuery for a finding
-        that the model cannot judge; for ``seg`` the errors of ``AnatomyReader.read``, and ObjectNotPossible for masks
-        that cannot be trusted.
+        files have the same bytes. ``zones``: ``sr`` states in which zone of the chest the evidence lies.
+
+        Raises NoSourceObject if the file is not a DICOM object, InvalidQuery for a finding that the model cannot judge;
+        for ``seg`` and zones the errors of ``AnatomyReader.read``, and ObjectNotPossible for a ``seg`` of masks that
+        cannot be trusted.
         """
         moment = analysed_at or datetime.now(UTC)
-        anatomy = await film.anatomy.get() if kind == "seg" else None
+        anatomy = await film.anatomy.get() if kind == "seg" or (kind == "sr" and zones) else None
         return await asyncio.to_thread(self._write, film, kind, finding, moment, anatomy)
 
     async def fhir(
@@ -82,8 +93,8 @@ class Reporter:
     ) -> list[bytes]:
         with silence():
             source = read_source(film.data, self._limits)
-            report = content(source, film.prediction, analysed_at, finding)
-            if anatomy is not None:
+            report = content(source, film.prediction, analysed_at, finding, anatomy if kind == "sr" else None)
+            if anatomy is not None and kind == "seg":
                 return [_segmentation(report, film.prediction, anatomy)]
             return self._objects(report, film.prediction, kind, finding)
 
@@ -99,11 +110,21 @@ class Reporter:
         return secondary_captures(report, radiograph.pixels, shown, self._opacity, radiograph.facts.transfer_syntax)
 
 
-def content(source: Dataset, prediction: Prediction, analysed_at: datetime, asked: int | None = None) -> Report:
-    """The content of the objects; positive findings and the requested one have patches."""
+def content(
+    source: Dataset,
+    prediction: Prediction,
+    analysed_at: datetime,
+    asked: int | None = None,
+    anatomy: Anatomy | None = None,
+) -> Report:
+    """The content of the objects; positive findings and the requested one have patches.
+
+    With an ``anatomy`` that can be trusted, positive findings have sites.
+    """
     manifest, geometry = prediction.model.manifest, prediction.geometry
     rows, columns = (_size(source, name) for name in ("Rows", "Columns"))
     stretch = rows / geometry.rows, columns / geometry.columns
+    sites = {} if anatomy is None else sites_of(prediction, anatomy)
     findings = tuple(
         ReportedFinding(
             name=score.name,
@@ -116,6 +137,7 @@ def content(source: Dataset, prediction: Prediction, analysed_at: datetime, aske
             contradicted_by=score.contradicted_by,
             layer=None if score.probability is None else _layer(prediction, column),
             patches=_strongest(prediction, column, stretch) if score.positive or column == asked else (),
+            site=sites.get(column),
         )
         for column, score in enumerate(prediction.scores)
     )
@@ -123,12 +145,17 @@ def content(source: Dataset, prediction: Prediction, analysed_at: datetime, aske
         source=source,
         rows=rows,
         columns=columns,
-        algorithm=Algorithm(manifest.name, manifest.version, manifest.weights_sha256, __version__),
+        algorithm=_algorithm(manifest),
         findings=findings,
-        warnings=tuple(warning.detail for warning in prediction.warnings),
+        warnings=(*(warning.detail for warning in prediction.warnings), *site_warnings(findings, anatomy)),
         limit=manifest.display_limit,
         analysed_at=analysed_at,
+        segmenter=None if anatomy is None else _algorithm(anatomy.segmenter),
     )
+
+
+def _algorithm(manifest: Manifest | SegmenterManifest) -> Algorithm:
+    return Algorithm(manifest.name, manifest.version, manifest.weights_sha256, __version__)
 
 
 def _segmentation(report: Report, prediction: Prediction, anatomy: Anatomy) -> bytes:
@@ -138,11 +165,15 @@ def _segmentation(report: Report, prediction: Prediction, anatomy: Anatomy) -> b
         raise ObjectNotPossible(
             f"no segmentation (seg) can be made from this image: the masks cannot be trusted: {reasons}"
         )
-    segmenter, geometry = anatomy.segmenter, prediction.geometry
-    algorithm = Algorithm(segmenter.name, segmenter.version, segmenter.weights_sha256, __version__)
+    geometry = prediction.geometry
     organs = placed(anatomy.masks, geometry, report.rows, report.columns)
     transfer_syntax = prediction.radiograph.facts.transfer_syntax
-    return segmentation(replace(report, algorithm=algorithm, findings=()), organs, geometry.image_size, transfer_syntax)
+    return segmentation(
+        replace(report, algorithm=_algorithm(anatomy.segmenter), findings=()),
+        organs,
+        geometry.image_size,
+        transfer_syntax,
+    )
 
 
 def _size(source: Dataset, keyword: str) -> int:

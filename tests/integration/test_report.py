@@ -169,6 +169,28 @@ def test_the_report_is_read_by_a_person_first(client, rg1, tmp_path):
     assert len(page.splitlines()) < 220
 
 
+def test_sites_are_the_strongest_zones_of_explain_in_a_short_valid_report(client, rg1, tmp_path):
+    (content,) = objects(client, rg1, "sr", zones="true")
+    assert problems_of(tmp_path, content) == []
+    path = tmp_path / "object.dcm"
+    subprocess.run([installed("dsrdump"), path], capture_output=True, check=True)
+    explained = client.post("/explain?class=all&zones=true", content=rg1, headers=DICOM).json()["zones"]["findings"]
+    ledgers = {ledger["finding"]: ledger for ledger in explained}
+    groups = hd.sr.srread(path).content.get_planar_roi_measurement_groups()
+    assert groups
+    for group in groups:
+        ledger = ledgers[group.tracking_identifier]
+        _, best = max((zone["share_for"], zone["zone"]) for zone in ledger["zones"][:7])
+        (site,) = group.finding_sites
+        words = {site.value.meaning.split()[0].lower(), (site.laterality.meaning if site.laterality else "").lower()}
+        assert words == ({"mediastinum", ""} if best == "heart_mediastinum" else set(best.split("_")))
+        share, outside = (
+            measurement.value for measurement in group.get_measurements() if measurement.name.value.endswith("SHARE")
+        )
+        assert share == pytest.approx(max(zone["share_for"] for zone in ledger["zones"][:7]), abs=1e-4)
+        assert outside == pytest.approx(ledger["outside_share"], abs=1e-4)
+
+
 def test_an_overlay_for_every_positive_finding_or_the_one_asked_for(client, rg1):
     predicted = client.post("/predict", content=rg1, headers=DICOM).json()["findings"]
     positives = {item["name"]: item for item in predicted if item["positive"] and item["name"] != "No Finding"}

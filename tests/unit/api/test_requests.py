@@ -160,10 +160,10 @@ def break_kind(monkeypatch, kind, error):
 
     whole = Reporter.report
 
-    async def report(self, film, asked, finding=None):
+    async def report(self, film, asked, finding=None, **options):
         if asked == kind:
             raise error
-        return await whole(self, film, asked, finding)
+        return await whole(self, film, asked, finding, **options)
 
     monkeypatch.setattr(Reporter, "report", report)
 

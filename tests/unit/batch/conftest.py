@@ -9,13 +9,17 @@ from app.settings import Settings
 from tests.artifacts import records_with_points, save_small_artifact
 from tests.factories import chest_dicom, film
 
+SEGMENTER = Path(__file__).resolve().parent.parent.parent.parent / "models/chest-anatomy"
+
 
 @pytest.fixture(scope="package")
 def settings(tmp_path_factory) -> Settings:
     folder = tmp_path_factory.mktemp("models")
     points = ("validated", {"balanced": 0.001, "specific": 0.999})
     save_small_artifact(folder, "one", findings=records_with_points({"Edema": points, "Fracture": ("untrained", {})}))
-    return Settings(models_dir=folder, device="cpu", engine="torch", decode_workers=1, model="one")
+    return Settings(
+        models_dir=folder, device="cpu", engine="torch", decode_workers=1, model="one", segmenter=str(SEGMENTER)
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from app.batch.order import Order, prepare
 from app.batch.plan import pending
 from app.batch.results import ResultFolder
 from app.batch.scoring import PartScorer
-from app.errors import DeadlineExceeded, DecodeTimeout
+from app.errors import ConfigurationError, DeadlineExceeded, DecodeTimeout
 from app.patchnet.findings import FINDING_NAMES
 from tests.factories import SENTINEL
 from tests.unit.batch.conftest import inputs
@@ -28,9 +28,9 @@ def model(settings):
 def scorer_of(settings, model, tmp_path):
     """Make a scorer that writes to ``out``; also returns that folder."""
 
-    def make(*, identifiers: bool = False) -> tuple[PartScorer, ResultFolder]:
+    def make(*, identifiers: bool = False, zones: bool = False) -> tuple[PartScorer, ResultFolder]:
         folder = ResultFolder(str(tmp_path / "out"))
-        job, about = prepare(Order([], folder.url, "balanced", identifiers), settings, folder.url)
+        job, about = prepare(Order([], folder.url, "balanced", identifiers, zones=zones), settings, folder.url)
         folder.open(about)
         return PartScorer(job, model), folder
 
@@ -65,6 +65,32 @@ def test_each_film_has_a_row_with_the_result_of_the_service_or_a_reason(scorer_o
             np.testing.assert_allclose(grid, expected.evidence[index], atol=1e-5)
     assert row["positive_edema"] is True
     assert row["patch_logits_fracture"] is None
+
+
+def test_zones_of_each_film_add_up_to_its_logits(scorer_of, model, archive, tmp_path):
+    scorer, folder = scorer_of(zones=True)
+    assert score(scorer, folder, archive / "a.dcm")["scored"] == 1
+    (row,) = pq.read_table(tmp_path / "out").to_pylist()
+    expected = model.predict(archive / "a.dcm", operating_point="balanced", zones=True)
+    assert row["zones_trusted"] is expected.anatomy.is_trusted
+    assert row["zones_reasons"] == [reason.code for reason in expected.anatomy.reasons]
+    assert sum(row["zone_evidence_edema"]) == pytest.approx(expected["Edema"].logit, abs=1e-5)
+    assert row["zone_evidence_edema"] == pytest.approx([zone.evidence for zone in expected.zones["Edema"].zones])
+    shares = [zone.share_for for zone in expected.zones["Edema"].zones]
+    assert row["zone_share_edema"] == (None if None in shares else pytest.approx(shares))
+    assert row["zone_evidence_fracture"] is row["zone_share_fracture"] is None
+
+
+def test_a_data_set_with_zones_gets_no_rows_without_them(scorer_of, archive):
+    scorer_of(zones=True)
+    with pytest.raises(ConfigurationError, match="segmenter_sha256, zones"):
+        scorer_of()
+
+
+def test_zones_without_a_segmenter_are_refused_before_the_run(settings, tmp_path):
+    alone = settings.model_copy(update={"segmenter": "nowhere"})
+    with pytest.raises(ConfigurationError, match="segmenter"):
+        prepare(Order([], str(tmp_path), zones=True), alone, str(tmp_path))
 
 
 def test_rows_identify_nobody_unless_asked(scorer_of, archive, tmp_path):

@@ -1,5 +1,6 @@
 """The report is read by a person first, and its groups are those of highdicom's template TID 1410."""
 
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 
@@ -9,11 +10,12 @@ from highdicom import sr
 from pydicom import dcmread
 from pydicom.sr.coding import Code
 
+from app.dicom_objects.content import EvidenceSite
 from app.dicom_objects.item_templates import ItemTemplate, encode
 from app.dicom_objects.structured_report import coded, structured_report
 from app.rendering.wording import NOTICE
 from tests.factories import chest_dicom
-from tests.unit.dicom_objects.reports import ANALYSED, PATCHES, USUAL, finding, report_of
+from tests.unit.dicom_objects.reports import ANALYSED, PATCHES, SEGMENTER, USUAL, finding, report_of
 
 UNITLESS = Code("1", "UCUM", "no units")
 PRESENT = Code("52101004", "SCT", "Present")
@@ -97,9 +99,24 @@ def test_every_scored_finding_is_coded_once():
     assert probability.NumericValue == pytest.approx(0.95)
 
 
-def test_a_group_is_the_one_that_highdicom_makes():
+SITES = {
+    "no site": (None, None),
+    "a lung": (
+        EvidenceSite("left_lower", 0.2, 0.55, suspicious=False),
+        sr.FindingSite(Code("281394001", "SCT", "Lower zone of lung"), laterality=Code("7771000", "SCT", "Left")),
+    ),
+    "mediastinum": (
+        EvidenceSite("heart_mediastinum", 0.2, 0.55, suspicious=False),
+        sr.FindingSite(Code("72410000", "SCT", "Mediastinum")),
+    ),
+    "outside": (EvidenceSite(None, 0.0, 1.0, suspicious=True), None),
+}
+
+
+@pytest.mark.parametrize(("site", "coded_site"), SITES.values(), ids=list(SITES))
+def test_a_group_is_the_one_that_highdicom_makes(site, coded_site):
     film = chest_dicom()
-    report, document = made_of(finding(2, 0.35, 0.25, PATCHES), film=film)
+    report, document = made_of(finding(2, 0.35, 0.25, PATCHES, site=site), film=film)
     (group,) = container(document, "Imaging Measurements").ContentSequence
     item, patch = report.findings[0], PATCHES[0]
     source = (report.source.SOPClassUID, report.source.SOPInstanceUID)
@@ -108,9 +125,15 @@ def test_a_group_is_the_one_that_highdicom_makes():
         (Code("THRESHOLD", "99MPN", "Decision threshold of the probability"), 0.25),
         (Code("PATCHLOGIT", "99MPN", "Evidence of an image patch, in logits"), patch.logit),
     ]
+    if coded_site is not None:
+        measured.append((Code("SITESHARE", "99MPN", "Share of the positive evidence in the finding site"), site.share))
+    if site is not None:
+        outside = "Share of the positive evidence outside lungs and mediastinum"
+        measured.append((Code("OUTSIDESHARE", "99MPN", outside), site.outside))
     (expected,) = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=report.uid("sr", "tracking", item.name), identifier=item.name),
         finding_type=coded(item.code),
+        finding_sites=[coded_site] if coded_site is not None else None,
         referenced_region=sr.ImageRegion(
             "POLYLINE", np.array(patch.corners(report.rows, report.columns)), sr.SourceImageForRegion(*source)
         ),
@@ -121,6 +144,20 @@ def test_a_group_is_the_one_that_highdicom_makes():
         encode([part]) for part in expected.ContentSequence
     )
     assert group.ContentTemplateSequence == expected.ContentTemplateSequence
+
+
+def test_zones_are_stated_for_a_person_and_make_another_object():
+    site = EvidenceSite("right_middle", 0.25, 0.5, suspicious=False)
+    plain = report_of(chest_dicom(), finding(2, 0.35, 0.25, PATCHES[:1]))
+    zoned = replace(plain, findings=(replace(plain.findings[0], site=site),), segmenter=SEGMENTER)
+    without, document = (dcmread(BytesIO(structured_report(report))) for report in (plain, zoned))
+    assert texts_of(document)[1].endswith(
+        "of the radiograph as displayed; 50 % of the positive evidence outside lungs and heart, 25 % in the middle "
+        "zone of the right lung."
+    )
+    assert texts_of(document)[-2:] == ["Zones of lungs and heart by chest-anatomy 0.1.0.", NOTICE]
+    assert document.SOPInstanceUID != without.SOPInstanceUID
+    assert document.SeriesInstanceUID != without.SeriesInstanceUID
 
 
 def test_the_time_of_the_analysis_is_that_of_the_content_in_the_time_zone_of_the_source():
