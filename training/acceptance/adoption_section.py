@@ -1,9 +1,12 @@
 """The section of the model card about a local acceptance."""
 
+import re
+
 from app.patchnet.manifest import Description
 from training.publish.markdown import figure, with_marked
 
 SECTION = "adoption"
+_TITLE = re.compile(r"^# Model card: .*$", re.MULTILINE)
 
 _TEXT = """\
 ## Local acceptance
@@ -11,7 +14,8 @@ _TEXT = """\
 This version was made from {source} by `{command}` on {at:%Y-%m-%d}. Its weights differ from those in the last layer
 alone, by Platt scaling on {films} radiographs of the site (SHA-256 of radiographs and labels:
 `{films_sha256}`). The sections about training and quality are those of the earlier version; statuses, operating points
-and the reference are the site's.
+and the reference are the site's. A finding with fewer than 20 positive or 20 negative radiographs of the site is weak
+here, even where its figures from elsewhere would validate it.
 
 Figures of operating points and calibration were measured on other patients than those that chose them. Mean calibration
 error over the findings with enough radiographs: {before} before, {after} after.
@@ -23,7 +27,7 @@ History of the weights, oldest first:
 
 
 def with_adoption(card: str, description: Description, errors: tuple[float, float]) -> str:
-    """A card with the section, which replaces an earlier one."""
+    """A card with the section, which replaces an earlier one, and with the name and version of the new artifact."""
     step = description.history[-1]
     history = "\n".join(
         f"{number}. {each.at:%Y-%m-%d}: `{each.command}` from {each.source}, SHA-256 `{each.source_sha256}`"
@@ -39,4 +43,5 @@ def with_adoption(card: str, description: Description, errors: tuple[float, floa
         after=figure(errors[1]),
         history=history,
     )
-    return with_marked(card, SECTION, text)
+    titled = _TITLE.sub(lambda _: f"# Model card: {description.name} {description.version}", card, count=1)
+    return with_marked(titled, SECTION, text)

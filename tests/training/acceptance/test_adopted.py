@@ -14,6 +14,7 @@ from tests.training.acceptance.conftest import EDEMA, observed_films
 from tests.training.conftest import make_films
 from training import commands
 from training.acceptance.adopted import adopt, calibrate
+from training.acceptance.adoption_section import with_adoption
 from training.acceptance.report import Accepted
 from training.measure.metrics import calibration_error
 
@@ -85,6 +86,11 @@ def test_the_history_is_a_chain_to_the_weights_it_came_from(new, small_model):
     card = (new[0].directory / artifact.CARD).read_text()
     assert "## Local acceptance" in card
     assert parent.weights_sha256 in card
+
+
+def test_the_card_has_the_name_and_version_of_the_new_artifact(new):
+    card = with_adoption("# Model card: another 7\n\nText.\n", new[0].manifest, (0.1, 0.1))
+    assert card.startswith(f"# Model card: {new[0].manifest.name} {new[0].manifest.version}\n\nText.")
 
 
 def test_what_was_measured_with_other_weights_is_dropped(new):
