@@ -13,7 +13,7 @@ from tests.integration.conftest import make_key
 
 pytestmark = pytest.mark.integration
 
-ROUTES = 23
+ROUTES = 24
 SCOPES = ("predict", "explain", "report", "analyze", "admin")
 NOT_IN_THE_DOCUMENT = "positive_data_acceptance"  # which bytes are a film, which findings and models are known
 

@@ -61,6 +61,7 @@ QUESTION = {"grids": [{"finding": "Edema", "patch_logits": [[1, 2], [3, 4]]}], "
 REQUESTS = {
     ("POST", "/predict"): ("predict", {"content": FILM}, 200),
     ("POST", "/explain"): ("explain", {"content": FILM, "params": {"class": "Edema"}}, 200),
+    ("POST", "/compare"): ("explain", {"files": {"current": FILM, "prior": FILM}}, 200),
     ("POST", "/report"): ("report", {"content": FILM, "params": {"object": "sr"}}, 200),
     ("POST", "/film"): ("explain", {"content": FILM}, 200),
     ("POST", "/whatif"): ("explain", {"json": QUESTION}, 200),

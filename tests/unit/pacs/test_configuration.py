@@ -86,7 +86,7 @@ def test_a_loaded_configuration_is_immutable(written):
     [
         ("target: store", "target: x", "routes.1.target: no node 'x'"),
         ("name: others", "name: emergency", "routes.1.name: another rule has the name 'emergency'"),
-        ("outputs: sr", "outputs: [pdf]", "routes.1.outputs.0: Input should be 'sr', 'sc' or 'gsps'"),
+        ("outputs: sr", "outputs: [pdf]", "routes.1.outputs.0: Input should be 'sr', 'sc', 'gsps' or 'seg'"),
         ("outputs: sr", "outputs: [sr, sr]", "routes.1.outputs: an object is listed twice"),
         ("outputs: sr", "outputs: []", "routes.1.outputs: Value should have at least 1 item"),
         ("modality: DX", "modality: []", "routes.1.when.modality: Value should have at least 1 item"),
