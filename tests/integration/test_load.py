@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.factories import chest_dicom
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.integration
@@ -139,10 +140,11 @@ def test_a_draining_service_is_unready_and_still_answers(drill):
 
 
 @pytest.mark.thorough
-def test_concurrent_images_share_network_calls(start_service, rg1):
+def test_concurrent_images_share_network_calls(start_service):
+    film = chest_dicom()
     service = start_service(batch_patches=512, batch_wait_s=2, max_wait_s=600)  # longer than a slow decode
     with ThreadPoolExecutor(8) as pool, service.client() as client:
-        answers = list(pool.map(lambda _: client.post("/predict", content=rg1), range(24)))
+        answers = list(pool.map(lambda _: client.post("/predict", content=film), range(24)))
         assert all(answer.status_code == 200 for answer in answers)
         metrics = client.get("/metrics").text
     count = float(next(line for line in metrics.splitlines() if "batch_images_count" in line).split()[-1])

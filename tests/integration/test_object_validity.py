@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TABLE = {(finding.code.value, finding.code.scheme, finding.code.meaning) for finding in FINDINGS}
-A_FEW = 12
+A_FEW = 6
 
 
 @pytest.fixture

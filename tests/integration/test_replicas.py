@@ -1,6 +1,6 @@
 """Three replicas on one PostgreSQL: kills and restarts lose nothing, and a rolling restart fails no request.
 
-Short here; with a thousand radiographs, and the rolling restart:
+A few radiographs and one kill; a thousand radiographs and thirty kills; the rolling restart:
 ``uv run pytest -m slow tests/integration/test_replicas.py -n 0 -s``.
 """
 
@@ -195,7 +195,7 @@ def has_one_report_each(archive: Orthanc, radiographs: list[bytes]) -> None:
     assert sources == Counter(dcmread(BytesIO(film)).SOPInstanceUID for film in radiographs)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_replicas_deliver_every_result_once_after_a_kill_and_a_restart_of_the_database(tmp_path, orthanc, model):
     delivered_after_kills(tmp_path, orthanc, model, count=12, kills=1, seed=1)
 
