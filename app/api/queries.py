@@ -1,6 +1,6 @@
 """Query parameters of the image routes. Unknown parameters are rejected, so that a typo is noticed."""
 
-from typing import Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,16 @@ from app.validation import StrictModel
 
 FhirKind = Literal["fhir", "fhir-r5"]
 _RELEASES: dict[str, Release] = {"fhir": "R4", "fhir-r5": "R5"}
+
+
+FindingNames = Annotated[
+    list[str],
+    Field(
+        min_length=1,
+        description="A finding by its name or an alias, or 'all'; repeat for more.",
+        json_schema_extra={"items": {"type": "string", "enum": [*FINDING_NAMES, "all"]}},
+    ),
+]
 
 
 class ImageQuery(StrictModel):
@@ -47,13 +57,7 @@ class PredictQuery(DecisionQuery):
 class CompareQuery(DecisionQuery):
     """Parameters of ``POST /compare``."""
 
-    finding: list[str] = Field(
-        default=["all"],
-        alias="class",
-        min_length=1,
-        description="A finding by its name or an alias, or 'all'; repeat for more.",
-        json_schema_extra={"items": {"type": "string", "enum": [*FINDING_NAMES, "all"]}},
-    )
+    finding: FindingNames = Field(default=["all"], alias="class")
     map: bool = Field(False, description="Include the difference map of each finding.")
 
 
@@ -92,12 +96,7 @@ class ReportQuery(DecisionQuery):
 class ExplainQuery(DecisionQuery):
     """Parameters of ``POST /explain``."""
 
-    finding: list[str] = Field(
-        alias="class",
-        min_length=1,
-        description="A finding by its name or an alias, or 'all'; repeat for more.",
-        json_schema_extra={"items": {"type": "string", "enum": [*FINDING_NAMES, "all"]}},
-    )
+    finding: FindingNames = Field(alias="class")
     map: MapKind = Field("raw", description="raw: patch logits; scaled: patch logits scaled by the probability.")
     offset: int | None = Field(
         None, ge=1, description="Pixels between shifted grids, 1 to the patch size (default: the plain, exact grid)."

@@ -27,13 +27,10 @@ from app.settings import Settings
 from tests.artifacts import records_with_points, save_small_artifact
 from tests.integration.orthanc import free_ports
 from tests.malformed_radiographs import ATTRIBUTES, CONSEQUENTIAL, DECISIVE, Changes, changes_of, dataset_with
+from tests.sockets import LEFT_BEHIND
 from tests.waiting import eventually
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.integration, *LEFT_BEHIND]
 
 FEW, MANY = 12, 400
 OPTIONS = {"phases": (Phase.generate,), "suppress_health_check": list(HealthCheck), "database": None}

@@ -24,14 +24,10 @@ from tests.integration.radiology import (
     write_config,
 )
 from tests.load.traffic import decode_workers, stat_fields
+from tests.sockets import LEFT_BEHIND
 from tests.waiting import eventually
 
-pytestmark = [
-    pytest.mark.integration,
-    # pynetdicom, as sender of the tests, leaves sockets to the garbage collector when the service is killed
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.integration, *LEFT_BEHIND]
 
 
 def killed_and_complete(start_service, start_orthanc, folder, radiograph, *, radiographs, kills, seed):

@@ -37,14 +37,10 @@ from tests.integration.radiology import (
 )
 from tests.integration.tls import tls_proxy
 from tests.postgres import Postgres, postgres_server
+from tests.sockets import LEFT_BEHIND
 from tests.waiting import eventually
 
-pytestmark = [
-    pytest.mark.integration,
-    # pynetdicom, as sender of the tests, leaves sockets to the garbage collector when a replica is killed
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.integration, *LEFT_BEHIND]
 
 REPLICAS = 3
 STUDY_FILMS = 50

@@ -38,8 +38,10 @@ class DepthwiseProduct(nn.Module):
         rows, columns = maps.shape[-2:]
         if rows == columns and rows * columns <= _LARGEST_MAP:
             return self._product(maps, rows)
-        before, after = zip(*(same_padding(size, self._side, self._stride) for size in (columns, rows)), strict=True)
-        padded = functional.pad(maps, (before[0], after[0], before[1], after[1]))
+        (left, right), (top, bottom) = (same_padding(size, self._side, self._stride) for size in (columns, rows))
+        if (left, top) == (right, bottom):  # always for stride 1: no copy of the maps is needed
+            return functional.conv2d(maps, self.weight, self.bias, self._stride, (top, left), groups=len(self.weight))
+        padded = functional.pad(maps, (left, right, top, bottom))
         return functional.conv2d(padded, self.weight, self.bias, self._stride, groups=len(self.weight))
 
     def _product(self, maps: Tensor, size: int) -> Tensor:
@@ -52,10 +54,8 @@ class DepthwiseProduct(nn.Module):
         if products.requires_grad:
             products.register_hook(Tensor.contiguous)  # strided gradients would be copied matrix by matrix
         made = -(-size // self._stride)
-        result = products.transpose(0, 1).unflatten(2, (made, made))
-        result = (
-            result.contiguous(memory_format=torch.channels_last) if _is_channels_last(maps) else result.contiguous()
-        )
+        layout = torch.channels_last if _is_channels_last(maps) else torch.contiguous_format
+        result = products.transpose(0, 1).unflatten(2, (made, made)).contiguous(memory_format=layout)
         return result if self.bias is None else result + self.bias[:, None, None]
 
 

@@ -21,12 +21,10 @@ from app.pacs.transport.dimse import DimseClient
 from app.pacs.values import Result
 from tests.integration.orthanc import free_ports
 from tests.programs import installed
+from tests.sockets import LEFT_BEHIND
 from tests.waiting import eventually
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = LEFT_BEHIND
 
 SR, SC, GSPS = (
     uid.EnhancedSRStorage,

@@ -23,12 +23,10 @@ from app.pacs.transport.listener import TRANSFER_SYNTAXES, StorageListener
 from app.telemetry import Metrics, PacsMetrics
 from tests.factories import SENTINEL, chest_dicom
 from tests.programs import installed
+from tests.sockets import LEFT_BEHIND
 from tests.waiting import eventually
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = LEFT_BEHIND
 
 CALLED, CALLING = "MEDPATCHNET", "MODALITY"
 DX = uid.DigitalXRayImageStorageForPresentation
